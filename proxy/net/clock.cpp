@@ -1,0 +1,21 @@
+#include "proxy/net/clock.hpp"
+
+#include <time.h>
+
+namespace larder::proxy {
+
+rules::Instant instant_now() noexcept
+{
+    timespec t{};
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    return rules::Instant{std::chrono::seconds{t.tv_sec} + std::chrono::nanoseconds{t.tv_nsec}};
+}
+
+rules::WallTime wall_now() noexcept
+{
+    timespec t{};
+    clock_gettime(CLOCK_REALTIME, &t);
+    return rules::WallTime{std::chrono::milliseconds{t.tv_sec * 1000 + t.tv_nsec / 1'000'000}};
+}
+
+}  // namespace larder::proxy

@@ -1,0 +1,13 @@
+// The only reader of real clocks. Everything else is handed a time.
+#pragma once
+
+#include "rules/base/time.hpp"
+
+namespace larder::proxy {
+
+/// CLOCK_BOOTTIME: goes on while the machine sleeps, so an old look at the log is never believed (COHERENCE, bounded).
+rules::Instant instant_now() noexcept;
+/// CLOCK_REALTIME in milliseconds.
+rules::WallTime wall_now() noexcept;
+
+}  // namespace larder::proxy

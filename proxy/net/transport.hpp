@@ -1,0 +1,103 @@
+// One byte stream: TCP, unix socket, or TLS over either. Reads and writes are tried without waiting; when they would
+// block the caller waits for readiness. No buffer is held while waiting, which keeps idle connections small.
+// Used for clients, the upstream and Redis alike.
+#pragma once
+
+#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <openssl/ssl.h>
+#include <span>
+#include <string>
+#include <sys/uio.h>
+
+#include "config/config.hpp"
+#include "proxy/net/asio.hpp"
+#include "proxy/net/deadline.hpp"
+#include "rules/base/errors.hpp"
+
+namespace larder::proxy {
+
+using StreamSocket = asio::generic::stream_protocol::socket;
+
+/// A client-side TLS context: system certificates or a CA file, peer and host name always verified, TLS 1.2 at least.
+class TlsContext {
+  public:
+    /// @param ca_file empty: the system's certificates. Throws std::runtime_error when the file cannot be used.
+    explicit TlsContext(const std::string& ca_file);
+    ~TlsContext();
+    TlsContext(const TlsContext&) = delete;
+    TlsContext& operator=(const TlsContext&) = delete;
+    SSL_CTX* get() const noexcept { return context_; }
+
+  private:
+    SSL_CTX* context_;
+};
+
+enum class Direction : std::uint8_t { read, write };
+
+/// What a try gave. `bytes` counts only with `ok`. `blocked` names the direction to wait for (TLS may need the other).
+struct IoTry {
+    enum class Kind : std::uint8_t { ok, blocked, end, failed } kind = Kind::failed;
+    Direction wait_for = Direction::read;
+    std::size_t bytes = 0;
+
+    bool ok() const noexcept { return kind == Kind::ok; }
+    bool blocked() const noexcept { return kind == Kind::blocked; }
+};
+
+/// Single-threaded: belongs to the io_context it was made with. At most one wait per direction at a time.
+class Transport {
+  public:
+    explicit Transport(asio::io_context& context) : socket_(context), context_(context) {}
+    /// Takes over an accepted socket.
+    explicit Transport(StreamSocket socket, asio::io_context& context);
+    ~Transport();
+    Transport(const Transport&) = delete;
+    Transport& operator=(const Transport&) = delete;
+
+    /// Resolves, connects and, with `tls`, shakes hands. Ends at the latest after `timeout`.
+    /// @param server_name  checked against the certificate and sent as SNI; used with `tls` only
+    /// Errors: upstream_unresolved, upstream_refused, upstream_connect_timeout, upstream_tls. Callers that speak to
+    /// something else than the upstream translate them.
+    asio::awaitable<rules::Errc> connect(const config::Endpoint& endpoint, const TlsContext* tls,
+                                         const std::string& server_name, rules::Milliseconds timeout,
+                                         DeadlineWheel& wheel);
+
+    IoTry try_read(std::span<char> into) noexcept;
+    /// Writes what it can of the pieces, in order.
+    IoTry try_write(std::span<const iovec> pieces) noexcept;
+
+    /// Waits until a try in that direction is worth it. False when `abort` or `close` ended the wait.
+    asio::awaitable<bool> wait(Direction direction);
+
+    /// Writes all of it, waiting as needed. False on failure or abort. `deadline`, if given, is re-armed with `stall`
+    /// at each progress.
+    asio::awaitable<bool> write_all(std::string_view bytes);
+
+    /// Ends present and future waits with false and makes tries fail; remembers why. First reason wins.
+    void abort(rules::Errc why) noexcept;
+    rules::Errc aborted() const noexcept { return aborted_; }
+
+    /// Half-close: the peer sees the end of the stream, reading goes on.
+    void shutdown_send() noexcept;
+    void close() noexcept;
+    bool is_open() const noexcept { return socket_.is_open(); }
+    bool is_tls() const noexcept { return ssl_ != nullptr; }
+    /// True when bytes have been decrypted already and a try_read would give them without the socket being readable.
+    bool has_pending() const noexcept { return ssl_ && SSL_pending(ssl_) > 0; }
+
+    StreamSocket& socket() noexcept { return socket_; }
+    asio::io_context& context() noexcept { return context_; }
+    int fd() noexcept { return socket_.native_handle(); }
+
+  private:
+    asio::awaitable<rules::Errc> handshake(const TlsContext& tls, const std::string& server_name);
+
+    StreamSocket socket_;
+    asio::io_context& context_;
+    SSL* ssl_ = nullptr;
+    std::string tls_out_;  // one TLS record's worth of gathered pieces: SSL_write has no gather form
+    rules::Errc aborted_ = rules::Errc::ok;
+};
+
+}  // namespace larder::proxy

@@ -1,0 +1,60 @@
+// A stored response. Immutable once shared; only the position, up to which the purge log was held against it, rises.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "rules/base/time.hpp"
+#include "rules/verdict/judge_lookup.hpp"
+
+namespace larder::proxy {
+
+using rules::Position;
+
+/// Either a response, or the index of a key's variants (RFC 9111 §4.1): a key whose responses vary has an index under
+/// the key itself, and each variant under `storage_key(key, digest)`. An exact purge removes the index; variants of an
+/// older generation are never looked at again and go by eviction or expiry.
+enum class EntryKind : std::uint8_t { response, vary_index };
+
+struct Entry {
+    std::string key;          // logical key: what patterns are held against
+    std::string variant;      // digest of the nominated request fields; empty: not a variant
+    EntryKind kind = EntryKind::response;
+    int status = 200;
+    rules::StoredTimes times;
+    rules::WallTime expires;  // hard end: not kept longer, not even to be revalidated or served stale
+    /// Status line and end-to-end fields as on the wire, each line with CR LF, without the empty line, Age, Date kept,
+    /// Content-Length always there. Empty for an index.
+    std::string head;
+    std::string body;
+    std::vector<std::string> vary_names;  // of an index: lower case, sorted
+    std::vector<std::string> variants;    // of an index: digests stored so far
+    std::string generation;               // of an index and of its variants: they belong together when equal
+    std::string rule;                     // name of the rule it was stored under
+
+    // Views into `head`, found by `index_head()`; not stored.
+    std::string_view etag, last_modified, date;
+
+    /// Nothing in the log up to here makes it stale (COHERENCE: the entry's number). Only rises.
+    mutable std::atomic<Position> position{0};
+    /// Which server run the position belongs to; process-wide number given by the log. Not stored.
+    std::uint32_t epoch = 0;
+
+    /// Finds the validators in `head`. Call once, when the entry is complete and before it is shared.
+    void index_head();
+    /// Bytes of real use: this object, its strings' capacities and the store's node.
+    std::size_t cost_bytes() const noexcept;
+};
+
+using EntryPtr = std::shared_ptr<const Entry>;
+
+/// Key under which a store keeps an entry. A newline never stands in a logical key.
+std::string storage_key(std::string_view key, std::string_view variant);
+
+/// 16 hex digits of the xxh3 of the nominated values.
+std::string variant_digest(std::string_view vary_values);
+
+}  // namespace larder::proxy

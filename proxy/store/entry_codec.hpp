@@ -1,0 +1,24 @@
+// Entry ↔ the string in Redis: 16 digits position, a line of metadata, head, empty line, body.
+// A person can read it with `redis-cli GET`. A malformed, truncated or foreign value decodes to null.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "proxy/store/entry.hpp"
+
+namespace larder::proxy {
+
+/// Without the position: the store script puts it in front.
+/// ` larder/1 status=200 stored=<ms> age=<ms> ttl=<ms> swr=<ms> sie=<ms> flags=<...> expires=<ms> key=<key> ... head=<bytes>
+/// body=<bytes> xxh3=<16 hex>` LF, head, CR LF, body. Values are percent-escaped so that they hold no space or newline.
+std::string encode_entry(const Entry& entry);
+
+/// @param value         the whole string from Redis, position first
+/// @param expected_key, expected_variant  what was asked for: a foreign writer or hash collision decodes to null
+/// @return null when anything is off: version, lengths, checksum, key
+std::shared_ptr<Entry> decode_entry(std::string_view value, std::string_view expected_key,
+                                    std::string_view expected_variant);
+
+}  // namespace larder::proxy

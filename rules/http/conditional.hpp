@@ -1,0 +1,33 @@
+// Conditional requests (RFC 9110 §13): a client's, answered from a stored response; ours, sent to the origin.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "rules/base/time.hpp"
+#include "rules/http/head.hpp"
+
+namespace larder::rules {
+
+enum class Precondition { proceed, not_modified, failed };
+
+/// Evaluates If-None-Match, else If-Modified-Since, of a GET or HEAD against a stored response that would be answered
+/// with 200 (RFC 9110 §13.2.2). If-Match and If-Unmodified-Since are evaluated first, as that section orders.
+/// @param etag, last_modified  of the stored response; empty when it has none
+/// @param date                 of the stored response, stands in for a missing Last-Modified (RFC 9111 §4.3.2)
+Precondition evaluate_preconditions(const Fields& request, std::string_view etag, std::string_view last_modified,
+                                    std::string_view date, WallTime now);
+
+/// Weak comparison of two entity tags, e.g. W/"a" and "a" (RFC 9110 §8.8.3.2).
+bool weakly_equal(std::string_view a, std::string_view b) noexcept;
+
+/// The fields of a stored response after a 304 for it (RFC 9111 §3.2): those of the 304 replace the stored ones of the
+/// same name, except Content-Length, Content-Encoding, Content-Range and hop-by-hop fields. Returns field lines.
+std::string merge_not_modified(const Fields& stored, const Fields& not_modified);
+
+/// A field that a 304 repeats from the stored response (RFC 9110 §15.4.5): Cache-Control, Content-Location, Date, ETag,
+/// Expires, Vary, and for Larder's own: nothing else.
+bool belongs_in_not_modified(FieldId id) noexcept;
+
+}  // namespace larder::rules

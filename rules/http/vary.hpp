@@ -1,0 +1,22 @@
+// Vary and the choice among variants (RFC 9111 §4.1).
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "rules/http/head.hpp"
+
+namespace larder::rules {
+
+struct VarySpec {
+    bool any = false;                 // "*"
+    std::vector<std::string> names;   // lower case, sorted, without duplicates; empty: no Vary
+};
+VarySpec parse_vary(const Fields& response_fields);
+
+/// The nominated request fields in one text, normalised without change of meaning: the same text, the same variant.
+/// Accept-Encoding is reduced to the codings that matter (br, gzip, zstd, deflate, identity;q=0), sorted.
+std::string vary_values(const VarySpec& spec, const Fields& request_fields);
+
+}  // namespace larder::rules

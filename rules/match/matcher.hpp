@@ -1,0 +1,69 @@
+// Finds the rules of a request by a tree of path segments: the cost depends on the path, not on the number of rules.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string_view>
+#include <vector>
+
+#include "rules/match/rule.hpp"
+
+namespace larder::rules {
+
+inline constexpr std::size_t max_path_values = 16;
+
+/// What a rule's `{name}` segments stand for. Views into the normalised path (still percent-encoded where it was).
+class PathValues {
+  public:
+    void add(std::string_view name, std::string_view value) noexcept
+    {
+        if (count_ < max_path_values) values_[count_++] = {name, value};
+    }
+    void clear() noexcept { count_ = 0; }
+    /// Empty optional: the rule has no such value, or an optional one is absent.
+    std::optional<std::string_view> find(std::string_view name) const noexcept
+    {
+        for (std::size_t i = 0; i < count_; ++i)
+            if (values_[i].first == name) return values_[i].second;
+        return std::nullopt;
+    }
+
+  private:
+    std::array<std::pair<std::string_view, std::string_view>, max_path_values> values_{};
+    std::size_t count_ = 0;
+};
+
+/// A request as the rules see it. Views only; lives as long as the head it was made from.
+struct RequestView {
+    const RequestHead* head = nullptr;
+    std::string_view path;  // normalised
+    std::string_view host;  // as received; compared without case and port
+};
+
+struct Matched {
+    const Rule* rule = nullptr;  // null: none
+    PathValues values;
+};
+
+class Matcher {
+  public:
+    /// The rules must outlive the matcher and not move.
+    explicit Matcher(const std::vector<Rule>& rules);
+    ~Matcher();
+    Matcher(Matcher&&) noexcept;
+    Matcher& operator=(Matcher&&) noexcept;
+
+    /// The first cache rule in file order that matches. A HEAD request is matched as a GET.
+    Matched match_cache(const RequestView& request) const;
+    /// Every purge rule that matches, in file order. Appends to `found`.
+    void match_purge(const RequestView& request, std::vector<Matched>& found) const;
+
+  private:
+    struct Tree;
+    std::unique_ptr<Tree> tree_;
+};
+
+/// Does a rule match, and what are its values? The one definition; the tree only finds candidates.
+bool matches_rule(const Rule& rule, const RequestView& request, PathValues& values);
+
+}  // namespace larder::rules

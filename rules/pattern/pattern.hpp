@@ -1,0 +1,26 @@
+// Purge patterns: `*` any bytes (also ':' and '/'), `?` one byte, `\` escapes the next. No classes. Keys are exact text.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace larder::rules {
+
+/// Does the pattern match the whole key? Linear time in practice, quadratic at worst, never exponential.
+bool matches(std::string_view pattern, std::string_view key) noexcept;
+
+/// True when the pattern has no unescaped wildcard, so that it names one key.
+bool is_exact(std::string_view pattern) noexcept;
+/// The key that an exact pattern names: escapes removed.
+std::string unescape(std::string_view pattern);
+/// A pattern that matches exactly this key.
+std::string escape(std::string_view key);
+
+/// A request's value as it stands in a key: percent-escaped so that it never contains ':' '*' '?' '{' '}' '\' '%',
+/// a space, a control byte or a byte above 0x7E. Injective. Appends to `out`.
+void append_key_value(std::string& out, std::string_view value);
+
+/// Could some key match both? Never says no when there is one. For `explain`, `lint` and the dry run of a purge.
+bool may_overlap(std::string_view pattern_a, std::string_view pattern_b) noexcept;
+
+}  // namespace larder::rules

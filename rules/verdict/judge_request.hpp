@@ -1,0 +1,32 @@
+// The first decision: may this request be answered from the cache at all, and under which key?
+#pragma once
+
+#include <string>
+
+#include "rules/http/target.hpp"
+#include "rules/key/cache_key.hpp"
+#include "rules/match/matcher.hpp"
+#include "rules/verdict/verdict.hpp"
+
+namespace larder::rules {
+
+/// How the whole process caches: by rules, by the origin's headers alone, or not at all.
+enum class CacheMode : std::uint8_t { rules, respect_origin, off };
+
+struct RequestJudgement {
+    Forward bypass = Forward::none;   // none: look it up under `key`
+    const Rule* rule = nullptr;       // the rule that matched, also when the request passes by
+    std::string_view parameter;       // with query_parameter: which one
+};
+
+/// @param key      the key is appended to it when the request may be looked up; reused between requests
+/// @param form     how the path relates to its normal form
+/// Applies the safe defaults of the design in this order: method, upgrade, request body, cache off, rule, ambiguous
+/// path, identity (Authorization, Cookie), query parameters.
+RequestJudgement judge_request(const Matcher& matcher, CacheMode mode, const RequestView& request, PathForm form,
+                               std::string& key);
+
+/// The rule that stands in for a missing one under `respect_origin`.
+const Rule& respect_origin_rule();
+
+}  // namespace larder::rules

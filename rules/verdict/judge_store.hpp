@@ -1,0 +1,26 @@
+// The third decision: may this response be stored, for how long, and if not, why not (RFC 9111 §3)?
+#pragma once
+
+#include "rules/http/freshness.hpp"
+#include "rules/http/head.hpp"
+#include "rules/match/rule.hpp"
+#include "rules/verdict/judge_lookup.hpp"
+#include "rules/verdict/verdict.hpp"
+
+namespace larder::rules {
+
+struct StoreJudgement {
+    NotStored reason = NotStored::none;  // none: store it
+    StoredTimes times;
+    LifetimeSource lifetime_source = LifetimeSource::none;
+    bool ignored_origin = false;         // override: the origin said something else
+};
+
+/// @param request, response  heads of the fetch
+/// @param rule               the matching rule
+/// @param requested, received when the request was sent and the response head arrived
+/// Looks at the head only; size, truncation and the purge log are judged by who stores.
+StoreJudgement judge_store(const RequestHead& request, const ResponseHead& response, const Rule& rule,
+                           WallTime requested, WallTime received);
+
+}  // namespace larder::rules
