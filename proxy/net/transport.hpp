@@ -70,13 +70,14 @@ class Transport {
     /// Waits until a try in that direction is worth it. False when `abort` or `close` ended the wait.
     asio::awaitable<bool> wait(Direction direction);
 
-    /// Writes all of it, waiting as needed. False on failure or abort. `deadline`, if given, is re-armed with `stall`
-    /// at each progress.
+    /// Writes all of it, waiting as needed. False on failure or abort; the caller's deadline ends a wait by `abort`.
     asio::awaitable<bool> write_all(std::string_view bytes);
 
     /// Ends present and future waits with false and makes tries fail; remembers why. First reason wins.
     void abort(rules::Errc why) noexcept;
     rules::Errc aborted() const noexcept { return aborted_; }
+    /// Ends the present waits with false, without forbidding later ones.
+    void cancel_waits() noexcept;
 
     /// Half-close: the peer sees the end of the stream, reading goes on.
     void shutdown_send() noexcept;

@@ -1,0 +1,241 @@
+#include "proxy/net/transport.hpp"
+
+#include <netinet/tcp.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <sys/socket.h>
+
+#include <boost/asio/local/stream_protocol.hpp>
+#include <cerrno>
+#include <cstring>
+#include <stdexcept>
+#include <vector>
+
+namespace larder::proxy {
+
+using rules::Errc;
+
+TlsContext::TlsContext(const std::string& ca_file) : context_(SSL_CTX_new(TLS_client_method()))
+{
+    if (!context_) throw std::runtime_error("TLS cannot be initialised");
+    SSL_CTX_set_min_proto_version(context_, TLS1_2_VERSION);
+    SSL_CTX_set_verify(context_, SSL_VERIFY_PEER, nullptr);
+    SSL_CTX_set_mode(context_, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    const int loaded = ca_file.empty() ? SSL_CTX_set_default_verify_paths(context_)
+                                       : SSL_CTX_load_verify_locations(context_, ca_file.c_str(), nullptr);
+    if (loaded != 1) {
+        SSL_CTX_free(context_);
+        throw std::runtime_error("the CA file " + ca_file + " cannot be used");
+    }
+}
+
+TlsContext::~TlsContext() { SSL_CTX_free(context_); }
+
+Transport::Transport(StreamSocket socket, asio::io_context& context) : socket_(std::move(socket)), context_(context)
+{
+    error_code ignored;
+    socket_.native_non_blocking(true, ignored);
+}
+
+Transport::~Transport() { close(); }
+
+asio::awaitable<Errc> Transport::connect(const config::Endpoint& endpoint, const TlsContext* tls,
+                                         const std::string& server_name, rules::Milliseconds timeout, DeadlineWheel& wheel)
+{
+    std::vector<StreamSocket::endpoint_type> targets;
+    asio::ip::tcp::resolver resolver(context_);
+    auto on_expiry = [this, &resolver] {
+        abort(Errc::upstream_connect_timeout);
+        resolver.cancel();
+    };
+    DeadlineOf<decltype(on_expiry)> deadline(on_expiry);
+    deadline.arm(wheel, timeout);
+
+    if (!endpoint.unix_path.empty()) {
+        targets.emplace_back(asio::local::stream_protocol::endpoint(endpoint.unix_path));
+    } else {
+        error_code ec;
+        const auto address = asio::ip::make_address(endpoint.host, ec);
+        if (!ec) {
+            targets.emplace_back(asio::ip::tcp::endpoint(address, endpoint.port));
+        } else {
+            const std::string service = std::to_string(endpoint.port);
+            auto [resolve_error, results] = co_await resolver.async_resolve(endpoint.host, service, no_throw);
+            if (aborted_ != Errc::ok) co_return aborted_;
+            if (resolve_error) co_return Errc::upstream_unresolved;
+            for (const auto& result : results) targets.emplace_back(result.endpoint());
+        }
+    }
+
+    bool connected = false;
+    for (const auto& target : targets) {
+        error_code ec;
+        if (socket_.is_open()) socket_.close(ec);
+        socket_.open(target.protocol(), ec);
+        if (ec) continue;
+        auto [connect_error] = co_await socket_.async_connect(target, no_throw);
+        if (aborted_ != Errc::ok) co_return aborted_;
+        if (connect_error) continue;
+        connected = true;
+        break;
+    }
+    if (!connected) co_return Errc::upstream_refused;
+
+    error_code ignored;
+    socket_.native_non_blocking(true, ignored);
+    if (endpoint.unix_path.empty()) {
+        const int on = 1;
+        ::setsockopt(fd(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+        ::setsockopt(fd(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+    }
+    if (tls) {
+        const Errc shaken = co_await handshake(*tls, server_name);
+        if (shaken != Errc::ok) co_return aborted_ != Errc::ok ? aborted_ : shaken;
+    }
+    co_return Errc::ok;
+}
+
+asio::awaitable<Errc> Transport::handshake(const TlsContext& tls, const std::string& server_name)
+{
+    ssl_ = SSL_new(tls.get());
+    if (!ssl_) co_return Errc::upstream_tls;
+    SSL_set_fd(ssl_, fd());
+    error_code ec;
+    asio::ip::make_address(server_name, ec);
+    if (ec) {
+        SSL_set_tlsext_host_name(ssl_, server_name.c_str());
+        SSL_set1_host(ssl_, server_name.c_str());
+    } else {
+        X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl_), server_name.c_str());
+    }
+    SSL_set_connect_state(ssl_);
+    for (;;) {
+        ERR_clear_error();
+        const int done = SSL_do_handshake(ssl_);
+        if (done == 1) co_return Errc::ok;
+        const int why = SSL_get_error(ssl_, done);
+        if (why != SSL_ERROR_WANT_READ && why != SSL_ERROR_WANT_WRITE) co_return Errc::upstream_tls;
+        const Direction direction = why == SSL_ERROR_WANT_READ ? Direction::read : Direction::write;
+        const bool ready = co_await wait(direction);
+        if (!ready) co_return Errc::upstream_tls;
+    }
+}
+
+namespace {
+
+IoTry from_ssl(SSL* ssl, int result) noexcept
+{
+    switch (SSL_get_error(ssl, result)) {
+    case SSL_ERROR_WANT_READ: return {IoTry::Kind::blocked, Direction::read, 0};
+    case SSL_ERROR_WANT_WRITE: return {IoTry::Kind::blocked, Direction::write, 0};
+    case SSL_ERROR_ZERO_RETURN: return {IoTry::Kind::end, Direction::read, 0};
+    default: return {IoTry::Kind::failed, Direction::read, 0};
+    }
+}
+
+}  // namespace
+
+IoTry Transport::try_read(std::span<char> into) noexcept
+{
+    if (aborted_ != Errc::ok || !socket_.is_open()) return {};
+    if (ssl_) {
+        ERR_clear_error();
+        const int n = SSL_read(ssl_, into.data(), static_cast<int>(std::min<std::size_t>(into.size(), 1u << 30)));
+        if (n > 0) return {IoTry::Kind::ok, Direction::read, static_cast<std::size_t>(n)};
+        return from_ssl(ssl_, n);
+    }
+    for (;;) {
+        const ssize_t n = ::recv(fd(), into.data(), into.size(), 0);
+        if (n > 0) return {IoTry::Kind::ok, Direction::read, static_cast<std::size_t>(n)};
+        if (n == 0) return {IoTry::Kind::end, Direction::read, 0};
+        if (errno == EINTR) continue;
+        if (errno == EAGAIN || errno == EWOULDBLOCK) return {IoTry::Kind::blocked, Direction::read, 0};
+        return {};
+    }
+}
+
+IoTry Transport::try_write(std::span<const iovec> pieces) noexcept
+{
+    if (aborted_ != Errc::ok || !socket_.is_open()) return {};
+    if (ssl_) {
+        constexpr std::size_t record_bytes = 16 * 1024;
+        tls_out_.clear();
+        for (const iovec& piece : pieces) {
+            const std::size_t room = record_bytes - tls_out_.size();
+            tls_out_.append(static_cast<const char*>(piece.iov_base), std::min(room, piece.iov_len));
+            if (tls_out_.size() == record_bytes) break;
+        }
+        if (tls_out_.empty()) return {IoTry::Kind::ok, Direction::write, 0};
+        ERR_clear_error();
+        const int n = SSL_write(ssl_, tls_out_.data(), static_cast<int>(tls_out_.size()));
+        if (n > 0) return {IoTry::Kind::ok, Direction::write, static_cast<std::size_t>(n)};
+        return from_ssl(ssl_, n);
+    }
+    msghdr message{};
+    message.msg_iov = const_cast<iovec*>(pieces.data());
+    message.msg_iovlen = pieces.size();
+    for (;;) {
+        const ssize_t n = ::sendmsg(fd(), &message, MSG_NOSIGNAL);
+        if (n >= 0) return {IoTry::Kind::ok, Direction::write, static_cast<std::size_t>(n)};
+        if (errno == EINTR) continue;
+        if (errno == EAGAIN || errno == EWOULDBLOCK) return {IoTry::Kind::blocked, Direction::write, 0};
+        return {};
+    }
+}
+
+asio::awaitable<bool> Transport::wait(Direction direction)
+{
+    if (aborted_ != Errc::ok || !socket_.is_open()) co_return false;
+    const auto what = direction == Direction::read ? StreamSocket::wait_read : StreamSocket::wait_write;
+    auto [ec] = co_await socket_.async_wait(what, no_throw);
+    co_return !ec && aborted_ == Errc::ok;
+}
+
+asio::awaitable<bool> Transport::write_all(std::string_view bytes)
+{
+    while (!bytes.empty()) {
+        const iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
+        const IoTry written = try_write(std::span<const iovec>(&piece, 1));
+        if (written.ok()) {
+            bytes.remove_prefix(written.bytes);
+        } else if (written.blocked()) {
+            const bool ready = co_await wait(written.wait_for);
+            if (!ready) co_return false;
+        } else {
+            co_return false;
+        }
+    }
+    co_return true;
+}
+
+void Transport::abort(Errc why) noexcept
+{
+    if (aborted_ == Errc::ok) aborted_ = why;
+    error_code ignored;
+    if (socket_.is_open()) socket_.cancel(ignored);
+}
+
+void Transport::cancel_waits() noexcept
+{
+    error_code ignored;
+    if (socket_.is_open()) socket_.cancel(ignored);
+}
+
+void Transport::shutdown_send() noexcept
+{
+    if (ssl_) SSL_shutdown(ssl_);
+    error_code ignored;
+    if (socket_.is_open()) socket_.shutdown(StreamSocket::shutdown_send, ignored);
+}
+
+void Transport::close() noexcept
+{
+    if (ssl_) {
+        SSL_free(ssl_);
+        ssl_ = nullptr;
+    }
+    error_code ignored;
+    if (socket_.is_open()) socket_.close(ignored);
+}
+
+}  // namespace larder::proxy
