@@ -1,0 +1,93 @@
+#include "tests/support/larder_process.hpp"
+
+#include <doctest/doctest.h>
+#include <signal.h>
+
+#include <regex>
+#include <sstream>
+
+namespace larder::tests {
+
+namespace {
+
+/// The port behind `name` in the line that says ready: `listen=127.0.0.1:34567` or `"listen":"127.0.0.1:34567"`.
+std::uint16_t find_port(const std::string& log, const std::string& name)
+{
+    std::istringstream lines(log);
+    for (std::string line; std::getline(lines, line);) {
+        if (line.find("ready") == std::string::npos) continue;
+        std::smatch found;
+        if (std::regex_search(line, found, std::regex(name + R"(\W+([0-9.]+|\[[0-9a-f:]+\]):(\d+))"))) {
+            return static_cast<std::uint16_t>(std::stoi(found[2]));
+        }
+    }
+    return 0;
+}
+
+}  // namespace
+
+Finished run_larder(const std::vector<std::string>& arguments, const std::vector<std::string>& environment)
+{
+    std::vector<std::string> all{LARDER_BINARY};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    ChildProcess process(all, environment);
+    const int exit_code = process.wait_for_exit();
+    return {exit_code, process.standard_output(), process.standard_error()};
+}
+
+LarderProcess::LarderProcess(const std::string& yaml, const std::vector<std::string>& environment,
+                             const std::vector<std::string>& arguments)
+{
+    std::vector<std::string> all{LARDER_BINARY};
+    if (arguments.empty()) {
+        all.push_back("--config");
+        all.push_back(directory_.write("larder.yaml", "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\n" + yaml));
+    } else {
+        all.insert(all.end(), arguments.begin(), arguments.end());
+    }
+    process_ = std::make_unique<ChildProcess>(all, environment);
+    const bool ready = eventually([&] {
+        if (process_->exit_code()) return true;
+        port_ = find_port(log(), "listen");
+        return port_ != 0;
+    });
+    if (!ready || process_->exit_code()) {
+        throw std::runtime_error("larder does not get ready; its log:\n" + log() + "\nits configuration:\n" + yaml);
+    }
+    admin_port_ = find_port(log(), "admin");
+}
+
+LarderProcess::~LarderProcess()
+{
+    if (!process_ || process_->exit_code()) return;
+    process_->signal(SIGTERM);
+    const bool ended = eventually([&] { return process_->exit_code().has_value(); });
+    CHECK_MESSAGE(ended, "larder does not end after SIGTERM; its log:\n", log());
+    if (ended) CHECK_MESSAGE(*process_->exit_code() == 0, "larder ended badly; its log:\n", log());
+}
+
+Response LarderProcess::admin(const std::string& method, const std::string& target, const std::string& body)
+{
+    HttpClient client(admin_port_);
+    return client.request(method, target, {"Connection: close"}, body);
+}
+
+double LarderProcess::metric(const std::string& name, const std::string& labels)
+{
+    std::istringstream lines(admin("GET", "/metrics").body);
+    double sum = 0;
+    for (std::string line; std::getline(lines, line);) {
+        if (!line.starts_with(name) || (line[name.size()] != ' ' && line[name.size()] != '{')) continue;
+        if (line.find(labels) == std::string::npos) continue;
+        sum += std::strtod(line.c_str() + line.rfind(' '), nullptr);
+    }
+    return sum;
+}
+
+int LarderProcess::stop()
+{
+    process_->signal(SIGTERM);
+    return process_->wait_for_exit();
+}
+
+}  // namespace larder::tests

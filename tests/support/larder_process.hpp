@@ -1,0 +1,55 @@
+// The built binary with a configuration of the test's, from start to an orderly end.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/support/child_process.hpp"
+#include "tests/support/http_client.hpp"
+
+namespace larder::tests {
+
+/// What a run to the end gave.
+struct Finished {
+    int exit_code = 0;
+    std::string standard_output, standard_error;
+};
+
+/// Runs `larder` with these arguments to its end.
+Finished run_larder(const std::vector<std::string>& arguments, const std::vector<std::string>& environment = {});
+
+class LarderProcess {
+  public:
+    /// Starts it and waits until it is ready. `listen` and `admin` are added to the configuration, on free ports.
+    /// @param yaml         everything else
+    /// @param environment  NAME=VALUE
+    /// @param arguments    in place of `--config FILE`, for the form without a file; must contain the free ports
+    /// themselves
+    explicit LarderProcess(const std::string& yaml, const std::vector<std::string>& environment = {},
+                           const std::vector<std::string>& arguments = {});
+    ~LarderProcess();
+
+    std::uint16_t port() const { return port_; }
+    std::uint16_t admin_port() const { return admin_port_; }
+    ChildProcess& process() { return *process_; }
+    /// Diagnostics so far (stderr).
+    std::string log() const { return process_->standard_error(); }
+    /// Access-log lines so far (stdout).
+    std::string access_log() const { return process_->standard_output(); }
+
+    /// One request to the admin listener on a connection of its own.
+    Response admin(const std::string& method, const std::string& target, const std::string& body = "");
+    /// Sum of a metric over all label sets whose text contains `labels`; 0 when there is none.
+    double metric(const std::string& name, const std::string& labels = "");
+
+    /// SIGTERM, then the exit code. A sanitizer's finding is an exit code other than 0.
+    int stop();
+
+  private:
+    TemporaryDirectory directory_;
+    std::unique_ptr<ChildProcess> process_;
+    std::uint16_t port_ = 0, admin_port_ = 0;
+};
+
+}  // namespace larder::tests

@@ -1,0 +1,49 @@
+#include "tests/support/stage.hpp"
+
+#include <unistd.h>
+
+namespace larder::tests {
+
+Stage::Stage(const StageOptions& options)
+{
+    std::string yaml = options.upstream.empty() ? "upstream: http://127.0.0.1:" + std::to_string(origin.port()) + "\n"
+                                                : options.upstream;
+    yaml += "namespace: story\nworkers: 2\n";
+    if (options.over_redis) {
+        redis = std::make_unique<RedisProcess>();
+        yaml += "store: " + redis->url() + "\n";
+    }
+    larder = std::make_unique<LarderProcess>(yaml + options.options + options.rules, options.environment);
+}
+
+Response Stage::request(const std::string& method, const std::string& target, const std::vector<std::string>& fields,
+                        const std::string& body)
+{
+    HttpClient client(larder->port());
+    return client.request(method, target, fields, body);
+}
+
+std::future<Response> Stage::start_get(const std::string& target, const std::vector<std::string>& fields)
+{
+    return start_request("GET", target, fields);
+}
+
+std::future<Response> Stage::start_request(const std::string& method, const std::string& target,
+                                           const std::vector<std::string>& fields, const std::string& body)
+{
+    return std::async(std::launch::async, [=, this] { return request(method, target, fields, body); });
+}
+
+Response Stage::fill(const std::string& target, const std::vector<std::string>& fields)
+{
+    Response response;
+    await_condition("GET " + target + " becomes a hit", [&] {
+        response = get(target, fields);
+        return is_hit(response);
+    });
+    return response;
+}
+
+bool is_hit(const Response& response) { return response.cache_status().starts_with("larder; hit; ttl="); }
+
+}  // namespace larder::tests
