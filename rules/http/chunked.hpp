@@ -33,7 +33,8 @@ class ChunkedDecoder {
     /// Takes bytes off the front of `input`. With `data`, `data` views into it.
     Step next(std::string_view& input, std::string_view& data);
 
-    /// Trailer field lines as received, each with CR LF; valid after `done`. Never merged into the head.
+    /// Trailer field lines as received, each with CR LF; valid after `done`. Never merged into the head. Lines that a
+    /// trailer must not have, because they frame or route a message (RFC 9110 §6.5.1), are left out.
     const std::string& trailers() const noexcept { return trailers_; }
 
   private:
@@ -44,12 +45,17 @@ class ChunkedDecoder {
         return Step::bad;
     }
 
+    bool take_line(std::string_view& input, std::size_t limit_bytes, std::string_view& line);
+    bool take_size(std::string_view line);
+    bool take_trailer(std::string_view line);
+
     Limits limits_{};
     State state_ = State::size;
     std::uint64_t left_ = 0;
     std::size_t extensions_bytes_ = 0;
+    std::size_t trailer_bytes_ = 0;
     std::size_t trailer_count_ = 0;
-    std::string line_;
+    std::string line_;  // the part of the present line that came with earlier input
     std::string trailers_;
 };
 

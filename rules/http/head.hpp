@@ -69,7 +69,7 @@ enum class FieldId : std::uint8_t {
 #undef X
 };
 
-/// The id of a field name in any case; `other` when Larder has no interest in it.
+/// The id of a field name (a token) in any case; `other` when Larder has no interest in it.
 FieldId field_id(std::string_view name) noexcept;
 
 struct Field {
@@ -163,7 +163,8 @@ struct RequestHead {
     void clear() noexcept;
 };
 
-/// Scans one request head at the start of `buffer`. On `ok` `head.bytes.size()` bytes belong to it.
+/// Scans one request head at the start of `buffer`, always from its beginning. On `ok` `head.bytes.size()` bytes belong
+/// to it. A fault is told as soon as its byte is there; `head` then holds what was scanned before it.
 Scan scan_request(std::string_view buffer, const HeadLimits& limits, RequestHead& head);
 
 struct ResponseHead {
@@ -182,6 +183,9 @@ struct ResponseHead {
 
 /// Scans one response head. `to_head` says that the request was a HEAD: no body follows whatever the fields say.
 Scan scan_response(std::string_view buffer, const HeadLimits& limits, bool to_head, ResponseHead& head);
+
+/// True when `line`, without its CR LF, has the syntax of a field line (RFC 9112 §5): for trailers.
+bool is_field_line(std::string_view line) noexcept;
 
 /// True when `host` is a valid Host value: reg-name, IPv4 or [IPv6], optional port (RFC 9110 §7.2, RFC 3986 §3.2.2).
 bool is_valid_host(std::string_view host) noexcept;
