@@ -1,0 +1,116 @@
+#include "proxy/observe/log.hpp"
+
+#include <fmt/format.h>
+#include <spdlog/logger.h>
+#include <spdlog/sinks/stdout_sinks.h>
+
+#include <cmath>
+#include <memory>
+#include <string>
+
+#include "proxy/observe/escape.hpp"
+
+namespace larder::proxy {
+
+namespace {
+
+spdlog::level::level_enum to_spdlog(config::LogLevel level) noexcept
+{
+    switch (level) {
+        case config::LogLevel::debug: return spdlog::level::debug;
+        case config::LogLevel::info: return spdlog::level::info;
+        case config::LogLevel::warn: return spdlog::level::warn;
+        case config::LogLevel::error: return spdlog::level::err;
+    }
+    return spdlog::level::info;
+}
+
+std::string_view level_word(config::LogLevel level) noexcept
+{
+    switch (level) {
+        case config::LogLevel::debug: return "debug";
+        case config::LogLevel::info: return "info";
+        case config::LogLevel::warn: return "warn";
+        case config::LogLevel::error: return "error";
+    }
+    return "info";
+}
+
+struct Diagnostics {
+    spdlog::logger logger{"larder", std::make_shared<spdlog::sinks::stderr_sink_mt>()};
+    config::LogFormat format = config::LogFormat::text;
+
+    Diagnostics() { start({}); }
+    void start(const config::Log& options)
+    {
+        format = options.format;
+        logger.set_level(to_spdlog(options.level));
+        // spdlog writes the time, the rest of the line is ours: its own level names and its lack of escaping are not.
+        logger.set_pattern(
+            format == config::LogFormat::text ? "%Y-%m-%dT%H:%M:%S.%eZ %v" : "{\"time\":\"%Y-%m-%dT%H:%M:%S.%eZ\",%v",
+            spdlog::pattern_time_type::utc);
+        logger.flush_on(spdlog::level::debug);
+    }
+};
+
+Diagnostics& diagnostics()
+{
+    static Diagnostics instance;
+    return instance;
+}
+
+std::string to_text(const LogValue& value)
+{
+    struct Visitor {
+        std::string operator()(std::string_view s) const { return std::string{s}; }
+        std::string operator()(std::int64_t n) const { return fmt::format_int(n).str(); }
+        std::string operator()(double n) const { return fmt::format("{}", n); }
+        std::string operator()(bool b) const { return b ? "true" : "false"; }
+    };
+    return std::visit(Visitor{}, value);
+}
+
+bool is_json_string(const LogValue& value) noexcept
+{
+    if (const double* number = std::get_if<double>(&value)) return !std::isfinite(*number);
+    return std::holds_alternative<std::string_view>(value);
+}
+
+}  // namespace
+
+void start_log(const config::Log& options) { diagnostics().start(options); }
+
+void log_event(config::LogLevel level, std::string_view event, LogFields fields)
+{
+    Diagnostics& to = diagnostics();
+    if (!to.logger.should_log(to_spdlog(level))) return;
+
+    std::string line;
+    if (to.format == config::LogFormat::text) {
+        line += level_word(level);
+        line += ' ';
+        append_escaped(line, event);
+        for (const auto& [key, value] : fields) append_text_field(line, key, to_text(value));
+    } else {
+        line += "\"level\":\"";
+        line += level_word(level);
+        line += '"';
+        append_json_field(line, "event", event);
+        for (const auto& [key, value] : fields) {
+            if (is_json_string(value)) {
+                append_json_field(line, key, to_text(value));
+            } else {
+                line += ",\"";
+                line += key;
+                line += "\":";
+                line += to_text(value);
+            }
+        }
+        line += '}';
+    }
+    to.logger.log(to_spdlog(level), spdlog::string_view_t{line.data(), line.size()});
+}
+
+void flush_log() { diagnostics().logger.flush(); }
+
+}  // namespace larder::proxy
