@@ -32,6 +32,8 @@ class AccessLog {
     /// @param fd  where lines go; 1 in production
     AccessLog(const config::Log& options, Counters& counters, int fd = 1);
     ~AccessLog();
+    AccessLog(const AccessLog&) = delete;
+    AccessLog& operator=(const AccessLog&) = delete;
     /// True when this exchange's line is wanted. Counts exchanges for sampling; call once per exchange.
     bool wants() noexcept { return every_ != 0 && ++seen_ % every_ == 0; }
     void write(const AccessLine& line);
@@ -44,7 +46,14 @@ class AccessLog {
     std::uint32_t seen_ = 0;
     Counters& counters_;
     int fd_;
+    enum class Output : std::uint8_t { file, pipe, shared_pipe, socket } output_ = Output::file;
+    bool torn_ = false;  // the buffer begins with the rest of a line whose start has been written
     std::string buffer_;
+
+    void choose_output() noexcept;
+    void append_text(const AccessLine& line);
+    void append_json(const AccessLine& line);
+    bool hand_over(std::string_view lines, std::size_t& taken_bytes) noexcept;
 };
 
 }  // namespace larder::proxy
