@@ -40,6 +40,9 @@ struct Entry {
 
     /// Nothing in the log up to here makes it stale (COHERENCE: the entry's number). Only rises.
     mutable std::atomic<Position> position{0};
+    /// Embedded only: set once the log was held against the entry again after it had become visible, from when on exact
+    /// purges reach it by removing it. Before that they are found in the replica's history only.
+    mutable std::atomic<bool> settled{false};
     /// Which server run the position belongs to; process-wide number given by the log. Not stored.
     std::uint32_t epoch = 0;
 
@@ -50,6 +53,11 @@ struct Entry {
 };
 
 using EntryPtr = std::shared_ptr<const Entry>;
+
+/// Bytes of real use that a store adds to an entry: its node. Part of `cost_bytes`.
+inline constexpr std::size_t store_node_bytes = 64;
+/// What an allocation of so many bytes really takes (glibc: 8 bytes of header, multiples of 16, whole pages when large).
+std::size_t allocated_bytes(std::size_t requested) noexcept;
 
 /// Key under which a store keeps an entry. A newline never stands in a logical key.
 std::string storage_key(std::string_view key, std::string_view variant);

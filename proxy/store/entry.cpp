@@ -1,0 +1,94 @@
+#include "proxy/store/entry.hpp"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <algorithm>
+
+#include "rules/base/text.hpp"
+
+namespace larder::proxy {
+namespace {
+
+// Above this glibc maps an allocation by itself at first, in whole pages; later it may not. The larger cost is counted.
+constexpr std::size_t mapped_from_bytes = 128 * 1024;
+constexpr std::size_t page_bytes = 4096;
+// std::make_shared puts its two counters and a vtable pointer in front of the object.
+constexpr std::size_t shared_header_bytes = 16;
+
+std::size_t heap_bytes(const std::string& text) noexcept
+{
+    static const std::size_t inline_capacity = std::string{}.capacity();
+    return text.capacity() > inline_capacity ? allocated_bytes(text.capacity() + 1) : 0;
+}
+
+std::size_t heap_bytes(const std::vector<std::string>& texts) noexcept
+{
+    if (texts.capacity() == 0) return 0;
+    std::size_t sum = allocated_bytes(texts.capacity() * sizeof(std::string));
+    for (const std::string& text : texts) sum += heap_bytes(text);
+    return sum;
+}
+
+}  // namespace
+
+std::size_t allocated_bytes(std::size_t requested) noexcept
+{
+    if (requested >= mapped_from_bytes) return (requested + 16 + page_bytes - 1) / page_bytes * page_bytes;
+    return std::max<std::size_t>(32, (requested + 8 + 15) / 16 * 16);
+}
+
+void Entry::index_head()
+{
+    etag = last_modified = date = {};
+    std::string_view rest = head;
+    while (!rest.empty()) {  // the status line has no colon where a name would end
+        const std::size_t end = rest.find('\n');
+        const std::string_view line = rest.substr(0, end);
+        rest = end == rest.npos ? std::string_view{} : rest.substr(end + 1);
+
+        std::string_view* found = nullptr;
+        std::size_t colon = 4;  // the lengths of the three names tell them apart from nearly every other field
+        if (line.size() > 4 && line[4] == ':') {
+            if (rules::equals_ignoring_case(line.substr(0, 4), "etag")) found = &etag;
+            else if (rules::equals_ignoring_case(line.substr(0, 4), "date")) found = &date;
+        } else if (line.size() > 13 && line[13] == ':') {
+            colon = 13;
+            if (rules::equals_ignoring_case(line.substr(0, 13), "last-modified")) found = &last_modified;
+        }
+        if (!found || !found->empty()) continue;
+        std::string_view value = line.substr(colon + 1);
+        if (!value.empty() && value.back() == '\r') value.remove_suffix(1);
+        *found = rules::trim(value);
+    }
+}
+
+std::size_t Entry::cost_bytes() const noexcept
+{
+    return allocated_bytes(sizeof(Entry) + shared_header_bytes) + store_node_bytes + heap_bytes(key) +
+           heap_bytes(variant) + heap_bytes(head) + heap_bytes(body) + heap_bytes(vary_names) + heap_bytes(variants) +
+           heap_bytes(generation) + heap_bytes(rule);
+}
+
+std::string storage_key(std::string_view key, std::string_view variant)
+{
+    std::string out;
+    out.reserve(key.size() + (variant.empty() ? 0 : 1 + variant.size()));
+    out += key;
+    if (!variant.empty()) {
+        out += '\n';
+        out += variant;
+    }
+    return out;
+}
+
+std::string variant_digest(std::string_view vary_values)
+{
+    static constexpr char digits[] = "0123456789abcdef";
+    XXH64_hash_t hash = XXH3_64bits(vary_values.data(), vary_values.size());
+    std::string out(16, '0');
+    for (std::size_t i = out.size(); i-- > 0; hash >>= 4) out[i] = digits[hash & 15];
+    return out;
+}
+
+}  // namespace larder::proxy

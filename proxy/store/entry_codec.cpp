@@ -1,0 +1,296 @@
+#include "proxy/store/entry_codec.hpp"
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <new>
+#include <optional>
+
+#include "rules/base/text.hpp"
+
+namespace larder::proxy {
+namespace {
+
+constexpr std::string_view magic = " larder/1 ";
+constexpr std::string_view checksum_name = " xxh3=";
+constexpr std::size_t position_digits = 16;
+constexpr std::size_t checksum_digits = 16;
+// Milliseconds, about the year 33 000: sums of a few of them stay far inside 64 bits.
+constexpr std::int64_t latest_ms = 1'000'000'000'000'000;
+
+// --- writing ---
+
+void append_number(std::string& out, std::uint64_t value)
+{
+    std::array<char, 20> digits;
+    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
+    out.append(digits.data(), end);
+}
+
+void append_milliseconds(std::string& out, std::string_view name, std::int64_t count)
+{
+    out += name;
+    append_number(out, static_cast<std::uint64_t>(std::clamp<std::int64_t>(count, 0, latest_ms)));
+}
+
+// Comma is escaped too, so that lists need no rule of their own.
+constexpr bool is_plain(char c) noexcept { return c > 0x20 && c < 0x7F && c != '%' && c != ','; }
+
+void append_escaped(std::string& out, std::string_view text)
+{
+    static constexpr char digits[] = "0123456789ABCDEF";
+    for (char c : text) {
+        if (is_plain(c)) {
+            out += c;
+        } else {
+            const auto byte = static_cast<unsigned char>(c);
+            out += '%';
+            out += digits[byte >> 4];
+            out += digits[byte & 15];
+        }
+    }
+}
+
+void append_text(std::string& out, std::string_view name, std::string_view text)
+{
+    if (text.empty()) return;
+    out += name;
+    append_escaped(out, text);
+}
+
+void append_list(std::string& out, std::string_view name, const std::vector<std::string>& texts)
+{
+    if (texts.empty()) return;
+    out += name;
+    for (const std::string& text : texts) {
+        if (&text != &texts.front()) out += ',';
+        append_escaped(out, text);
+    }
+}
+
+void append_hex(std::string& out, std::uint64_t value)
+{
+    static constexpr char digits[] = "0123456789abcdef";
+    for (int shift = 60; shift >= 0; shift -= 4) out += digits[(value >> shift) & 15];
+}
+
+// The payload's hash is seeded with that of the line before it: one sum over both, without joining them.
+std::uint64_t checksum(std::string_view line, std::string_view payload) noexcept
+{
+    return XXH3_64bits_withSeed(payload.data(), payload.size(), XXH3_64bits(line.data(), line.size()));
+}
+
+// --- reading ---
+
+// Takes the metadata line apart from the left, in the one order that the encoder writes. After the first thing that is
+// not as expected `ok` is false and stays so.
+struct LineReader {
+    std::string_view rest;
+    bool ok = true;
+
+    /// The value of the field that stands next; empty when another one does.
+    std::string_view take(std::string_view name) noexcept
+    {
+        if (!rest.starts_with(name)) return {};
+        rest.remove_prefix(name.size());
+        const std::size_t length = std::min(rest.find(' '), rest.size());
+        const std::string_view value = rest.substr(0, length);
+        rest.remove_prefix(length);
+        if (value.empty()) ok = false;
+        return value;
+    }
+
+    std::uint64_t number(std::string_view name, std::uint64_t least, std::uint64_t most) noexcept
+    {
+        const std::optional<std::uint64_t> value = rules::parse_digits(take(name));
+        if (value && *value >= least && *value <= most) return *value;
+        ok = false;
+        return least;
+    }
+
+    rules::Milliseconds milliseconds(std::string_view name) noexcept
+    {
+        return rules::Milliseconds{static_cast<std::int64_t>(number(name, 0, latest_ms))};
+    }
+
+    void text(std::string_view name, std::string& into) { unescape(take(name), into); }
+
+    void list(std::string_view name, std::vector<std::string>& into)
+    {
+        std::string_view values = take(name);
+        if (values.empty()) return;
+        for (;;) {
+            const std::size_t comma = std::min(values.find(','), values.size());
+            unescape(values.substr(0, comma), into.emplace_back());
+            if (comma == values.size()) return;
+            values.remove_prefix(comma + 1);
+        }
+    }
+
+    void unescape(std::string_view value, std::string& into)
+    {
+        if (value.find('%') == value.npos) {
+            into = value;
+            return;
+        }
+        into.reserve(value.size());
+        for (std::size_t i = 0; i < value.size(); ++i) {
+            if (value[i] != '%') {
+                into += value[i];
+                continue;
+            }
+            const int high = i + 2 < value.size() ? rules::hex_value(value[i + 1]) : -1;
+            const int low = i + 2 < value.size() ? rules::hex_value(value[i + 2]) : -1;
+            if (high < 0 || low < 0) {
+                ok = false;
+                return;
+            }
+            into += static_cast<char>(high * 16 + low);
+            i += 2;
+        }
+    }
+};
+
+// Lower case only: a checksum has one spelling.
+bool read_hex(std::string_view digits, std::uint64_t& value) noexcept
+{
+    value = 0;
+    for (char c : digits) {
+        if (!rules::is_digit(c) && (c < 'a' || c > 'f')) return false;
+        value = value << 4 | static_cast<std::uint64_t>(rules::hex_value(c));
+    }
+    return true;
+}
+
+bool read_flags(std::string_view flags, Entry& entry) noexcept
+{
+    if (flags == "-") return true;
+    for (char flag : flags) {
+        bool* set = nullptr;
+        if (flag == 'm') set = &entry.times.must_revalidate;
+        if (flag == 'a') set = &entry.times.always_revalidate;
+        if (flag == 'i' && entry.kind == EntryKind::response) entry.kind = EntryKind::vary_index;
+        else if (!set || *set) return false;
+        else *set = true;
+    }
+    return !flags.empty();
+}
+
+std::shared_ptr<Entry> decode(std::string_view value, std::string_view expected_key, std::string_view expected_variant)
+{
+    const std::size_t line_end = value.find('\n');
+    if (line_end == value.npos) return nullptr;
+    const std::string_view whole_line = value.substr(0, line_end);
+    const std::string_view payload = value.substr(line_end + 1);
+    constexpr std::size_t tail = checksum_name.size() + checksum_digits;
+    if (whole_line.size() < position_digits + magic.size() + tail) return nullptr;
+
+    const std::optional<std::uint64_t> position = rules::parse_digits(whole_line.substr(0, position_digits));
+    std::string_view line = whole_line.substr(position_digits);
+    if (!position || !line.starts_with(magic)) return nullptr;
+
+    // The checksum comes first: what follows reads only what an encoder wrote.
+    std::uint64_t expected = 0;
+    if (!read_hex(line.substr(line.size() - checksum_digits), expected)) return nullptr;
+    line.remove_suffix(checksum_digits);
+    if (!line.ends_with(checksum_name)) return nullptr;
+    line.remove_suffix(checksum_name.size());
+    if (checksum(line, payload) != expected) return nullptr;
+
+    auto entry = std::make_shared<Entry>();
+    LineReader reader{line.substr(magic.size() - 1)};  // each field brings the space before it
+    entry->status = static_cast<int>(reader.number(" status=", 100, 999));
+    entry->times.stored = rules::WallTime{reader.milliseconds(" stored=")};
+    entry->times.initial_age = reader.milliseconds(" age=");
+    entry->times.lifetime = reader.milliseconds(" ttl=");
+    entry->times.stale_while_revalidate = reader.milliseconds(" swr=");
+    entry->times.stale_if_error = reader.milliseconds(" sie=");
+    if (!read_flags(reader.take(" flags="), *entry)) return nullptr;
+    entry->expires = rules::WallTime{reader.milliseconds(" expires=")};
+    reader.text(" key=", entry->key);
+    reader.text(" variant=", entry->variant);
+    reader.text(" generation=", entry->generation);
+    reader.list(" vary=", entry->vary_names);
+    reader.list(" variants=", entry->variants);
+    reader.text(" rule=", entry->rule);
+    const std::size_t head_bytes = reader.number(" head=", 0, payload.size());
+    const std::size_t body_bytes = reader.number(" body=", 0, payload.size());
+    if (!reader.ok || !reader.rest.empty()) return nullptr;
+    if (entry->key != expected_key || entry->variant != expected_variant) return nullptr;
+
+    if (head_bytes + 2 + body_bytes != payload.size() || payload.substr(head_bytes, 2) != "\r\n") return nullptr;
+    const std::string_view head = payload.substr(0, head_bytes);
+    if (!head.empty() && !head.ends_with("\r\n")) return nullptr;
+    entry->head = head;
+    entry->body = payload.substr(head_bytes + 2);
+    entry->index_head();
+    entry->position.store(*position, std::memory_order_relaxed);
+    return entry;
+}
+
+}  // namespace
+
+std::string encode_entry(const Entry& entry)
+{
+    const rules::StoredTimes& times = entry.times;
+    std::string out;
+    // Room for the fixed fields, and for keys and lists with some escapes; more only costs a second allocation.
+    out.reserve(320 + 2 * entry.key.size() + 32 * (entry.vary_names.size() + entry.variants.size()) + entry.head.size() +
+                entry.body.size());
+    out += magic.substr(0, magic.size() - 1);
+    out += " status=";
+    append_number(out, static_cast<std::uint64_t>(std::clamp(entry.status, 100, 999)));
+    append_milliseconds(out, " stored=", times.stored.time_since_epoch().count());
+    append_milliseconds(out, " age=", times.initial_age.count());
+    append_milliseconds(out, " ttl=", times.lifetime.count());
+    append_milliseconds(out, " swr=", times.stale_while_revalidate.count());
+    append_milliseconds(out, " sie=", times.stale_if_error.count());
+    out += " flags=";
+    if (times.must_revalidate) out += 'm';
+    if (times.always_revalidate) out += 'a';
+    if (entry.kind == EntryKind::vary_index) out += 'i';
+    if (out.back() == '=') out += '-';
+    append_milliseconds(out, " expires=", entry.expires.time_since_epoch().count());
+    append_text(out, " key=", entry.key);
+    append_text(out, " variant=", entry.variant);
+    append_text(out, " generation=", entry.generation);
+    append_list(out, " vary=", entry.vary_names);
+    append_list(out, " variants=", entry.variants);
+    append_text(out, " rule=", entry.rule);
+    out += " head=";
+    append_number(out, entry.head.size());
+    out += " body=";
+    append_number(out, entry.body.size());
+
+    const std::size_t line_bytes = out.size();
+    out += checksum_name;
+    const std::size_t checksum_at = out.size();
+    out.append(checksum_digits, '0');
+    out += '\n';
+    const std::size_t payload_at = out.size();
+    out += entry.head;
+    out += "\r\n";
+    out += entry.body;
+
+    const std::string_view written = out;
+    std::string digits;
+    append_hex(digits, checksum(written.substr(0, line_bytes), written.substr(payload_at)));
+    out.replace(checksum_at, checksum_digits, digits);
+    return out;
+}
+
+std::shared_ptr<Entry> decode_entry(std::string_view value, std::string_view expected_key,
+                                    std::string_view expected_variant)
+{
+    // Only memory can run out here; that is a miss like any other unreadable value.
+    try {
+        return decode(value, expected_key, expected_variant);
+    } catch (const std::bad_alloc&) {
+        return nullptr;
+    }
+}
+
+}  // namespace larder::proxy
