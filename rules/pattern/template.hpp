@@ -25,11 +25,20 @@ enum class Source : std::uint8_t {
     response_header,  // {response.header.Location}, in purge templates only
 };
 
+/// Accept-Language and its kind: in a key they choose a form of the answer, and say nothing about who asks.
+bool is_negotiation_header(std::string_view name) noexcept;
+
 struct TemplatePart {
     Source source = Source::literal;
     std::string name;                     // literal text, or what follows the source: "page", "X-Tenant", "items.0.id"
     std::optional<std::string> fallback;  // {query.page|1}
     std::size_t column = 0;               // offset of the part in the template text, for messages
+
+    /// A cookie, or a header that says who or what the client is rather than which form of the answer it likes.
+    bool names_somebody() const noexcept
+    {
+        return source == Source::cookie || (source == Source::header && !is_negotiation_header(name));
+    }
 };
 
 struct Template {
@@ -37,8 +46,9 @@ struct Template {
     std::vector<TemplatePart> parts;
 
     bool uses(Source source) const noexcept;
-    /// Names somebody: a header or cookie placeholder (DESIGN: "the key contains an identity").
-    bool has_identity() const noexcept { return uses(Source::header) || uses(Source::cookie); }
+    /// The key contains an identity: a cookie placeholder, or one of a header other than Accept-Language and its kind,
+    /// or a rule with {header.Accept-Language} would show one user's page to all who read the same language.
+    bool has_identity() const noexcept;
 };
 
 enum class TemplateUse { key, purge };
