@@ -3,12 +3,20 @@
 #include <doctest/doctest.h>
 #include <signal.h>
 
+#include <cstdlib>
 #include <regex>
 #include <sstream>
 
 namespace larder::tests {
 
 namespace {
+
+/// The binary of this build, or the one that LARDER_TEST_BINARY names.
+std::string larder_binary()
+{
+    const char* other = std::getenv("LARDER_TEST_BINARY");
+    return other ? other : LARDER_BINARY;
+}
 
 /// The port behind `name` in the line that says ready: `listen=127.0.0.1:34567` or `"listen":"127.0.0.1:34567"`.
 std::uint16_t find_port(const std::string& log, const std::string& name)
@@ -28,7 +36,7 @@ std::uint16_t find_port(const std::string& log, const std::string& name)
 
 Finished run_larder(const std::vector<std::string>& arguments, const std::vector<std::string>& environment)
 {
-    std::vector<std::string> all{LARDER_BINARY};
+    std::vector<std::string> all{larder_binary()};
     all.insert(all.end(), arguments.begin(), arguments.end());
     ChildProcess process(all, environment);
     const int exit_code = process.wait_for_exit();
@@ -38,7 +46,7 @@ Finished run_larder(const std::vector<std::string>& arguments, const std::vector
 LarderProcess::LarderProcess(const std::string& yaml, const std::vector<std::string>& environment,
                              const std::vector<std::string>& arguments)
 {
-    std::vector<std::string> all{LARDER_BINARY};
+    std::vector<std::string> all{larder_binary()};
     if (arguments.empty()) {
         all.push_back("--config");
         all.push_back(directory_.write("larder.yaml", "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\n" + yaml));

@@ -1,0 +1,288 @@
+// What an operator does: start, stop, probe, measure, read logs, check and explain a configuration.
+#include <signal.h>
+
+#include <algorithm>
+
+#include "tests/support/stage.hpp"
+
+namespace larder::tests {
+
+namespace {
+
+const char* const item_rules = R"(
+rules:
+  - name: item
+    match: GET /items/{id}
+    key: item:{id}
+    ttl: 60s
+  - name: item-write
+    match: PUT /items/{id}
+    purge: ["item:{id}"]
+)";
+
+std::string line_with(const std::string& text, const std::string& word)
+{
+    const std::size_t at = text.find(word);
+    if (at == std::string::npos) return {};
+    const std::size_t begin = text.rfind('\n', at) + 1;
+    return text.substr(begin, text.find('\n', at) - begin);
+}
+
+bool contains(const std::string& text, const std::string& word) { return text.find(word) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("SIGTERM lets what runs come to its end and exits with 0", Backend, Embedded, OverRedis)
+{
+    Stage stage(over<Backend>(item_rules));
+    auto idle = stage.connect();
+    CHECK(idle->get("/a").status == 200);
+    stage.origin.on("/slow").hold();
+    stage.origin.on("/items/1").hold();
+    auto passing = stage.start_get("/slow");
+    auto filling = stage.start_get("/items/1");
+    stage.origin.await_requests("/slow", 1);
+    stage.origin.await_requests("/items/1", 1);
+    stage.larder->process().signal(SIGTERM);
+    CHECK(idle->wire().is_closed_by_peer());
+    await_condition("no new connections are taken", [&] {
+        try {
+            stage.connect();
+            return false;
+        } catch (const Ended&) {
+            return true;
+        }
+    });
+    CHECK_FALSE(stage.larder->process().exit_code());
+    stage.origin.release("/slow");
+    stage.origin.release("/items/1");
+    CHECK(passing.get().body == "GET /slow #1");
+    CHECK(filling.get().body == "GET /items/1 #1");
+    CHECK(stage.larder->process().wait_for_exit() == 0);
+    CHECK(contains(stage.larder->log(), "stop"));
+}
+
+TEST_CASE("a download that runs when SIGTERM comes is finished")
+{
+    Stage stage({});
+    stage.origin.on("/big").reply(200, "", "").generated(64 << 20);
+    auto client = stage.connect();
+    client->send("GET", "/big");
+    Response response = read_response_head(client->wire());
+    stage.larder->process().signal(SIGTERM);
+    read_body(client->wire(), response, 0);
+    CHECK(response.ended_properly);
+    CHECK(response.body_bytes == 64 << 20);
+    CHECK(stage.larder->process().wait_for_exit() == 0);
+}
+
+TEST_CASE("what does not end within the drain time is cut, and the exit is still orderly")
+{
+    StageOptions options;
+    options.options = "timeouts:\n  drain: 200ms\n";
+    Stage stage(options);
+    stage.origin.on("/never").silent();
+    auto client = stage.connect();
+    client->send("GET", "/never");
+    stage.origin.await_requests("/never", 1);
+    CHECK(stage.larder->stop() == 0);
+}
+
+TEST_CASE("SIGTERM with nothing under way ends it at once")
+{
+    Stage stage({});
+    const milliseconds before = monotonic_time();
+    CHECK(stage.larder->stop() == 0);
+    CHECK(monotonic_time() - before < 3s);
+}
+
+TEST_CASE("the access log has a line per exchange with verdict, reason and rule")
+{
+    StageOptions options;
+    options.rules = item_rules;
+    options.options = "log:\n  access: all\n";
+    Stage stage(options);
+    stage.get("/items/1", {"X-Request-ID: first"});
+    stage.get("/items/1", {"X-Request-ID: second"});
+    stage.get("/items/1", {"X-Request-ID: third", "Cookie: a=b"});
+    stage.get("/other", {"X-Request-ID: fourth"});
+    stage.request("PUT", "/items/1", {"X-Request-ID: fifth"}, "x");
+    CHECK(stage.larder->stop() == 0);
+    const std::string log = stage.larder->access_log();
+    CAPTURE(log);
+    CHECK(std::count(log.begin(), log.end(), '\n') == 5);
+    const std::string first = line_with(log, "first"), second = line_with(log, "second"),
+                      third = line_with(log, "third"), fourth = line_with(log, "fourth"),
+                      fifth = line_with(log, "fifth");
+    for (const char* word : {"verdict=miss", "reason=uri-miss", "outcome=stored", "rule=item", "status=200", "/items/1",
+                             "method=GET", "client=127.0.0.1"}) {
+        CHECK_MESSAGE(contains(first, word), word);
+    }
+    CHECK(contains(second, "verdict=hit"));
+    CHECK_FALSE(contains(second, "reason="));
+    CHECK(contains(third, "verdict=bypass"));
+    CHECK(contains(third, "reason=cookie"));
+    CHECK(contains(fourth, "reason=no-rule"));
+    CHECK(contains(fifth, "reason=method"));
+}
+
+TEST_CASE("the access log can be JSON, and no request can forge a line")
+{
+    StageOptions options;
+    options.rules = item_rules;
+    options.options = "log:\n  access: all\n  format: json\n";
+    Stage stage(options);
+    stage.get("/items/a\"b%0A", {"X-Request-ID: one"});
+    CHECK(stage.larder->stop() == 0);
+    const std::string log = stage.larder->access_log();
+    CAPTURE(log);
+    CHECK(std::count(log.begin(), log.end(), '\n') == 1);
+    CHECK(log.starts_with("{"));
+    CHECK(contains(log, "\"event\":\"access\""));
+    CHECK(contains(log, "\"status\":200"));
+    CHECK(contains(log, "/items/a\\\"b%0A"));
+    const std::string ready = line_with(stage.larder->log(), "ready");
+    CHECK(ready.starts_with("{"));
+    CHECK(ready.ends_with("}"));
+}
+
+TEST_CASE("without being asked for there is no access log")
+{
+    Stage stage({});
+    stage.get("/a");
+    CHECK(stage.larder->stop() == 0);
+    CHECK(stage.larder->access_log().empty());
+}
+
+TEST_CASE("metrics count exchanges by rule, verdict and reason")
+{
+    StageOptions options;
+    options.rules = item_rules;
+    Stage stage(options);
+    stage.get("/items/1");
+    for (int i = 0; i < 3; ++i) stage.get("/items/1");
+    stage.get("/items/1", {"Cookie: a=b"});
+    stage.get("/other");
+    stage.request("PUT", "/items/1", {}, "x");
+    LarderProcess& larder = *stage.larder;
+    await_condition("the last exchange is counted", [&] { return larder.metric("larder_requests_total") >= 7; });
+    CHECK(larder.metric("larder_requests_total", "verdict=\"hit\"") == 3);
+    CHECK(larder.metric("larder_requests_total", "verdict=\"miss\"") == 1);
+    CHECK(larder.metric("larder_requests_total", "verdict=\"bypass\"") == 3);
+    CHECK(larder.metric("larder_requests_total", "rule=\"item\"") == 5);
+    CHECK(larder.metric("larder_forwards_total", "reason=\"cookie\"") == 1);
+    CHECK(larder.metric("larder_forwards_total", "reason=\"no-rule\"") == 1);
+    CHECK(larder.metric("larder_forwards_total", "reason=\"uri-miss\"") == 1);
+    CHECK(larder.metric("larder_outcomes_total", "outcome=\"stored\"") == 1);
+    CHECK(larder.metric("larder_fills_total") == 1);
+    CHECK(larder.metric("larder_upstream_requests_total") == 4);
+    CHECK(larder.metric("larder_purge_records_total") >= 1);
+    CHECK(larder.metric("larder_client_connections_total") >= 7);
+    const Response page = larder.admin("GET", "/metrics");
+    CHECK(page.status == 200);
+    CHECK(page.field("Content-Type").starts_with("text/plain"));
+    CHECK(contains(page.body, "# TYPE larder_requests_total counter"));
+    CHECK(contains(page.body, "larder_request_duration_seconds"));
+}
+
+TEST_CASE("the admin listener has probes, knows its paths, and is not reachable through the proxy")
+{
+    Stage stage({});
+    CHECK(stage.larder->admin("GET", "/healthz").status == 200);
+    CHECK(stage.larder->admin("GET", "/readyz").status == 200);
+    CHECK(stage.larder->admin("GET", "/nothing").status == 404);
+    CHECK(stage.get("/metrics").body == "GET /metrics #1");  // the app's own
+}
+
+TEST_CASE("the admin listener explains")
+{
+    StageOptions options;
+    options.rules = item_rules;
+    Stage stage(options);
+    const Response answer = stage.larder->admin("GET", "/explain?method=GET&url=/items/1");
+    CAPTURE(answer.body);
+    CHECK(answer.status == 200);
+    CHECK(contains(answer.body, "item:1"));
+}
+
+TEST_CASE("larder check accepts what is right and names every error with its place")
+{
+    const TemporaryDirectory directory;
+    const std::string good =
+        directory.write("good.yaml", "upstream: http://127.0.0.1:3000\n" + std::string(item_rules));
+    CHECK(run_larder({"check", good}).exit_code == 0);
+
+    const std::string bad = directory.write("bad.yaml",
+                                            "upstream: http://127.0.0.1:3000\n"
+                                            "memry: 64MiB\n"
+                                            "rules:\n"
+                                            "  - name: a\n"
+                                            "    match: GET /a\n"
+                                            "    ttl: 60\n");
+    const Finished checked = run_larder({"check", bad});
+    CHECK(checked.exit_code == 1);
+    const std::string said = checked.standard_output + checked.standard_error;
+    CAPTURE(said);
+    CHECK(contains(said, bad + ":2:1: "));
+    CHECK(contains(said, "memory"));
+    CHECK(contains(said, bad + ":6:10: "));
+    CHECK(contains(said, "60s"));
+
+    const Finished served = run_larder({"--config", bad});
+    CHECK(served.exit_code != 0);
+    CHECK(contains(served.standard_error, bad + ":2:1: "));
+    CHECK(run_larder({"check", directory.path() + "/missing.yaml"}).exit_code == 1);
+}
+
+TEST_CASE("larder explain uses the words that the header uses")
+{
+    const TemporaryDirectory directory;
+    const std::string file =
+        directory.write("larder.yaml", "upstream: http://127.0.0.1:3000\n" + std::string(item_rules));
+    const Finished read = run_larder({"explain", file, "GET", "/items/7"});
+    CHECK(read.exit_code == 0);
+    CAPTURE(read.standard_output);
+    CHECK(contains(read.standard_output, "item:7"));
+    CHECK(contains(read.standard_output, "item-write"));
+    const Finished cookie = run_larder({"explain", file, "GET", "/items/7", "-H", "Cookie: a=b"});
+    CHECK(contains(cookie.standard_output, "cookie"));
+    CHECK(contains(cookie.standard_output, "shared: true"));
+    CHECK(contains(run_larder({"explain", file, "GET", "/items/7?x=1"}).standard_output, "query-parameter"));
+    CHECK(contains(run_larder({"explain", file, "GET", "/other"}).standard_output, "no-rule"));
+    CHECK(contains(run_larder({"explain", file, "PUT", "/items/7"}).standard_output, "item:7"));
+}
+
+TEST_CASE("--help and --version say what they should, and nonsense is refused")
+{
+    const Finished help = run_larder({"--help"});
+    CHECK(help.exit_code == 0);
+    for (const char* word : {"--config", "check", "explain", "--upstream"}) {
+        CHECK_MESSAGE(contains(help.standard_output, word), word);
+    }
+    const Finished version = run_larder({"--version"});
+    CHECK(version.exit_code == 0);
+    CHECK(contains(version.standard_output, "0.1.0"));
+    CHECK(run_larder({"--nonsense"}).exit_code != 0);
+    CHECK(run_larder({}).exit_code != 0);
+}
+
+TEST_CASE("larder acl prints a user that Redis accepts and that may not scan")
+{
+    const Finished acl = run_larder({"acl"});
+    CHECK(acl.exit_code == 0);
+    CAPTURE(acl.standard_output);
+    CHECK(contains(acl.standard_output, "ACL SETUSER"));
+}
+
+TEST_CASE("a port that is taken is an error at the start that names it")
+{
+    ScriptedOrigin taken;
+    const TemporaryDirectory directory;
+    const std::string file = directory.write(
+        "larder.yaml", "upstream: http://127.0.0.1:3000\nlisten: 127.0.0.1:" + std::to_string(taken.port()) + "\n");
+    const Finished finished = run_larder({"--config", file});
+    CHECK(finished.exit_code != 0);
+    CHECK(contains(finished.standard_error, std::to_string(taken.port())));
+}
+
+}  // namespace larder::tests

@@ -1,0 +1,274 @@
+// Redis reached in every way, and Redis gone: killed, paused, restarted empty, full of foreign values.
+#include "tests/support/stage.hpp"
+
+namespace larder::tests {
+
+namespace {
+
+const char* const item_rules = R"(
+rules:
+  - name: item
+    match: GET /items/{id}
+    key: item:{id}
+    ttl: 60s
+  - name: item-write
+    match: PUT /items/{id}
+    purge: ["item:{id}"]
+  - name: strict
+    match: GET /strict/{id}
+    key: strict:{id}
+    ttl: 60s
+  - name: strict-write
+    match: PUT /strict/{id}
+    purge: ["strict:{id}"]
+    on_store_error: reject
+)";
+
+/// How long a request may take when Redis is away: its deadline of 50 ms a few times over, and a busy machine.
+constexpr milliseconds bounded_delay{1000};
+
+}  // namespace
+
+TEST_CASE("Redis may be reached over TCP, over a unix socket and with TLS, always as a user that cannot scan")
+{
+    for (const auto kind : {RedisProcess::Kind::tcp, RedisProcess::Kind::unix_socket, RedisProcess::Kind::tls}) {
+        CAPTURE(static_cast<int>(kind));
+        RedisProcess redis(kind);
+        ScriptedOrigin origin;
+        const std::string upstream = "upstream: http://127.0.0.1:" + std::to_string(origin.port()) + "\n";
+        std::string store = "store:\n  url: " + redis.url() + "\n";
+        if (kind == RedisProcess::Kind::tls) store += "  ca_file: " + redis.authority_file() + "\n";
+        {
+            LarderProcess larder(upstream + store + item_rules);
+            HttpClient client(larder.port());
+            CHECK(client.get("/items/1").cache_status() == "larder; fwd=uri-miss; stored");
+            CHECK(is_hit(client.get("/items/1")));
+        }
+        // Another process finds what the first one stored: it is in Redis.
+        LarderProcess larder(upstream + store + item_rules);
+        HttpClient client(larder.port());
+        CHECK(is_hit(client.get("/items/1")));
+        CHECK(origin.requests() == 1);
+    }
+}
+
+TEST_CASE("the password may come from a file, and stands in no log")
+{
+    RedisProcess redis;
+    ScriptedOrigin origin;
+    const TemporaryDirectory directory;
+    const std::string file = directory.write("password", std::string(RedisProcess::password) + "\n");
+    std::string url = redis.url();
+    url.replace(url.find(":" + std::string(RedisProcess::password)), std::string(RedisProcess::password).size() + 1,
+                "");
+    LarderProcess larder("upstream: http://127.0.0.1:" + std::to_string(origin.port()) + "\nstore:\n  url: " + url +
+                         "\n  password_file: " + file + "\nlog:\n  level: debug\n" + item_rules);
+    HttpClient client(larder.port());
+    client.get("/items/1");
+    CHECK(is_hit(client.get("/items/1")));
+    CHECK(larder.log().find(RedisProcess::password) == std::string::npos);
+    CHECK(larder.admin("GET", "/metrics").body.find(RedisProcess::password) == std::string::npos);
+}
+
+TEST_CASE("Redis killed and restarted under load: no client sees an error, and hits come back")
+{
+    Stage stage(over<OverRedis>(item_rules));
+    std::atomic<bool> done{false};
+    std::atomic<int> errors{0}, requests{0}, hits{0};
+    std::vector<std::future<void>> clients;
+    for (int i = 0; i < 8; ++i) {
+        clients.push_back(std::async(std::launch::async, [&, i] {
+            try {
+                HttpClient client(stage.larder->port());
+                for (int n = 0; !done; ++n) {
+                    const std::string target = "/items/" + std::to_string((i + n) % 20);
+                    const bool writes = n % 50 == 49;
+                    const milliseconds before = monotonic_time();
+                    const Response response = writes ? client.request("PUT", target, {}, "x") : client.get(target);
+                    if (response.status != 200) ++errors;
+                    if (is_hit(response)) ++hits;
+                    if (monotonic_time() - before > 2 * bounded_delay) ++errors;
+                    ++requests;
+                }
+            } catch (const std::exception& problem) {
+                MESSAGE(problem.what());
+                ++errors;
+            }
+        }));
+    }
+    const auto after_requests = [&](int count) {
+        const int begin = requests;
+        await_condition("the load goes on", [&] { return requests >= begin + count || errors > 0; });
+    };
+    after_requests(500);
+    for (int round = 0; round < 3; ++round) {
+        stage.redis->kill();
+        after_requests(500);
+        stage.redis->start();
+        const int hits_before = hits;
+        await_condition("hits come back", [&] { return hits > hits_before + 100 || errors > 0; });
+    }
+    done = true;
+    for (auto& client : clients) client.get();
+    CHECK(errors == 0);
+    CHECK(stage.larder->metric("larder_store_downs_total") >= 1);
+}
+
+TEST_CASE("while Redis is away readers pass by with the reason, and the health endpoint and the log say so")
+{
+    Stage stage(over<OverRedis>(item_rules));
+    stage.fill("/items/1");
+    stage.redis->kill();
+    await_condition("requests pass by",
+                    [&] { return stage.get("/items/1").cache_status() == "larder; fwd=bypass; detail=store-away"; });
+    const Response ready = stage.larder->admin("GET", "/readyz");
+    CHECK(ready.status == 200);  // it serves: taking it out of rotation would make things worse
+    CAPTURE(ready.body);
+    const Response health = stage.larder->admin("GET", "/healthz");
+    CHECK(health.status == 200);
+    CHECK((ready.body + health.body).find("degraded") != std::string::npos);
+    CHECK(stage.larder->log().find("store is down") != std::string::npos);
+    CHECK(stage.larder->metric("larder_store_up") == 0);
+    stage.redis->start();
+    stage.fill("/items/1");
+    CHECK(stage.larder->log().find("store is up") != std::string::npos);
+    CHECK(stage.larder->metric("larder_store_up") >= 1);
+}
+
+TEST_CASE("a Redis that hangs costs a request a bounded delay, and soon none")
+{
+    Stage stage(over<OverRedis>(item_rules));
+    stage.fill("/items/1");
+    stage.redis->stop();
+    for (int i = 0; i < 20; ++i) {
+        const milliseconds before = monotonic_time();
+        CHECK(stage.get("/items/1").status == 200);
+        CHECK(monotonic_time() - before < bounded_delay);
+        CHECK(stage.request("PUT", "/items/2", {}, "x").status == 200);
+    }
+    stage.redis->go_on();
+    stage.fill("/items/1");
+}
+
+TEST_CASE("nothing stale is served after Redis comes back, whether it kept its data or lost it")
+{
+    for (const bool keeps_data : {true, false}) {
+        CAPTURE(keeps_data);
+        Stage stage(over<OverRedis>(item_rules));
+        std::atomic<int> value{1};
+        stage.origin.on("GET /items/1").handle([&](Conversation& conversation) {
+            const std::string body = std::to_string(value.load());
+            conversation.wire.send("HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" +
+                                   body);
+            conversation.keep = true;
+        });
+        CHECK(stage.fill("/items/1").body == "1");
+        if (keeps_data) {
+            stage.redis->stop();
+        } else {
+            stage.redis->kill();
+        }
+        value = 2;
+        CHECK(stage.request("PUT", "/items/1", {}, "2").status == 200);  // its purge cannot reach Redis
+        CHECK(stage.get("/items/1").body == "2");
+        if (keeps_data) {
+            stage.redis->go_on();
+        } else {
+            stage.redis->start();
+        }
+        await_condition("hits come back", [&] {
+            const Response response = stage.get("/items/1");
+            CHECK(response.body == "2");
+            return is_hit(response);
+        });
+    }
+}
+
+TEST_CASE("FLUSHALL behind the back costs misses and serves nothing stale")
+{
+    Stage stage(over<OverRedis>(item_rules));
+    stage.fill("/items/1");
+    stage.redis->command({"FLUSHALL"});
+    CHECK(stage.request("PUT", "/items/1", {}, "x").status == 200);
+    CHECK_FALSE(is_hit(stage.get("/items/1")));
+    stage.fill("/items/1");
+}
+
+TEST_CASE("on_store_error: reject refuses a write before the app sees it; forward lets it through and says so")
+{
+    Stage stage(over<OverRedis>(item_rules));
+    stage.fill("/items/1");
+    stage.redis->kill();
+    await_condition("the loss is noticed",
+                    [&] { return stage.get("/items/1").cache_status() == "larder; fwd=bypass; detail=store-away"; });
+    const Response rejected = stage.request("PUT", "/strict/1", {}, "x");
+    CHECK(rejected.status == 503);
+    CHECK(rejected.has("Retry-After"));
+    CHECK(rejected.field("Content-Type") == "application/problem+json");
+    CHECK(stage.origin.requests("/strict/1") == 0);
+    CHECK(stage.larder->metric("larder_writes_rejected_total") == 1);
+
+    const Response forwarded = stage.request("PUT", "/items/1", {}, "x");
+    CHECK(forwarded.status == 200);
+    CHECK(stage.origin.requests("PUT /items/1") == 1);
+    CHECK(stage.larder->metric("larder_purge_deferred_total") >= 1);
+    stage.redis->start();
+    await_condition("the purge is replayed", [&] { return stage.larder->metric("larder_purge_replayed_total") >= 1; });
+    CHECK(stage.request("PUT", "/strict/1", {}, "x").status == 200);
+}
+
+TEST_CASE("a start without Redis serves, and caches once Redis is there")
+{
+    RedisProcess redis;
+    redis.kill();
+    ScriptedOrigin origin;
+    LarderProcess larder("upstream: http://127.0.0.1:" + std::to_string(origin.port()) + "\nstore: " + redis.url() +
+                         "\n" + item_rules);
+    HttpClient client(larder.port());
+    CHECK(client.get("/items/1").status == 200);
+    redis.start();
+    await_condition("hits come", [&] { return is_hit(client.get("/items/1")); });
+}
+
+TEST_CASE("a value in Redis that is no entry is a miss and is counted, never an error")
+{
+    Stage stage(over<OverRedis>(item_rules));
+    stage.fill("/items/1");
+    const std::string keys = stage.redis->command({"KEYS", "story*:e:*"});
+    CAPTURE(keys);
+    REQUIRE_FALSE(keys.empty());
+    const std::string good = stage.redis->command({"GET", keys});
+    // A fresh process has nothing in memory, so that it must read what stands in Redis.
+    const std::string yaml = "upstream: http://127.0.0.1:" + std::to_string(stage.origin.port()) +
+                             "\nnamespace: story\nstore: " + stage.redis->url() + "\n" + item_rules;
+    std::string changed_body = good;
+    changed_body[changed_body.size() - 1] ^= 1;
+    for (const std::string& value : {std::string("garbage"), std::string(), good.substr(0, good.size() / 2),
+                                     changed_body, std::string(16, '9') + " nonsense\n"}) {
+        CAPTURE(value);
+        stage.redis->command({"SET", keys, value});
+        LarderProcess larder(yaml);
+        HttpClient client(larder.port());
+        const Response response = client.get("/items/1");
+        CHECK(response.status == 200);
+        CHECK(response.body.starts_with("GET /items/1 #"));
+        CHECK_FALSE(is_hit(response));
+        CHECK(larder.metric("larder_store_malformed_total") >= 1);
+    }
+}
+
+TEST_CASE("an entry in Redis can be read by a person, has an expiry, and stands under the namespace")
+{
+    Stage stage(over<OverRedis>(item_rules));
+    stage.origin.on("/items/1").header("X-Kind", "item").reply(200, "", "the body itself");
+    stage.fill("/items/1");
+    const std::string key = stage.redis->command({"KEYS", "story*:e:*"});
+    CAPTURE(key);
+    CHECK(key.find("item:1") != std::string::npos);
+    const std::string entry = stage.redis->command({"GET", key});
+    CHECK(entry.find("X-Kind: item\r\n") != std::string::npos);
+    CHECK(entry.ends_with("the body itself"));
+    CHECK(std::stoll(stage.redis->command({"PTTL", key})) > 0);
+}
+
+}  // namespace larder::tests
