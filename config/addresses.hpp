@@ -1,0 +1,22 @@
+// Addresses as people write them: where to listen, where the upstream and the store are. URLs are parsed by Boost.URL.
+// Messages never repeat an address that may hold a password.
+#pragma once
+
+#include "config/config.hpp"
+#include "config/quantities.hpp"
+
+namespace larder::config {
+
+/// `127.0.0.1:9090`, `[::1]:9090`, `localhost:9090`, `:8080` (any address), `unix:/run/larder.sock`.
+Read<Endpoint> read_endpoint(std::string_view text);
+
+/// `http://host[:port]`, `https://host[:port]`, `unix:/path`. Only the address is set; the rest has its defaults.
+Read<Upstream> read_upstream_url(std::string_view text);
+
+/// `redis://[user:password@]host[:port][/db]`, `rediss://…`, `unix:///path[?db=N]`.
+Read<Store> read_store_url(std::string_view text);
+
+/// An IPv4 or IPv6 address, alone or with a prefix length: `10.0.0.0/8`. Empty when it is fine, else what is wrong.
+std::string check_network(std::string_view text);
+
+}  // namespace larder::config

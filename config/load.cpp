@@ -1,0 +1,147 @@
+#include "config/load.hpp"
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "config/check.hpp"
+#include "config/nearest.hpp"
+#include "config/substitution.hpp"
+#include "rules/explain/explain.hpp"
+
+namespace larder::config {
+namespace {
+
+// The rollback switch. It can only turn off: what the file says is the operator's decision.
+void apply_environment_switch(Reading& reading, Config& config)
+{
+    const auto value = reading.environment()("LARDER_CACHE");
+    if (!value || value->empty() || *value == "on") return;
+    if (*value == "off")
+        config.cache = rules::CacheMode::off;
+    else
+        reading.error(rules::Place{},
+                      "the environment says LARDER_CACHE=" + value->substr(0, 40) + "; only on and off are known");
+}
+
+void sort_by_place(std::vector<Message>& messages)
+{
+    std::stable_sort(messages.begin(), messages.end(), [](const Message& a, const Message& b) {
+        return std::pair(a.place.line, a.place.column) < std::pair(b.place.line, b.place.column);
+    });
+}
+
+// Makes the immutable value when there was no error; adds the lint's notes as warnings.
+Loaded finish(Draft draft, std::vector<Message> messages, const std::string& file)
+{
+    Loaded loaded;
+    const bool has_errors = std::any_of(messages.begin(), messages.end(),
+                                        [](const Message& message) { return message.severity == Severity::error; });
+    if (!has_errors) {
+        auto config = std::make_shared<Config>(std::move(draft.config));
+        config->file = file;
+        for (RuleDraft& rule : draft.rules) config->rules.push_back(std::move(rule.rule));
+        for (rules::LintNote& note : rules::lint(config->rules))
+            messages.push_back({Severity::warning, note.place, std::move(note.text)});
+        config->matcher = std::make_unique<rules::Matcher>(config->rules);
+        loaded.config = std::move(config);
+    }
+    sort_by_place(messages);
+    loaded.messages = std::move(messages);
+    return loaded;
+}
+
+}  // namespace
+
+std::string Message::to_string(std::string_view file) const
+{
+    std::string line;
+    if (!file.empty())
+        line = std::string(file) + ":" + std::to_string(place.line) + ":" + std::to_string(place.column) + ": ";
+    if (severity == Severity::warning) line += "warning: ";
+    return line + text;
+}
+
+Environment process_environment()
+{
+    return [](std::string_view name) -> std::optional<std::string> {
+        const char* value = std::getenv(std::string(name).c_str());
+        if (value == nullptr) return std::nullopt;
+        return std::string(value);
+    };
+}
+
+Loaded load_text(std::string_view yaml, const std::string& file, const Environment& environment)
+{
+    std::vector<Message> messages;
+    Draft draft;
+    std::optional<Node> root = read_yaml(yaml, messages);
+    if (!root) return {nullptr, std::move(messages)};
+    if (root->kind == Node::Kind::null) {
+        messages.push_back(
+            {Severity::error, {1, 1}, "the file is empty; the least it needs is upstream: http://127.0.0.1:3000"});
+        return {nullptr, std::move(messages)};
+    }
+    substitute(*root, environment, messages);
+    Reading reading(environment, std::filesystem::path(file).parent_path().string(), messages);
+    read_mapping(reading, *root, all_options(), draft);
+    if (root->kind == Node::Kind::mapping) check(reading, *root, draft);
+    apply_environment_switch(reading, draft.config);
+    return finish(std::move(draft), std::move(messages), file);
+}
+
+Loaded load_file(const std::string& path, const Environment& environment)
+{
+    const auto unreadable = [&](std::string why) {
+        return Loaded{nullptr, {{Severity::error, {}, "the file cannot be read: " + std::move(why)}}};
+    };
+    std::error_code ec;
+    if (std::filesystem::is_directory(path, ec)) return unreadable("it is a folder");
+    std::ifstream file(path, std::ios::binary);
+    if (!file) return unreadable(std::filesystem::exists(path, ec) ? "no permission" : "there is no such file");
+    // One byte more than allowed, so that a device that never ends is refused like a file that is too large.
+    std::string text(file_limit_bytes + 1, '\0');
+    file.read(text.data(), static_cast<std::streamsize>(text.size()));
+    if (file.bad()) return unreadable("reading failed");
+    text.resize(static_cast<std::size_t>(file.gcount()));
+    return load_text(text, path, environment);
+}
+
+Loaded load_flags(const std::vector<std::pair<std::string, std::string>>& flags, const Environment& environment)
+{
+    std::vector<Message> messages;
+    Draft draft;
+    draft.config.cache = rules::CacheMode::respect_origin;
+    Reading reading(environment, {}, messages);
+    const auto& options = all_options();
+    for (const auto& [name, value] : flags) {
+        const auto option =
+            std::find_if(options.begin(), options.end(), [&](const auto& row) { return row.text.name == name; });
+        const Reading::Scope scope(reading, "--" + name);
+        Node node;
+        node.kind = Node::Kind::text;
+        node.text = value;
+        if (option == options.end()) {
+            std::vector<std::string_view> known;
+            for (const auto& row : options) known.push_back(row.text.name);
+            reading.error(rules::Place{}, "not an option" + suggestion(name, known));
+        } else if (option->text.repeated || (!option->text.children.empty() && option->text.schema.is_null())) {
+            reading.error(rules::Place{}, "can only be given in a file; write larder --config FILE");
+        } else {
+            option->read(reading, node, draft);
+        }
+    }
+    const bool has_upstream =
+        std::any_of(flags.begin(), flags.end(), [](const auto& flag) { return flag.first == "upstream"; });
+    if (!has_upstream)
+        reading.error(rules::Place{},
+                      "where is the app server? Write --upstream http://127.0.0.1:3000, or --config FILE");
+    const Node nothing;
+    check(reading, nothing, draft);
+    apply_environment_switch(reading, draft.config);
+    return finish(std::move(draft), std::move(messages), "");
+}
+
+}  // namespace larder::config
