@@ -1,0 +1,141 @@
+// The connection of one worker thread to Redis. All commands of a loop turn leave in one write; replies are matched in
+// order. A missed deadline or a reply that cannot be understood fails everything under way and closes the connection,
+// so that a late reply is never taken for another's. Knows nothing of entries or purges.
+#pragma once
+
+#include <boost/asio/steady_timer.hpp>
+#include <cstdint>
+#include <memory>
+#include <random>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "config/config.hpp"
+#include "proxy/net/asio.hpp"
+#include "proxy/net/deadline.hpp"
+#include "proxy/net/transport.hpp"
+#include "proxy/observe/counters.hpp"
+#include "proxy/redis/reply.hpp"
+#include "rules/base/errors.hpp"
+
+struct redisReader;
+
+namespace larder::proxy {
+
+/// One command under way. Belongs to whoever sent it and lives until `complete` or `abandon`, of which exactly one is
+/// called.
+class LinkOperation {
+  public:
+    /// Called on the loop, outside of `send`. May send again. An error reply of the server is a value here.
+    virtual void complete(rules::Result<Reply>&& reply) = 0;
+    /// The link is destroyed with the operation still under way: free what is held, resume nobody.
+    virtual void abandon() noexcept = 0;
+
+  protected:
+    ~LinkOperation() = default;
+
+  private:
+    friend class Link;
+    LinkOperation* next_ = nullptr;
+    rules::Instant sent_;
+};
+
+/// Single-threaded: everything happens on the thread that runs the io_context. The io_context must not run any more
+/// after the link is destroyed.
+class Link {
+  public:
+    /// @param tls  null without TLS; must outlive the link
+    Link(asio::io_context& context, DeadlineWheel& wheel, const config::Store& store, const TlsContext* tls,
+         Counters& counters);
+    ~Link();
+    Link(const Link&) = delete;
+    Link& operator=(const Link&) = delete;
+
+    /// Connects, reads, reconnects: until `stop`. Waits 100 ms after a failure, twice as long after each further one,
+    /// up to 2 s, with jitter. While it waits every operation fails at once, so the wait is the breaker too. Spawn
+    /// once.
+    asio::awaitable<void> run();
+
+    /// Fails what is under way with shutting_down and ends `run`. For good.
+    void stop() noexcept;
+
+    /// Number of the connection in use, counted from 1; 0: none now.
+    std::uint64_t connection() const noexcept { return up_ ? connections_count_ : 0; }
+
+    /// Sends one command and waits for its reply. `args` and what they point to must live until then: name them in the
+    /// awaiting frame. An error reply of the server is a value (`Reply::is_error`).
+    /// Errors: store_unreachable (at once while there is no connection), store_timeout, store_malformed, shutting_down.
+    /// Cancellation is not supported: the operation ends by its own deadline.
+    asio::awaitable<rules::Result<Reply>> execute(std::span<const std::string_view> args);
+
+    /// The same without a coroutine: `operation.complete` is called later, never from within.
+    /// @return false: not sent, `operation` is not touched; why: `send_error()`
+    bool send(LinkOperation& operation, std::span<const std::string_view> args);
+    rules::Errc send_error() const noexcept;
+
+    /// Changes when the commands of a loop turn leave: what was sent in the present turn is still here.
+    std::uint64_t turn() const noexcept { return turn_; }
+
+    Counters& counters() noexcept { return counters_; }
+    asio::io_context& context() noexcept { return context_; }
+
+  private:
+    struct ReaderDeleter {
+        void operator()(redisReader* reader) const noexcept;
+    };
+
+    asio::awaitable<std::string> set_up(Transport& transport);
+    asio::awaitable<void> run_replies(Transport& transport);
+    asio::awaitable<void> back_off();
+    void make_reader();
+    bool feed(std::string_view bytes);
+    bool next_reply(Reply& reply);
+    void deliver(Reply&& reply, rules::Instant now);
+
+    void append(std::span<const std::string_view> args);
+    void flush();
+    void write_some();
+    void arm_timer(rules::Instant now);
+    void on_timer();
+    void lose(rules::Errc why, std::string_view reason);
+    void fail_all(rules::Errc why);
+    void log_down(std::string_view reason, bool from_server);
+
+    asio::io_context& context_;
+    DeadlineWheel& wheel_;
+    config::Store store_;
+    const TlsContext* tls_;
+    Counters& counters_;
+
+    Transport* transport_ = nullptr;  // of the present attempt or connection; lives in run's frame
+    bool up_ = false;
+    bool stopping_ = false;
+    std::uint64_t connections_count_ = 0;
+
+    std::string out_;  // commands; those before `written_` are with the kernel
+    std::size_t written_ = 0;
+    bool flush_posted_ = false;
+    std::uint64_t turn_ = 1;
+    bool write_waits_ = false;           // for the socket to take more
+    bool write_waits_for_read_ = false;  // TLS: the reader tries again
+    rules::Instant turn_time_;           // when the first command of this loop turn came
+
+    LinkOperation* oldest_ = nullptr;
+    LinkOperation* newest_ = nullptr;
+    asio::steady_timer timer_;
+    bool timer_armed_ = false;
+
+    std::unique_ptr<redisReader, ReaderDeleter> reader_;
+    Reply root_;  // what the reader is building
+    std::vector<char> input_;
+
+    asio::steady_timer back_off_timer_;
+    rules::Milliseconds back_off_;
+    std::minstd_rand random_;
+    std::string logged_reason_;
+    rules::Instant slow_logged_, error_logged_;
+};
+
+}  // namespace larder::proxy

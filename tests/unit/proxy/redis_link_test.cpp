@@ -1,0 +1,261 @@
+#include <doctest/doctest.h>
+
+#include "proxy/redis/acl.hpp"
+#include "tests/unit/proxy/redis_server.hpp"
+
+using namespace larder;
+using namespace larder::proxy;
+using namespace larder::proxy::test;
+using namespace std::chrono_literals;
+using rules::Errc;
+
+TEST_CASE("a link connects by unix socket and gets replies of every kind, in order")
+{
+    RedisServer server;
+    LinkLoop loop(store_at(server));
+    REQUIRE(loop.connect());
+    CHECK(loop.link.connection() == 1);
+    CHECK(loop.counters.get(Counter::store_connects) == 1);
+    CHECK(loop.counters.store_up.load());
+
+    CHECK(loop.run({"SET", "a", "1"})->kind == Reply::Kind::status);
+    CHECK(loop.run({"INCR", "a"})->integer == 2);
+    CHECK(loop.run({"GET", "none"})->is_nil());
+    CHECK(loop.run({"NONSENSE"})->is_error());
+    const auto list = loop.run({"MGET", "a", "none"});
+    REQUIRE(list->elements.size() == 2);
+    CHECK(list->elements[0].text == "2");
+    CHECK(list->elements[1].is_nil());
+    CHECK(loop.run({"LRANGE", "none", "0", "-1"})->is_array());
+}
+
+TEST_CASE("bytes of any value and a megabyte come back as they went")
+{
+    RedisServer server;
+    LinkLoop loop(store_at(server));
+    REQUIRE(loop.connect());
+    std::string odd;
+    for (int i = 0; i < 256; ++i) odd += static_cast<char>(i);
+    odd += "\r\n$5\r\nhello\r\n";
+    std::string large;
+    while (large.size() < (1u << 20)) large += odd;
+    for (const std::string& value : {std::string(), odd, large}) {
+        REQUIRE(loop.run({"SET", odd, value}).has_value());
+        CHECK(loop.run({"GET", odd})->text == value);
+    }
+}
+
+TEST_CASE("a thousand commands of one loop turn leave in few writes")
+{
+    RedisServer server;
+    LinkLoop loop(store_at(server));
+    REQUIRE(loop.connect());
+    REQUIRE(loop.run({"SET", "a", "value"}).has_value());
+    const long before = server.info("stats", "total_reads_processed");
+    std::vector<std::shared_ptr<std::optional<rules::Result<Reply>>>> replies;
+    for (int i = 0; i < 1000; ++i)
+        replies.push_back(loop.start(loop.command({"GETRANGE", "a", "0", std::to_string(i % 5)})));
+    REQUIRE(loop.run_until([&] { return replies.back()->has_value(); }));
+    for (std::size_t i = 0; i < replies.size(); ++i) {
+        REQUIRE(replies[i]->has_value());
+        CHECK((**replies[i])->text == std::string("value").substr(0, i % 5 + 1));
+    }
+    // 40 KiB: one write of ours, read by the server in portions of 16 KiB. The rest is the administrator's.
+    CHECK(server.info("stats", "total_reads_processed") - before < 12);
+}
+
+TEST_CASE("large commands that the socket cannot take at once all arrive")
+{
+    RedisServer server;
+    LinkLoop loop(store_at(server));
+    REQUIRE(loop.connect());
+    std::vector<std::shared_ptr<std::optional<rules::Result<Reply>>>> replies;
+    for (int i = 0; i < 12; ++i)
+        replies.push_back(
+            loop.start(loop.command({"SET", std::to_string(i), std::string(1u << 20, static_cast<char>('a' + i))})));
+    REQUIRE(loop.run_until([&] { return replies.back()->has_value(); }));
+    for (int i = 0; i < 12; ++i) {
+        const auto reply = loop.run({"GET", std::to_string(i)});
+        REQUIRE(reply.has_value());
+        CHECK(reply->text == std::string(1u << 20, static_cast<char>('a' + i)));
+    }
+}
+
+TEST_CASE("while the server is away operations fail at once, and the link comes back by itself")
+{
+    RedisServer server;
+    LinkLoop loop(store_at(server));
+    REQUIRE(loop.connect());
+    server.stop();
+    REQUIRE(loop.run_until([&] { return loop.link.connection() == 0; }));
+    CHECK(loop.run({"GET", "a"}).error() == Errc::store_unreachable);
+    CHECK_FALSE(loop.counters.store_up.load());
+    CHECK(loop.counters.get(Counter::store_downs) == 1);
+
+    server.start();
+    REQUIRE(loop.connect());
+    CHECK(loop.link.connection() == 2);
+    CHECK(loop.run({"GET", "a"})->is_nil());
+}
+
+TEST_CASE("a server that is not there yet is waited for")
+{
+    RedisServer server;
+    server.stop();
+    LinkLoop loop(store_at(server));
+    CHECK(loop.run({"GET", "a"}).error() == Errc::store_unreachable);
+    server.start();
+    CHECK(loop.connect());
+}
+
+TEST_CASE("a missed deadline fails everything under way, and a late reply is nobody's")
+{
+    RedisServer server;
+    config::Store store = store_at(server);
+    LinkLoop admin(store);
+    REQUIRE(admin.connect());
+    REQUIRE(admin.run({"SET", "old", "old"}).has_value());
+    REQUIRE(admin.run({"SET", "new", "new"}).has_value());
+
+    store.timeout = 150ms;
+    LinkLoop loop(store);
+    REQUIRE(loop.connect());
+    server.pause();
+    const auto started = instant_now();
+    auto first = loop.start(loop.command({"GET", "old"}));
+    auto second = loop.start(loop.command({"GET", "old"}));
+    REQUIRE(loop.run_until([&] { return first->has_value() && second->has_value(); }));
+    CHECK(instant_now() - started >= 150ms);
+    CHECK((*first)->error() == Errc::store_timeout);
+    CHECK((*second)->error() == Errc::store_timeout);
+    CHECK(loop.link.connection() == 0);
+    CHECK(loop.counters.get(Counter::store_timeouts) == 2);
+    CHECK(loop.run({"GET", "new"}).error() == Errc::store_unreachable);
+
+    server.resume();
+    for (int i = 0; i < 20; ++i) {
+        REQUIRE(loop.connect());
+        const auto reply = loop.run({"GET", "new"});
+        if (reply) CHECK(reply->text == "new");
+    }
+    CHECK(loop.link.connection() >= 2);
+}
+
+TEST_CASE("the deadline is counted from each operation, not from the oldest ever")
+{
+    RedisServer server;
+    config::Store store = store_at(server);
+    store.timeout = 2s;
+    LinkLoop loop(store);
+    REQUIRE(loop.connect());
+    const auto until = instant_now() + 2500ms;
+    while (instant_now() < until) REQUIRE(loop.run({"GET", "a"}).has_value());
+    CHECK(loop.link.connection() == 1);
+    CHECK(loop.counters.get(Counter::store_timeouts) == 0);
+}
+
+TEST_CASE("stopping fails what is under way and ends the link")
+{
+    RedisServer server;
+    LinkLoop loop(store_at(server));
+    REQUIRE(loop.connect());
+    server.pause();
+    auto pending = loop.start(loop.command({"GET", "a"}));
+    loop.context.run_for(20ms);
+    loop.link.stop();
+    REQUIRE(loop.run_until([&] { return pending->has_value(); }));
+    CHECK((*pending)->error() == Errc::shutting_down);
+    CHECK(loop.run({"GET", "a"}).error() == Errc::shutting_down);
+}
+
+TEST_CASE("a link destroyed with a waiter under way frees it and resumes nobody")
+{
+    RedisServer server;
+    server.admin({"SET", "a", "1"});
+    bool resumed = false;
+    {
+        asio::io_context context(1);
+        DeadlineWheel wheel(context);
+        Counters counters(0);
+        const config::Store store = store_at(server);
+        Link link(context, wheel, store, nullptr, counters);
+        asio::co_spawn(context, link.run(), [](std::exception_ptr) {});
+        while (link.connection() == 0) context.run_one_for(10s);
+        server.pause();
+        auto ask = [&]() -> asio::awaitable<void> {
+            const std::string_view args[] = {"GET", "a"};
+            const rules::Result<Reply> reply = co_await link.execute(args);
+            resumed = true;
+        };
+        asio::co_spawn(context, ask, [](std::exception_ptr) {});
+        context.run_for(20ms);
+    }
+    server.resume();
+    CHECK_FALSE(resumed);
+}
+
+TEST_CASE("the database of the URL is selected")
+{
+    RedisServer server;
+    config::Store store = store_at(server);
+    store.database = 3;
+    LinkLoop loop(store);
+    REQUIRE(loop.connect());
+    REQUIRE(loop.run({"SET", "a", "three"}).has_value());
+    CHECK(server.admin({"GET", "a"}, 3).text == "three");
+    CHECK(server.admin({"GET", "a"}).is_nil());
+}
+
+TEST_CASE("a user with the printed ACL may do what Larder needs and nothing else")
+{
+    RedisServer server;
+    std::string line = acl_text("shop*", "larder");
+    for (const char* word : {"SCAN", "KEYS", "FLUSH", "+keys", "+scan", "+@all"})
+        CHECK(line.find(word) == std::string::npos);
+    line.replace(line.find(">PASSWORD"), 9, ">secret");
+    std::vector<std::string> words;
+    for (std::size_t at = 0; at < line.size();) {
+        const auto end = std::min(line.find(' ', at), line.size());
+        words.push_back(line.substr(at, end - at));
+        at = end + 1;
+    }
+    CHECK(server.admin_text(words) == "OK");
+
+    config::Store store = store_at(server);
+    store.user = "larder";
+    store.password = "secret";
+    store.database = 1;
+    LinkLoop loop(store);
+    REQUIRE(loop.connect());
+    CHECK(server.admin_text({"CLIENT", "LIST"}).find("name=larder") != std::string::npos);
+    CHECK(loop.run({"GET", "shop*:{0}:q"})->is_nil());
+    CHECK(loop.run({"GET", "other:{0}:q"})->is_error());
+    CHECK(loop.run({"GET", "shopping:{0}:q"})->is_error());
+    CHECK(loop.run({"SCAN", "0"})->is_error());
+    CHECK(loop.run({"KEYS", "*"})->is_error());
+    CHECK(loop.run({"FLUSHALL"})->is_error());
+    CHECK(loop.run({"FLUSHDB"})->is_error());
+}
+
+TEST_CASE("a password without a user is enough for a server that asks for one")
+{
+    RedisServer server({"--requirepass", "secret"});
+    config::Store store = store_at(server);
+    store.password = "secret";
+    LinkLoop loop(store);
+    REQUIRE(loop.connect());
+    CHECK(loop.run({"GET", "a"})->is_nil());
+}
+
+TEST_CASE("a wrong or missing password keeps the link down")
+{
+    RedisServer server({"--requirepass", "secret"});
+    for (const char* password : {"wrong", ""}) {
+        CAPTURE(password);
+        config::Store store = store_at(server);
+        store.password = password;
+        LinkLoop loop(store);
+        CHECK_FALSE(loop.run_until([&] { return loop.link.connection() != 0; }, 1s));
+        CHECK(loop.run({"GET", "a"}).error() == Errc::store_unreachable);
+    }
+}
