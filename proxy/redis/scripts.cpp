@@ -1,0 +1,221 @@
+#include "proxy/redis/scripts.hpp"
+
+#include <openssl/sha.h>
+
+namespace larder::proxy {
+
+namespace {
+
+// Shared by `purge` and `init`. Positions are microseconds, 16 digits: exact in Lua's doubles until 2255.
+constexpr std::string_view append_text = R"lua(
+-- The next position rises strictly. When the counter is lost, what is left of the log says how far it had come.
+local function next_position(q, s, p)
+  local previous = tonumber(redis.call('GET', q) or '')
+  local last = previous or 0
+  if not previous then
+    local top = redis.call('XREVRANGE', s, '+', '-', 'COUNT', 1)[1]
+    if top then last = tonumber(string.match(top[1], '^%d+')) end
+    local highest = redis.call('ZREVRANGE', p, 0, 0, 'WITHSCORES')[2]
+    if highest then last = math.max(last, tonumber(highest)) end
+  end
+  local time = redis.call('TIME')
+  return previous or 0, math.max(last + 1, time[1] * 1000000 + time[2])
+end
+
+-- Appends a record. Records older than `retain` ms go; readers notice by the broken chain.
+local function append(q, s, p, retain, fields)
+  for try = 1, 2 do
+    local previous, position = next_position(q, s, p)
+    previous, position = string.format('%.0f', previous), string.format('%.0f', position)
+    local oldest = string.format('%.0f', math.max(0, tonumber(position) - retain * 1000))
+    local reply = redis.pcall('XADD', s, 'MINID', '~', oldest, position .. '-0', 'v', previous, unpack(fields))
+    if type(reply) == 'table' and reply.err then
+      -- Somebody has set the counter back: forget it, and take the stream's word.
+      if try == 2 or not string.find(reply.err, 'equal or smaller', 1, true) then return nil, nil, reply end
+      redis.call('UNLINK', q)
+    else
+      redis.call('SET', q, position)
+      return previous, position
+    end
+  end
+end
+)lua";
+
+constexpr std::string_view purge_text = R"lua(
+local q, s, p = KEYS[1], KEYS[2], KEYS[3]
+local retain, max_records, max_patterns, patterns = tonumber(ARGV[4]), ARGV[5], tonumber(ARGV[6]), tonumber(ARGV[7])
+
+local fields = {'t', ARGV[1], 'w', ARGV[2], 'x', ARGV[3]}
+for i = 8 + patterns, #ARGV do
+  fields[#fields + 1] = 'k'
+  fields[#fields + 1] = ARGV[i]
+end
+for i = 8, 7 + patterns do
+  fields[#fields + 1] = 'p'
+  fields[#fields + 1] = ARGV[i]
+end
+local previous, position, failure = append(q, s, p, retain, fields)
+if failure then return failure end
+redis.call('XTRIM', s, 'MAXLEN', '~', max_records)
+
+if patterns > 0 then
+  local scored = {}
+  for i = 8, 7 + patterns do
+    scored[#scored + 1] = position
+    scored[#scored + 1] = 'p' .. ARGV[i]
+  end
+  redis.call('ZADD', p, unpack(scored))
+  -- Over the cap: the oldest tenth is forgotten, and nothing as old as that is trusted any more.
+  if redis.call('ZCARD', p) > max_patterns then
+    local popped = redis.call('ZPOPMIN', p, math.ceil(max_patterns / 10))
+    local floor, kept = 0, {}
+    for i = 1, #popped, 2 do
+      local kind = string.sub(popped[i], 1, 1)
+      if kind == 'r' then
+        kept[#kept + 1] = popped[i + 1]
+        kept[#kept + 1] = popped[i]
+      else
+        floor = math.max(floor, tonumber(popped[i + 1]))
+      end
+    end
+    local old = tonumber(redis.call('ZSCORE', p, 'f') or '') or 0
+    kept[#kept + 1] = string.format('%.0f', math.max(floor, old))
+    kept[#kept + 1] = 'f'
+    redis.call('ZADD', p, unpack(kept))
+  end
+end
+if #KEYS > 3 then redis.call('UNLINK', unpack(KEYS, 4)) end
+return {previous, position}
+)lua";
+
+constexpr std::string_view store_text = R"lua(
+local entry, q, s, lease = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local token, key, ttl, owner, payload = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+
+-- '*' any bytes, '?' one byte, '\' escapes the next: the same as rules/pattern.
+local function matches(pattern, key)
+  local byte = string.byte
+  local i, j, star, mark = 1, 1, nil, nil
+  local pattern_end, key_end = #pattern, #key
+  while j <= key_end do
+    local c = byte(pattern, i)
+    if c == 42 then
+      star, mark = i, j
+      i = i + 1
+    elseif c == 63 then
+      i, j = i + 1, j + 1
+    else
+      local width = 1
+      if c == 92 and i < pattern_end then c, width = byte(pattern, i + 1), 2 end
+      if c == byte(key, j) then
+        i, j = i + width, j + 1
+      elseif star then
+        mark = mark + 1
+        i, j = star + 1, mark
+      else
+        return false
+      end
+    end
+  end
+  while byte(pattern, i) == 42 do i = i + 1 end
+  return i > pattern_end
+end
+
+if owner ~= '' and redis.call('GET', lease) == owner then redis.call('UNLINK', lease) end
+local position = redis.call('GET', q)
+if not position then return 'nolog' end
+if position ~= token then
+  -- What the sender has not seen. Far behind, it had better look at the log itself: Redis stands still meanwhile.
+  local records = redis.call('XRANGE', s, '(' .. token .. '-0', '+', 'COUNT', 1001)
+  if #records > 1000 then return 'gap' end
+  local at, fenced = token, false
+  for _, record in ipairs(records) do
+    local fields = record[2]
+    if fields[1] ~= 'v' or fields[2] ~= at or fields[3] ~= 't' or fields[4] == 'I' then return 'gap' end
+    at = string.match(record[1], '^%d+')
+    for i = 5, #fields, 2 do
+      local name, value = fields[i], fields[i + 1]
+      if (name == 'k' and value == key) or (name == 'p' and matches(value, key)) then fenced = true end
+    end
+  end
+  if at ~= position then return 'gap' end
+  if fenced then return 'fenced' end
+end
+local present = redis.pcall('GETRANGE', entry, 0, 15)
+if type(present) == 'string' and (tonumber(present) or 0) > tonumber(token) then return 'newer' end
+redis.call('SET', entry, position .. payload, 'PX', ttl)
+return position
+)lua";
+
+constexpr std::string_view init_text = R"lua(
+local q, s, p = KEYS[1], KEYS[2], KEYS[3]
+local run, retain = ARGV[1], tonumber(ARGV[2])
+
+local position = redis.call('GET', q)
+local floor = redis.call('ZSCORE', p, 'f')
+local time = redis.call('TIME')
+local now = time[1] * 1000000 + time[2]
+local known
+if run ~= '' then
+  known = redis.call('ZSCORE', p, 'r' .. run)
+else
+  -- The server hides who it is: each connection may be to another one. At most one raise in 5 s.
+  known = floor and now - tonumber(floor) < 5000000
+end
+local raised = 0
+if not (tonumber(position or '') and floor and known) then
+  local _, new, failure = append(q, s, p, retain, {'t', 'I', 'w', '', 'x', '0'})
+  if failure then return failure end
+  redis.call('UNLINK', p)
+  redis.call('ZADD', p, new, 'f')
+  if run ~= '' then redis.call('ZADD', p, new, 'r' .. run) end
+  position, raised = new, 1
+end
+return {position, string.format('%.0f', now), raised}
+)lua";
+
+}  // namespace
+
+Script::Script(std::string text) : text_(std::move(text))
+{
+    unsigned char digest[SHA_DIGEST_LENGTH];
+    SHA1(reinterpret_cast<const unsigned char*>(text_.data()), text_.size(), digest);
+    for (const unsigned char byte : digest) {
+        sha1_ += "0123456789abcdef"[byte >> 4];
+        sha1_ += "0123456789abcdef"[byte & 15];
+    }
+}
+
+const Script& purge_script()
+{
+    static const Script script(std::string(append_text).append(purge_text));
+    return script;
+}
+
+const Script& store_script()
+{
+    static const Script script{std::string(store_text)};
+    return script;
+}
+
+const Script& init_script()
+{
+    static const Script script(std::string(append_text).append(init_text));
+    return script;
+}
+
+asio::awaitable<rules::Result<Reply>> run_script(Link& link, const Script& script, std::vector<std::string_view> args)
+{
+    args[0] = "EVALSHA";
+    args[1] = script.sha1();
+    rules::Result<Reply> reply = co_await link.execute(args);
+    if (reply && reply->is_error() && reply->text.starts_with("NOSCRIPT")) {
+        args[0] = "EVAL";
+        args[1] = script.text();
+        reply = co_await link.execute(args);
+    }
+    if (reply && reply->is_error()) co_return rules::Errc::store_refused;
+    co_return reply;
+}
+
+}  // namespace larder::proxy

@@ -1,0 +1,43 @@
+// The Lua that runs inside Redis: the steps of the protocol that must be one (COHERENCE section 2). Each touches one
+// slot.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "proxy/redis/link.hpp"
+
+namespace larder::proxy {
+
+/// A script and the name Redis knows it by.
+class Script {
+  public:
+    explicit Script(std::string text);
+    const std::string& text() const noexcept { return text_; }
+    const std::string& sha1() const noexcept { return sha1_; }
+
+  private:
+    std::string text_;
+    std::string sha1_;  // 40 hex digits
+};
+
+/// KEYS q s p, entries..., leases...  ARGV type write-id life-ms retain-ms max-records max-patterns patterns-count
+/// patterns... keys...  Appends one record and unlinks the exact entries. Gives {previous, position}.
+const Script& purge_script();
+
+/// KEYS entry q s lease  ARGV token key ttl-ms owner payload.  Stores the entry unless the log speaks against it.
+/// Gives the log's position, or one of: nolog gap fenced newer.
+const Script& store_script();
+
+/// KEYS q s p  ARGV run-id retain-ms.  Raises the floor unless this very server is known to remember everything.
+/// Gives {position, server's time in microseconds, 1 if the floor was raised}.
+const Script& init_script();
+
+/// EVALSHA, and EVAL when the server does not know the script yet.
+/// @param args  two free places, then the number of keys, the keys, the arguments; what they point to must live in the
+///              awaiting frame
+/// Errors as of `Link::execute`, and store_refused for an error reply.
+asio::awaitable<rules::Result<Reply>> run_script(Link& link, const Script& script, std::vector<std::string_view> args);
+
+}  // namespace larder::proxy
