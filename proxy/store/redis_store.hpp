@@ -1,0 +1,25 @@
+// The shared store: entries in Redis, read together with the log's counter, written by a script that asks the log.
+#pragma once
+
+#include "proxy/observe/counters.hpp"
+#include "proxy/redis/keyspace.hpp"
+#include "proxy/redis/link.hpp"
+#include "proxy/store/store.hpp"
+
+namespace larder::proxy {
+
+/// Single-threaded: one per worker, over its link. Both parameters outlive it.
+class RedisStore final : public Store {
+  public:
+    RedisStore(Link& link, const Keyspace& keys) : link_(link), keys_(keys) {}
+
+    /// `MGET entry counter`. A value that cannot be read is no entry, and counted.
+    asio::awaitable<rules::Result<StoreRead>> get(std::string key, std::string variant) override;
+    asio::awaitable<StoreWrite> put(std::shared_ptr<const Entry> entry, Position token) override;
+
+  private:
+    Link& link_;
+    const Keyspace& keys_;
+};
+
+}  // namespace larder::proxy
