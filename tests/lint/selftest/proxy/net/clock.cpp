@@ -1,0 +1,1 @@
+auto a = std::chrono::system_clock::now();

@@ -1,0 +1,1 @@
+#include "rules/base/errors.hpp"  // expect: arrows
