@@ -54,6 +54,10 @@ class PurgeLog {
     virtual std::optional<Position> position_here() const noexcept = 0;
     /// Records after a position without waiting; only when `position_here` has a value. Empty optional: trimmed away.
     virtual std::optional<std::vector<Record>> records_here(Position after) const = 0;
+    /// The same for the whole log.
+    virtual std::optional<LogSnapshot> snapshot_here() const = 0;
+    /// Appends without waiting; empty when the log is not in this process.
+    virtual std::optional<Appended> append_here(Record record) = 0;
 
     /// Number of the connection in use; changes when the server may be another one. 0: not connected now.
     virtual std::uint64_t connection() const noexcept = 0;

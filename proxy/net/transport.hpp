@@ -101,4 +101,20 @@ class Transport {
     rules::Errc aborted_ = rules::Errc::ok;
 };
 
+/// Aborts a transport when its time is up, with the name of the deadline that was missed.
+class TransportDeadline final : public Deadline {
+  public:
+    explicit TransportDeadline(Transport& transport) : transport_(transport) {}
+    void arm(DeadlineWheel& wheel, rules::Milliseconds after, rules::Errc why) noexcept
+    {
+        why_ = why;
+        Deadline::arm(wheel, after);
+    }
+
+  private:
+    void on_expiry() noexcept override { transport_.abort(why_); }
+    Transport& transport_;
+    rules::Errc why_ = rules::Errc::ok;
+};
+
 }  // namespace larder::proxy

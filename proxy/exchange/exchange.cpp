@@ -1,0 +1,174 @@
+#include "proxy/exchange/exchange.hpp"
+
+#include "proxy/exchange/fill.hpp"
+#include "proxy/exchange/forward.hpp"
+#include "proxy/exchange/heads.hpp"
+#include "proxy/exchange/hit.hpp"
+#include "proxy/exchange/lookup.hpp"
+#include "proxy/exchange/refuse.hpp"
+#include "proxy/exchange/write.hpp"
+#include "proxy/net/clock.hpp"
+#include "rules/base/text.hpp"
+
+namespace larder::proxy {
+
+using rules::Forward;
+using rules::Outcome;
+using rules::Verdict;
+
+void judge(Services& services, Exchange& exchange)
+{
+    exchange.services = &services;
+    exchange.path = rules::normalise_path(exchange.head.path, exchange.path_scratch);
+    exchange.view = rules::RequestView{&exchange.head, exchange.path.text, exchange.head.authority};
+    exchange.key.clear();
+    exchange.judgement = rules::judge_request(*services.config.matcher, services.config.cache, exchange.view,
+                                              exchange.path.form, exchange.key);
+    exchange.count = ExchangeCount{};
+    exchange.count.forward = exchange.judgement.bypass;
+    if (exchange.judgement.rule) exchange.count.rule = exchange.judgement.rule->index;
+    exchange.keep_alive = exchange.head.keep_alive;
+}
+
+std::shared_ptr<Exchange> own(Services& services, const Exchange& exchange, const Client& client)
+{
+    auto owned = std::make_shared<Exchange>();
+    owned->head_bytes.assign(exchange.head.bytes);
+    owned->head = exchange.head;
+    owned->head.rebase(owned->head_bytes.data());
+    owned->now = exchange.now;
+    owned->begun = exchange.begun;
+    owned->client_address = client.address;
+    judge(services, *owned);
+    // Kept when it is a plain token of decent length, so that it can be put into any log or document; else made anew.
+    const std::string_view given = owned->head.fields.value(rules::FieldId::x_request_id);
+    owned->request_id = given.size() <= 128 && rules::is_token(given) ? std::string(given) : make_request_id();
+    return owned;
+}
+
+namespace {
+
+bool wants_range(const Exchange& exchange) noexcept { return exchange.head.fields.has(rules::FieldId::range); }
+
+asio::awaitable<void> pass(Services& services, Client& client, std::shared_ptr<Exchange> exchange)
+{
+    exchange->count.verdict = Verdict::bypass;
+    exchange->count.outcome = Outcome::passed;
+    Forwarding forwarding(services, client, exchange);
+    const rules::Errc error = co_await forwarding.request();
+    if (error == rules::Errc::ok)
+        co_await forwarding.respond();
+    else
+        co_await refuse(services, client, *exchange, error);
+}
+
+asio::awaitable<void> serve(Services& services, Client& client, Exchange& exchange, const EntryPtr& entry,
+                            const rules::LookupJudgement& judged)
+{
+    exchange.count.verdict = judged.verdict;
+    exchange.count.forward = Forward::none;
+    exchange.count.outcome = Outcome::served;
+    exchange.ttl = judged.ttl;
+    services.out.clear();
+    put_stored_answer(services, client, exchange, entry, judged.age);
+    if (client.blocked()) co_await client.flush();
+    if (client.gone()) exchange.count.outcome = Outcome::client_gone;
+}
+
+}  // namespace
+
+bool answer_at_once(Services& services, Client& client, Exchange& exchange)
+{
+    if (exchange.judgement.bypass != Forward::none) return false;
+    const auto looked = lookup_here(services, exchange);
+    if (!looked || !looked->entry) return false;
+    const rules::LookupJudgement judged = rules::judge_lookup(looked->entry->times, exchange.now);
+    if (judged.verdict != Verdict::hit) return false;
+    exchange.count.verdict = Verdict::hit;
+    exchange.count.forward = Forward::none;
+    exchange.count.outcome = Outcome::served;
+    exchange.ttl = judged.ttl;
+    constexpr std::size_t copied_bytes = 16 * 1024;
+    if (looked->entry->body.size() <= copied_bytes)
+        services.out += append_stored_answer(services, exchange, *looked->entry, judged.age);
+    else
+        put_stored_answer(services, client, exchange, looked->entry, judged.age);
+    finish_exchange(services, exchange);
+    return true;
+}
+
+asio::awaitable<void> run_exchange(Services& services, Client& client, std::shared_ptr<Exchange> exchange)
+{
+    std::vector<rules::Matched> writes;
+    if (!rules::is_safe(exchange->head.method)) services.config.matcher->match_purge(exchange->view, writes);
+    if (!writes.empty()) co_return co_await forward_write(services, client, exchange, std::move(writes));
+    if (exchange->judgement.bypass != Forward::none) co_return co_await pass(services, client, exchange);
+
+    constexpr int tries = 3;  // an answer that was another variant's sends us back to the lookup
+    for (int i = 0; i < tries; ++i) {
+        Looked looked = co_await lookup(services, *exchange);
+        if (looked.bypass) {
+            exchange->count.forward = looked.reason;
+            co_return co_await pass(services, client, exchange);
+        }
+        exchange->count.forward = looked.reason;
+        if (looked.entry) {
+            const rules::LookupJudgement judged = rules::judge_lookup(looked.entry->times, exchange->now);
+            switch (judged.verdict) {
+            case Verdict::stale_hit: {
+                const EntryPtr entry = looked.entry;
+                start_refresh(services, exchange, std::move(looked));
+                co_return co_await serve(services, client, *exchange, entry, judged);
+            }
+            case Verdict::hit: co_return co_await serve(services, client, *exchange, looked.entry, judged);
+            case Verdict::revalidate:
+                exchange->count.verdict = Verdict::revalidate;
+                exchange->count.forward = Forward::stale;
+                break;
+            case Verdict::miss:
+            case Verdict::bypass: exchange->count.forward = Forward::stale; break;
+            }
+        }
+        // A HEAD or a part is forwarded as it is: its answer is not the whole that could be stored.
+        if (exchange->is_head()) co_return co_await pass(services, client, exchange);
+        if (wants_range(*exchange)) {
+            exchange->count.forward = Forward::range;
+            co_return co_await pass(services, client, exchange);
+        }
+        const rules::NotStored uncacheable = services.fills.uncacheable(exchange->stored_as, exchange->begun);
+        if (uncacheable != rules::NotStored::none) {
+            exchange->count.forward = Forward::uncacheable;
+            exchange->count.not_stored = uncacheable;
+            co_return co_await pass(services, client, exchange);
+        }
+        if (exchange->count.verdict != Verdict::revalidate) exchange->count.verdict = Verdict::miss;
+        const FillAnswer answer = co_await answer_from_fill(services, client, exchange, std::move(looked));
+        if (answer == FillAnswer::done) co_return;
+        if (answer == FillAnswer::alone) break;
+    }
+    co_await pass(services, client, exchange);
+}
+
+void finish_exchange(Services& services, Exchange& exchange)
+{
+    services.counters.add_exchange(exchange.count);
+    const rules::Instant end = instant_now();
+    services.counters.add_duration(exchange.count.verdict, end - exchange.begun);
+    if (!services.access_log.wants()) return;
+    AccessLine line;
+    line.time = exchange.now;
+    line.client = exchange.client_address;
+    line.method = exchange.head.method_text;
+    line.target = exchange.head.target;
+    line.host = exchange.head.authority;
+    line.request_id = exchange.request_id;
+    if (exchange.judgement.rule) line.rule = exchange.judgement.rule->name;
+    line.count = exchange.count;
+    line.response_bytes = exchange.body_bytes;
+    line.total = end - exchange.begun;
+    line.upstream = exchange.upstream_time;
+    line.store = exchange.store_time;
+    services.access_log.write(line);
+}
+
+}  // namespace larder::proxy

@@ -1,0 +1,66 @@
+// One request and its answer. THE REQUEST PATH: read `run_exchange` first, each step below it is a file of its own.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "proxy/exchange/client.hpp"
+#include "proxy/exchange/services.hpp"
+#include "rules/http/target.hpp"
+#include "rules/verdict/judge_lookup.hpp"
+#include "rules/verdict/judge_request.hpp"
+
+namespace larder::proxy {
+
+/// What is known of one exchange. `now` is read once and travels with it, so every judge sees the same time.
+struct Exchange {
+    const Services* services = nullptr;
+    rules::RequestHead head;         // views into the connection's buffer, or into `head_bytes` once `own` was called
+    std::string head_bytes;
+    std::string path_scratch;
+    rules::NormalPath path;
+    rules::RequestView view;
+    rules::RequestJudgement judgement;
+    std::string key;                 // logical key
+    std::string variant;             // digest, once a variant was chosen
+    std::string stored_as;           // storage key of the two
+    std::string request_id;
+    std::string client_address;
+    rules::WallTime now;
+    rules::Instant begun;
+
+    ExchangeCount count;
+    rules::Milliseconds ttl{0};      // of what is served: what is left of its lifetime
+    int forward_status = 0;          // the upstream's status, when it differs from ours
+    bool collapsed = false;
+    bool stored = false;
+    bool purge_deferred = false;
+    bool keep_alive = true;          // the connection lives on after this exchange
+    bool answered = false;           // a final head has been handed to the client
+    std::uint64_t body_bytes = 0;    // of the answer
+    std::chrono::nanoseconds upstream_time{0}, store_time{0};
+
+    bool is_head() const noexcept { return head.method == rules::Method::head; }
+};
+
+/// Fills in what follows from the head: path, rule, key, why it passes by. Nothing in `exchange` but head is needed.
+void judge(Services& services, Exchange& exchange);
+
+/// Answers from memory when that needs no waiting: the hot path. Appends to `services.out` (small bodies) or writes to the
+/// client. False: nothing was done, `run_exchange` must be asked.
+bool answer_at_once(Services& services, Client& client, Exchange& exchange);
+
+/// Gives the exchange its own copy of the head, so that it may outlive the shared buffer, and judges it again.
+std::shared_ptr<Exchange> own(Services& services, const Exchange& exchange, const Client& client);
+
+/// One request, from rule to response. The exchange owns its head. When it returns the answer has been handed to the
+/// kernel or the client is gone; `exchange->keep_alive` says whether the connection can go on.
+asio::awaitable<void> run_exchange(Services& services, Client& client, std::shared_ptr<Exchange> exchange);
+
+/// Counts the exchange and writes its access-log line. Once per exchange, at its end.
+void finish_exchange(Services& services, Exchange& exchange);
+
+}  // namespace larder::proxy

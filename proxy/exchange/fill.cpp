@@ -1,0 +1,219 @@
+#include "proxy/exchange/fill.hpp"
+
+#include <algorithm>
+#include <cstring>
+
+#include "proxy/net/clock.hpp"
+
+namespace larder::proxy {
+
+// --- Fill ------------------------------------------------------------------------------------------------------------
+
+Fill::View Fill::look(std::uint64_t body_from, std::size_t interim_from) const
+{
+    const std::lock_guard lock(mutex_);
+    View view = now_;
+    if (interim_from < interim_.size()) view.interim = interim_.substr(interim_from);
+    std::uint64_t at = 0;
+    for (const SegmentPtr& segment : segments_) {
+        if (at + segment->size > body_from) {
+            const std::size_t skip = body_from > at ? static_cast<std::size_t>(body_from - at) : 0;
+            view.news.emplace_back(segment, std::string_view(segment->bytes.get() + skip, segment->size - skip));
+        }
+        at += segment->size;
+    }
+    return view;
+}
+
+bool Fill::subscribe(WakeUp& waiter, State seen, std::uint64_t body_seen, std::size_t interim_seen)
+{
+    const std::lock_guard lock(mutex_);
+    if (now_.state != seen || now_.received != body_seen || interim_.size() != interim_seen) return false;
+    waiters_.push_back(&waiter);
+    return true;
+}
+
+void Fill::unsubscribe(WakeUp& waiter) noexcept
+{
+    const std::lock_guard lock(mutex_);
+    std::erase(waiters_, &waiter);
+}
+
+void Fill::wake_all()
+{
+    for (WakeUp* waiter : waiters_) waiter->wake();
+    waiters_.clear();
+}
+
+void Fill::add_interim(std::string_view head)
+{
+    const std::lock_guard lock(mutex_);
+    interim_ += head;
+    wake_all();
+}
+
+void Fill::start(std::shared_ptr<const Entry> meta, bool length_known, std::uint64_t length, std::size_t reserve_bytes)
+{
+    const std::lock_guard lock(mutex_);
+    now_.state = State::streaming;
+    now_.meta = std::move(meta);
+    now_.length_known = length_known;
+    now_.length = length;
+    if (reserve_bytes != 0) {
+        auto segment = std::make_shared<Segment>();
+        segment->bytes = std::make_unique_for_overwrite<char[]>(reserve_bytes);
+        segment->capacity = reserve_bytes;
+        segments_.push_back(std::move(segment));
+    }
+    wake_all();
+}
+
+void Fill::append(std::string_view body)
+{
+    const std::lock_guard lock(mutex_);
+    now_.received += body.size();
+    while (!body.empty()) {
+        if (segments_.empty() || segments_.back()->size == segments_.back()->capacity) {
+            const std::size_t last = segments_.empty() ? 8 * 1024 : segments_.back()->capacity;
+            auto segment = std::make_shared<Segment>();
+            segment->capacity = std::max(body.size(), std::min<std::size_t>(last * 2, 256 * 1024));
+            segment->bytes = std::make_unique_for_overwrite<char[]>(segment->capacity);
+            segments_.push_back(std::move(segment));
+        }
+        Segment& segment = *segments_.back();
+        const std::size_t n = std::min(body.size(), segment.capacity - segment.size);
+        std::memcpy(segment.bytes.get() + segment.size, body.data(), n);
+        segment.size += n;
+        body.remove_prefix(n);
+    }
+    wake_all();
+}
+
+std::string Fill::take_body()
+{
+    const std::lock_guard lock(mutex_);
+    std::string body;
+    body.reserve(static_cast<std::size_t>(now_.received));
+    for (const SegmentPtr& segment : segments_) body.append(segment->bytes.get(), segment->size);
+    return body;
+}
+
+std::uint64_t Fill::received() const
+{
+    const std::lock_guard lock(mutex_);
+    return now_.received;
+}
+
+void Fill::complete(std::shared_ptr<const Entry> whole, int forward_status, bool stale_on_error, rules::NotStored reason)
+{
+    const std::lock_guard lock(mutex_);
+    now_.state = State::complete;
+    now_.whole = std::move(whole);
+    now_.forward_status = forward_status;
+    now_.stale_on_error = stale_on_error;
+    now_.not_stored = reason;
+    wake_all();
+}
+
+void Fill::release(rules::NotStored reason, std::unique_ptr<Fetch> fetch)
+{
+    const std::lock_guard lock(mutex_);
+    now_.state = State::released;
+    now_.not_stored = reason;
+    if (leader_) fetch_ = std::move(fetch);
+    wake_all();
+}
+
+void Fill::fail(rules::Errc error)
+{
+    const std::lock_guard lock(mutex_);
+    now_.state = State::failed;
+    now_.error = error;
+    wake_all();
+}
+
+std::unique_ptr<Fetch> Fill::take_fetch()
+{
+    const std::lock_guard lock(mutex_);
+    return std::move(fetch_);
+}
+
+void Fill::leader_left() noexcept
+{
+    std::unique_ptr<Fetch> abandoned;
+    const std::lock_guard lock(mutex_);
+    leader_ = false;
+    abandoned = std::move(fetch_);
+}
+
+bool Fill::has_leader() const noexcept
+{
+    const std::lock_guard lock(mutex_);
+    return leader_;
+}
+
+// --- Fills -----------------------------------------------------------------------------------------------------------
+
+Fills::Joined Fills::join_or_begin(const std::string& stored_as, const std::function<bool(const Fill&)>& joinable,
+                                   const std::function<std::shared_ptr<Fill>()>& make)
+{
+    Shard& here = shard(stored_as);
+    const std::lock_guard lock(here.mutex);
+    auto& slot = here.fills[stored_as];
+    if (slot && joinable(*slot)) return {slot, false};
+    slot = make();  // one that a purge has overtaken goes on for those who wait for it, but nobody joins it any more
+    return {slot, true};
+}
+
+void Fills::end(const Fill& fill)
+{
+    Shard& here = shard(fill.stored_as);
+    const std::lock_guard lock(here.mutex);
+    const auto found = here.fills.find(fill.stored_as);
+    if (found != here.fills.end() && found->second.get() == &fill) here.fills.erase(found);
+}
+
+void Fills::remember_uncacheable(const std::string& stored_as, rules::NotStored reason, rules::Instant until)
+{
+    Shard& here = shard(stored_as);
+    const std::lock_guard lock(here.mutex);
+    if (here.uncacheable.size() >= uncacheable_limit) {
+        uncacheable_count_.fetch_sub(here.uncacheable.size(), std::memory_order_relaxed);
+        here.uncacheable.clear();  // only a memory of the last seconds: losing it costs a wait
+    }
+    if (here.uncacheable.insert_or_assign(stored_as, Uncacheable{reason, until}).second)
+        uncacheable_count_.fetch_add(1, std::memory_order_relaxed);
+}
+
+void Fills::forget_uncacheable(const std::string& stored_as)
+{
+    if (uncacheable_count_.load(std::memory_order_relaxed) == 0) return;
+    Shard& here = shard(stored_as);
+    const std::lock_guard lock(here.mutex);
+    uncacheable_count_.fetch_sub(here.uncacheable.erase(stored_as), std::memory_order_relaxed);
+}
+
+rules::NotStored Fills::uncacheable(std::string_view stored_as, rules::Instant now)
+{
+    if (uncacheable_count_.load(std::memory_order_relaxed) == 0) return rules::NotStored::none;
+    Shard& here = shard(stored_as);
+    const std::lock_guard lock(here.mutex);
+    const auto found = here.uncacheable.find(stored_as);
+    if (found == here.uncacheable.end()) return rules::NotStored::none;
+    if (found->second.until > now) return found->second.reason;
+    here.uncacheable.erase(found);
+    uncacheable_count_.fetch_sub(1, std::memory_order_relaxed);
+    return rules::NotStored::none;
+}
+
+std::size_t Fills::under_way() const
+{
+    std::size_t count = 0;
+    for (const Shard& here : shards_) {
+        const std::lock_guard lock(here.mutex);
+        count += here.fills.size();
+    }
+    return count;
+}
+
+}  // namespace larder::proxy

@@ -1,0 +1,148 @@
+// One fetch whose answer is to be stored, and those who wait for it. A fill belongs to its key, not to the client that
+// asked first: if that one leaves, the others still get their answer. One per key in the whole process.
+#pragma once
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "proxy/exchange/exchange.hpp"
+#include "proxy/exchange/lookup.hpp"
+#include "proxy/net/wake_up.hpp"
+#include "proxy/store/entry.hpp"
+#include "proxy/upstream/fetch.hpp"
+#include "rules/http/vary.hpp"
+
+namespace larder::proxy {
+
+/// Shared by the fill's own coroutine (one thread) and its readers (any worker's thread): guarded by its mutex.
+class Fill {
+  public:
+    enum class State : std::uint8_t {
+        waiting,    // no response head yet
+        streaming,  // storable so far: `meta` is there, the body grows
+        complete,   // the whole body is there; `whole` is the entry
+        released,   // not storable: the leader takes the fetch over, all others go alone
+        failed,     // no response, or it was cut: `error`
+    };
+
+    Fill(std::string key, std::string stored_as, Position token) : key(std::move(key)), stored_as(std::move(stored_as)), token(token) {}
+
+    const std::string key;        // logical
+    const std::string stored_as;  // under which it is registered
+    const Position token;         // the log's position when it began: joins never cross a record after it
+
+    struct Segment {
+        std::unique_ptr<char[]> bytes;
+        std::size_t capacity = 0;
+        std::size_t size = 0;
+    };
+    using SegmentPtr = std::shared_ptr<Segment>;
+
+    /// A reader's copy of what is there, taken under the lock. Bytes up to the sizes seen stay as they are.
+    struct View {
+        State state = State::waiting;
+        std::shared_ptr<const Entry> meta, whole;
+        bool length_known = false;
+        std::uint64_t length = 0;
+        std::uint64_t received = 0;
+        rules::Errc error = rules::Errc::ok;
+        rules::NotStored not_stored = rules::NotStored::none;
+        int forward_status = 0;      // the upstream's, when the answer is not its response
+        bool stale_on_error = false;
+        std::vector<std::pair<SegmentPtr, std::string_view>> news;  // body after the position asked for
+        std::string interim;                                        // 1xx heads after the position asked for
+    };
+    View look(std::uint64_t body_from, std::size_t interim_from = 0) const;
+    /// Wakes `waiter` at the next change. False: there is something new already.
+    bool subscribe(WakeUp& waiter, State seen, std::uint64_t body_seen, std::size_t interim_seen);
+    void unsubscribe(WakeUp& waiter) noexcept;
+
+    // --- for the fill's coroutine ---
+    void add_interim(std::string_view head);
+    void start(std::shared_ptr<const Entry> meta, bool length_known, std::uint64_t length, std::size_t reserve_bytes);
+    void append(std::string_view body);
+    /// The body in one piece. Call once, when it has ended.
+    std::string take_body();
+    std::uint64_t received() const;
+    void complete(std::shared_ptr<const Entry> whole, int forward_status, bool stale_on_error, rules::NotStored reason);
+    /// Not storable: hands the fetch to the leader if there is one, else ends it.
+    void release(rules::NotStored reason, std::unique_ptr<Fetch> fetch);
+    void fail(rules::Errc error);
+
+    // --- for the leader, on the fill's thread ---
+    std::unique_ptr<Fetch> take_fetch();
+    void leader_left() noexcept;
+    bool has_leader() const noexcept;
+
+  private:
+    void wake_all();
+
+    mutable std::mutex mutex_;
+    View now_;
+    std::vector<SegmentPtr> segments_;
+    std::string interim_;
+    std::vector<WakeUp*> waiters_;
+    std::unique_ptr<Fetch> fetch_;
+    bool leader_ = true;
+};
+
+/// Fills under way, and keys whose last answer could not be stored: nobody waits for those.
+class Fills {
+  public:
+    /// The fill under way for the key if `joinable` says so; else registers what `make` makes, and `begun` is true.
+    struct Joined {
+        std::shared_ptr<Fill> fill;
+        bool begun = false;
+    };
+    Joined join_or_begin(const std::string& stored_as, const std::function<bool(const Fill&)>& joinable,
+                         const std::function<std::shared_ptr<Fill>()>& make);
+    void end(const Fill& fill);
+
+    void remember_uncacheable(const std::string& stored_as, rules::NotStored reason, rules::Instant until);
+    void forget_uncacheable(const std::string& stored_as);
+    /// Why the last answer could not be stored; none: nothing is remembered.
+    rules::NotStored uncacheable(std::string_view stored_as, rules::Instant now);
+    std::size_t under_way() const;
+
+  private:
+    struct Hash {
+        using is_transparent = void;
+        std::size_t operator()(std::string_view s) const noexcept { return std::hash<std::string_view>{}(s); }
+    };
+    struct Uncacheable {
+        rules::NotStored reason;
+        rules::Instant until;
+    };
+    static constexpr std::size_t shards_count = 16;
+    static constexpr std::size_t uncacheable_limit = 4096;  // per shard
+    struct Shard {
+        mutable std::mutex mutex;
+        std::unordered_map<std::string, std::shared_ptr<Fill>, Hash, std::equal_to<>> fills;
+        std::unordered_map<std::string, Uncacheable, Hash, std::equal_to<>> uncacheable;
+    };
+    Shard& shard(std::string_view key) { return shards_[Hash{}(key) % shards_count]; }
+    std::array<Shard, shards_count> shards_;
+    std::atomic<std::size_t> uncacheable_count_{0};
+};
+
+enum class FillAnswer : std::uint8_t {
+    done,        // the client has its answer, or has left
+    alone,       // nothing was sent: forward this request by itself
+    look_again,  // nothing was sent: the answer was another variant's
+};
+
+/// Gets the answer of a miss, or of a stale entry that must be asked about: joins the fill under way for this key, or
+/// begins one, and streams its answer to the client.
+/// @param looked  its entry, if there is one, is the expired one to revalidate, and to fall back on when the upstream fails
+asio::awaitable<FillAnswer> answer_from_fill(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
+                                             Looked looked);
+
+/// Begins a fill that nobody waits for: a stale entry is refreshed behind the answer. Nothing when one is under way.
+void start_refresh(Services& services, std::shared_ptr<Exchange> exchange, Looked looked);
+
+}  // namespace larder::proxy

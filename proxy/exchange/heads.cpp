@@ -1,0 +1,239 @@
+#include "proxy/exchange/heads.hpp"
+
+#include <boost/asio/ip/network_v4.hpp>
+#include <boost/asio/ip/network_v6.hpp>
+#include <charconv>
+
+#include "rules/http/conditional.hpp"
+#include "rules/http/date.hpp"
+#include "rules/http/fields.hpp"
+
+namespace larder::proxy {
+
+using rules::BodyKind;
+using rules::Field;
+using rules::FieldId;
+using rules::Forward;
+using rules::NotStored;
+
+void append_number(std::string& out, std::uint64_t number)
+{
+    char digits[20];
+    const auto end = std::to_chars(digits, digits + sizeof digits, number).ptr;
+    out.append(digits, end);
+}
+
+namespace {
+
+void append_field(std::string& out, std::string_view name, std::string_view value)
+{
+    out += name;
+    out += ": ";
+    out += value;
+    out += "\r\n";
+}
+
+bool is_in_network(const std::string& network, const asio::ip::address& address)
+{
+    error_code ec;
+    const bool block = network.find('/') != std::string::npos;
+    if (!block) return asio::ip::make_address(network, ec) == address && !ec;
+    if (address.is_v4()) {
+        const auto net = asio::ip::make_network_v4(network, ec);
+        return !ec && asio::ip::make_network_v4(address.to_v4(), net.prefix_length()).canonical() == net.canonical();
+    }
+    const auto net = asio::ip::make_network_v6(network, ec);
+    return !ec && asio::ip::make_network_v6(address.to_v6(), net.prefix_length()).canonical() == net.canonical();
+}
+
+bool is_trusted(const config::Config& config, std::string_view client_address)
+{
+    if (config.trusted_proxies.empty()) return false;
+    error_code ec;
+    const auto address = asio::ip::make_address(client_address, ec);
+    if (ec) return false;
+    for (const std::string& network : config.trusted_proxies)
+        if (is_in_network(network, address)) return true;
+    return false;
+}
+
+bool is_condition(FieldId id) noexcept
+{
+    switch (id) {
+    case FieldId::if_match:
+    case FieldId::if_none_match:
+    case FieldId::if_modified_since:
+    case FieldId::if_unmodified_since:
+    case FieldId::if_range:
+    case FieldId::range: return true;
+    default: return false;
+    }
+}
+
+}  // namespace
+
+void append_upstream_head(std::string& out, const Exchange& exchange, const UpstreamHeadOptions& options)
+{
+    const rules::RequestHead& head = exchange.head;
+    const config::Config& config = exchange.services->config;
+    const bool trusted = is_trusted(config, exchange.client_address);
+
+    out += head.method_text;
+    out += ' ';
+    out += options.target;
+    out += " HTTP/1.1\r\n";
+    const std::string_view host = head.authority.empty() ? std::string_view(config.upstream.host_header) : head.authority;
+    append_field(out, "Host", host);
+
+    const rules::HopByHop is_hop_by_hop(head.fields);
+    std::string_view via, forwarded_for, forwarded_proto, forwarded_host;
+    for (const Field& field : head.fields.all) {
+        switch (field.id) {
+        case FieldId::host:
+        case FieldId::content_length:
+        case FieldId::transfer_encoding:
+        case FieldId::expect:
+        case FieldId::x_request_id: continue;
+        case FieldId::via: via = field.value; continue;
+        case FieldId::x_forwarded_for: forwarded_for = field.value; continue;
+        case FieldId::x_forwarded_proto: forwarded_proto = field.value; continue;
+        case FieldId::x_forwarded_host: forwarded_host = field.value; continue;
+        case FieldId::forwarded:
+            if (!trusted) continue;
+            break;
+        default: break;
+        }
+        if (options.for_fill && is_condition(field.id)) continue;
+        if (is_hop_by_hop(field)) continue;
+        append_field(out, field.name, field.value);
+    }
+    if (options.revalidate) {
+        if (!options.revalidate->etag.empty()) append_field(out, "If-None-Match", options.revalidate->etag);
+        if (!options.revalidate->last_modified.empty())
+            append_field(out, "If-Modified-Since", options.revalidate->last_modified);
+    }
+    // A stranger's word about where a request came from is not passed on (trusted_proxies).
+    out += "X-Forwarded-For: ";
+    if (trusted && !forwarded_for.empty()) {
+        out += forwarded_for;
+        out += ", ";
+    }
+    out += exchange.client_address.empty() ? std::string_view("unix") : std::string_view(exchange.client_address);
+    out += "\r\n";
+    append_field(out, "X-Forwarded-Proto", trusted && !forwarded_proto.empty() ? forwarded_proto : "http");
+    append_field(out, "X-Forwarded-Host", trusted && !forwarded_host.empty() ? forwarded_host : host);
+    out += "Via: ";
+    if (!via.empty()) {
+        out += via;
+        out += ", ";
+    }
+    out += head.minor_version == 0 ? "1.0 larder\r\n" : "1.1 larder\r\n";
+    append_field(out, "X-Request-ID", exchange.request_id);
+    if (options.expects_continue) out += "Expect: 100-continue\r\n";
+    if (options.upgrade) {
+        append_field(out, "Upgrade", head.fields.value(FieldId::upgrade));
+        out += "Connection: upgrade\r\n";
+    }
+    if (options.framing.kind == BodyKind::chunked) {
+        out += "Transfer-Encoding: chunked\r\n";
+    } else if (options.framing.kind == BodyKind::length || head.fields.has(FieldId::content_length)) {
+        out += "Content-Length: ";
+        append_number(out, options.framing.length);
+        out += "\r\n";
+    }
+    out += "\r\n";
+}
+
+void append_status_line(std::string& out, int status, std::string_view phrase)
+{
+    out += "HTTP/1.1 ";
+    append_number(out, static_cast<std::uint64_t>(status));
+    out += ' ';
+    out += phrase;
+    out += "\r\n";
+}
+
+void append_end_to_end_fields(std::string& out, const rules::ResponseHead& response, bool for_entry, bool strip_set_cookie,
+                              rules::WallTime now)
+{
+    const rules::HopByHop is_hop_by_hop(response.fields);
+    bool has_date = false;
+    for (const Field& field : response.fields.all) {
+        switch (field.id) {
+        case FieldId::content_length:
+        case FieldId::transfer_encoding: continue;
+        case FieldId::age:
+            if (for_entry) continue;
+            break;
+        case FieldId::set_cookie:
+            if (for_entry && strip_set_cookie) continue;
+            break;
+        case FieldId::larder_cache_control: continue;
+        case FieldId::date: has_date = true; break;
+        default: break;
+        }
+        if (is_hop_by_hop(field)) continue;
+        append_field(out, field.name, field.value);
+    }
+    if (!has_date) append_field(out, "Date", rules::format_date(now));  // RFC 9110 §6.6.1
+}
+
+void append_framing(std::string& out, const Framing& framing, const Exchange& exchange)
+{
+    if (framing.kind == BodyKind::chunked) {
+        out += "Transfer-Encoding: chunked\r\n";
+    } else if (framing.kind == BodyKind::length) {
+        out += "Content-Length: ";
+        append_number(out, framing.length);
+        out += "\r\n";
+    }
+    if (!exchange.keep_alive)
+        out += "Connection: close\r\n";
+    else if (exchange.head.minor_version == 0)
+        out += "Connection: keep-alive\r\n";
+    out += "\r\n";
+}
+
+Framing framing_for(const Exchange& exchange, bool length_known, std::uint64_t length)
+{
+    if (length_known) return {BodyKind::length, length};
+    return {exchange.head.minor_version >= 1 ? BodyKind::chunked : BodyKind::until_close, 0};
+}
+
+void append_cache_status(std::string& out, const Exchange& exchange)
+{
+    const ExchangeCount& count = exchange.count;
+    out += "Cache-Status: larder";
+    const bool hit = count.verdict == rules::Verdict::hit || count.verdict == rules::Verdict::stale_hit;
+    if (hit) {
+        const auto seconds = std::chrono::floor<rules::Seconds>(exchange.ttl).count();
+        out += "; hit; ttl=";
+        if (seconds < 0) out += '-';
+        append_number(out, static_cast<std::uint64_t>(seconds < 0 ? -seconds : seconds));
+        out += "\r\n";
+        return;
+    }
+    out += "; fwd=";
+    out += rules::fwd(count.forward);
+    if (exchange.forward_status != 0) {
+        out += "; fwd-status=";
+        append_number(out, static_cast<std::uint64_t>(exchange.forward_status));
+    }
+    if (exchange.stored) out += "; stored";
+    if (exchange.collapsed) out += "; collapsed";
+    // The detail is the most telling word: why it was not stored, else why it was forwarded if `fwd` does not say.
+    std::string_view detail;
+    if (count.outcome == rules::Outcome::stale_on_error)
+        detail = rules::word(count.outcome);
+    else if (count.not_stored != NotStored::none)
+        detail = rules::word(count.not_stored);
+    else if (count.forward != Forward::none && rules::word(count.forward) != rules::fwd(count.forward))
+        detail = rules::word(count.forward);
+    if (!detail.empty()) {
+        out += "; detail=";
+        out += detail;
+    }
+    out += "\r\n";
+}
+
+}  // namespace larder::proxy

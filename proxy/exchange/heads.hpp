@@ -1,0 +1,45 @@
+// Every head that leaves this process is composed here, from parsed parts: requests to the upstream, answers to clients,
+// heads of entries. No line of a peer's is passed on by its bytes.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "proxy/exchange/exchange.hpp"
+#include "proxy/store/entry.hpp"
+#include "rules/http/head.hpp"
+
+namespace larder::proxy {
+
+/// How the body behind a head is framed.
+struct Framing {
+    rules::BodyKind kind = rules::BodyKind::none;
+    std::uint64_t length = 0;
+};
+
+struct UpstreamHeadOptions {
+    Framing framing;
+    std::string_view target;          // what to ask for
+    bool for_fill = false;            // the answer will be stored: conditions and ranges of the client's are left out
+    const Entry* revalidate = nullptr;  // conditions from this entry's validators
+    bool expects_continue = false;
+    bool upgrade = false;
+};
+/// Appends the request head for the upstream: hop-by-hop fields out; Host, X-Forwarded-*, Via, X-Request-ID set.
+void append_upstream_head(std::string& out, const Exchange& exchange, const UpstreamHeadOptions& options);
+
+/// Appends the fields of a response that travel on, each with CR LF: no hop-by-hop fields, no framing.
+/// @param for_entry  also without Age, and without Set-Cookie when `strip_set_cookie`
+void append_end_to_end_fields(std::string& out, const rules::ResponseHead& response, bool for_entry, bool strip_set_cookie,
+                              rules::WallTime now);
+void append_status_line(std::string& out, int status, std::string_view phrase);
+/// Appends Content-Length or Transfer-Encoding, and Connection, then the empty line.
+void append_framing(std::string& out, const Framing& framing, const Exchange& exchange);
+/// `Cache-Status: larder; ...` as RFC 9211 says, from what the exchange has counted so far.
+void append_cache_status(std::string& out, const Exchange& exchange);
+void append_number(std::string& out, std::uint64_t number);
+
+/// How an answer is framed for this client when the length is known, or not.
+Framing framing_for(const Exchange& exchange, bool length_known, std::uint64_t length);
+
+}  // namespace larder::proxy

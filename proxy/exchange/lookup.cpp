@@ -1,0 +1,85 @@
+#include "proxy/exchange/lookup.hpp"
+
+#include "proxy/net/clock.hpp"
+#include "rules/http/vary.hpp"
+
+namespace larder::proxy {
+
+using rules::Forward;
+
+namespace {
+
+/// Turns what the cache found into what the request path needs. True: `found` is an index, the variant is to be found next.
+bool settle(const Found& found, Looked& looked)
+{
+    looked.token = found.token;
+    switch (found.kind) {
+    case Found::Kind::hit:
+        if (found.entry->kind == EntryKind::vary_index) {
+            looked.index = found.entry;
+            return true;
+        }
+        looked.entry = found.entry;
+        break;
+    case Found::Kind::none: looked.reason = looked.index ? Forward::vary_miss : Forward::uri_miss; break;
+    case Found::Kind::purged: looked.reason = Forward::purged; break;
+    case Found::Kind::marked: looked.reason = Forward::write_open; looked.bypass = true; break;
+    case Found::Kind::away: looked.reason = Forward::store_away; looked.bypass = true; break;
+    }
+    return false;
+}
+
+void choose_variant(Exchange& exchange, const Entry& index)
+{
+    rules::VarySpec spec;
+    spec.names = index.vary_names;
+    exchange.variant = variant_digest(rules::vary_values(spec, exchange.head.fields));
+    exchange.stored_as = storage_key(exchange.key, exchange.variant);
+}
+
+/// An exact purge removes the index only: a variant of an older generation is as good as gone.
+void check_generation(Looked& looked)
+{
+    if (!looked.entry || looked.entry->generation == looked.index->generation) return;
+    looked.entry = nullptr;
+    looked.reason = Forward::purged;
+}
+
+}  // namespace
+
+std::optional<Looked> lookup_here(Services& services, Exchange& exchange)
+{
+    Looked looked;
+    exchange.variant.clear();
+    exchange.stored_as = exchange.key;
+    auto found = services.cache.find_here(exchange.key, exchange.stored_as, exchange.now);
+    if (!found) return std::nullopt;
+    if (settle(*found, looked)) {
+        choose_variant(exchange, *looked.index);
+        found = services.cache.find_here(exchange.key, exchange.stored_as, exchange.now);
+        if (!found) return std::nullopt;
+        settle(*found, looked);
+        check_generation(looked);
+    }
+    return looked;
+}
+
+asio::awaitable<Looked> lookup(Services& services, Exchange& exchange)
+{
+    if (auto here = lookup_here(services, exchange)) co_return std::move(*here);
+    const rules::Instant begun = instant_now();
+    Looked looked;
+    exchange.variant.clear();
+    exchange.stored_as = exchange.key;
+    const Found found = co_await services.cache.find(exchange.key, exchange.variant, exchange.now);
+    if (settle(found, looked)) {
+        choose_variant(exchange, *looked.index);
+        const Found variant = co_await services.cache.find(exchange.key, exchange.variant, exchange.now);
+        settle(variant, looked);
+        check_generation(looked);
+    }
+    exchange.store_time = instant_now() - begun;
+    co_return looked;
+}
+
+}  // namespace larder::proxy

@@ -1,0 +1,24 @@
+// Finds the stored response for an exchange, through the index of variants when there is one.
+#pragma once
+
+#include <optional>
+
+#include "proxy/exchange/exchange.hpp"
+#include "proxy/exchange/services.hpp"
+
+namespace larder::proxy {
+
+/// What a lookup gave. `reason` is why there is no entry to serve; with `bypass` nothing may be stored either.
+struct Looked {
+    EntryPtr entry;                  // a response (never an index); null: none
+    EntryPtr index;                  // the variants' index of this key, if there is one
+    rules::Forward reason = rules::Forward::none;
+    bool bypass = false;
+    Position token = 0;
+};
+
+/// What memory can say without waiting; empty: `lookup` must be asked. Sets `exchange.variant` and `stored_as`.
+std::optional<Looked> lookup_here(Services& services, Exchange& exchange);
+asio::awaitable<Looked> lookup(Services& services, Exchange& exchange);
+
+}  // namespace larder::proxy

@@ -1,0 +1,36 @@
+// What an exchange may use: everything one worker thread owns or shares. Made by the App before any exchange and
+// destroyed after the last one, so everybody may borrow it.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "config/config.hpp"
+#include "proxy/coherence/coherent_cache.hpp"
+#include "proxy/net/deadline.hpp"
+#include "proxy/net/tasks.hpp"
+#include "proxy/observe/access_log.hpp"
+#include "proxy/observe/counters.hpp"
+#include "proxy/upstream/pool.hpp"
+
+namespace larder::proxy {
+
+class Fills;
+
+struct Services {
+    asio::io_context& context;
+    const config::Config& config;
+    rules::HeadLimits request_limits, response_limits;
+    Tasks& tasks;
+    DeadlineWheel& wheel;
+    Counters& counters;
+    AccessLog& access_log;
+    UpstreamPool& upstream;
+    CoherentCache& cache;
+    Fills& fills;                    // shared by all workers
+    const bool& draining;            // answers say Connection: close, idle connections end
+    std::vector<char> read_buffer = std::vector<char>(64 * 1024);  // between a read and the next suspension only
+    std::string out;                 // answers being composed, between two suspensions only
+};
+
+}  // namespace larder::proxy

@@ -1,0 +1,130 @@
+#include "proxy/exchange/write.hpp"
+
+#include <algorithm>
+#include <boost/json/parse.hpp>
+#include <optional>
+
+#include "proxy/exchange/forward.hpp"
+#include "proxy/exchange/refuse.hpp"
+#include "proxy/net/clock.hpp"
+#include "proxy/observe/log.hpp"
+
+namespace larder::proxy {
+
+using rules::Errc;
+
+namespace {
+
+constexpr std::size_t body_values_limit_bytes = 64 * 1024;
+
+/// What the rules of one write ask for together: the strictest of each.
+struct WritePolicy {
+    bool fence_before = false;
+    bool reject = false;
+    bool needs_body = false;
+    bool needs_response = false;
+    rules::Milliseconds settle{0};
+};
+
+WritePolicy policy_of(const std::vector<rules::Matched>& matched)
+{
+    WritePolicy policy;
+    for (const rules::Matched& one : matched) {
+        policy.fence_before |= one.rule->fence == rules::Fence::both;
+        policy.reject |= one.rule->on_store_error == rules::OnStoreError::reject;
+        policy.needs_body |= rules::needs_body(*one.rule);
+        policy.needs_response |= rules::needs_response(*one.rule);
+        policy.settle = std::max(policy.settle, one.rule->settle);
+    }
+    return policy;
+}
+
+void keep_unique(std::vector<rules::PurgeTarget>& targets)
+{
+    const auto less = [](const auto& a, const auto& b) { return std::tie(a.text, a.exact) < std::tie(b.text, b.exact); };
+    const auto same = [](const auto& a, const auto& b) { return a.text == b.text && a.exact == b.exact; };
+    std::sort(targets.begin(), targets.end(), less);
+    targets.erase(std::unique(targets.begin(), targets.end(), same), targets.end());
+}
+
+/// The upstream may or may not have acted, and may still: the mark stays open to its end, then the purge is repeated.
+asio::awaitable<void> run_late_commit(Services& services, WritePurge write)
+{
+    WakeUp ended(services.context);
+    auto on_expiry = [&ended] { ended.wake(); };
+    DeadlineOf<decltype(on_expiry)> mark_end(on_expiry);
+    const auto passed = std::chrono::duration_cast<rules::Milliseconds>(instant_now() - write.prepared_at);
+    const rules::Milliseconds left = services.cache.mark_life() - passed;
+    if (left.count() > 0 && !services.draining) {
+        mark_end.arm(services.wheel, left);
+        co_await ended.wait();
+    }
+    co_await services.cache.commit(write);
+}
+
+}  // namespace
+
+asio::awaitable<void> forward_write(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
+                                    std::vector<rules::Matched> matched)
+{
+    const WritePolicy policy = policy_of(matched);
+    Forwarding forwarding(services, client, exchange);
+
+    // What the request names, its body included.
+    std::optional<boost::json::value> body;
+    if (policy.needs_body) {
+        const Forwarding::Buffered read = co_await forwarding.buffer_body(body_values_limit_bytes);
+        if (read.error != Errc::ok) co_return co_await refuse(services, client, *exchange, read.error);
+        if (read.whole) {
+            boost::system::error_code ec;
+            boost::json::value parsed = boost::json::parse(forwarding.buffered(), ec);
+            if (!ec) body = std::move(parsed);
+        }
+    }
+    rules::WriteValues values;
+    values.body = body ? &*body : nullptr;
+    values.before_response = true;
+    WritePurge write;
+    write.settle = policy.settle;
+    for (const rules::Matched& one : matched)
+        rules::append_purge_targets(write.targets, *one.rule, exchange->view, one.values, values);
+    keep_unique(write.targets);
+
+    if (policy.fence_before && !write.targets.empty()) {
+        const rules::Instant begun = instant_now();
+        const Errc prepared = co_await services.cache.prepare(write);
+        exchange->store_time += instant_now() - begun;
+        if (prepared != Errc::ok && policy.reject) {
+            services.counters.add(Counter::writes_rejected);
+            co_return co_await refuse(services, client, *exchange, prepared);
+        }
+    } else if (policy.reject && !services.cache.trusted()) {
+        services.counters.add(Counter::writes_rejected);
+        co_return co_await refuse(services, client, *exchange, Errc::store_unreachable);
+    }
+
+    const Errc error = co_await forwarding.request();
+    if (error != Errc::ok) {
+        if (forwarding.never_sent() || !write.prepared)
+            co_await services.cache.commit(write);
+        else
+            services.tasks.spawn("late commit", run_late_commit(services, write));
+        co_return co_await refuse(services, client, *exchange, error);
+    }
+
+    // Any status: a 4xx or 5xx may come after the change.
+    if (policy.needs_response) {
+        values.before_response = false;
+        values.response = &forwarding.response().fields;
+        for (const rules::Matched& one : matched)
+            rules::append_purge_targets(write.targets, *one.rule, exchange->view, one.values, values);
+        keep_unique(write.targets);
+    }
+    const rules::Instant begun = instant_now();
+    const Errc committed = co_await services.cache.commit(write);
+    exchange->store_time += instant_now() - begun;
+    exchange->purge_deferred = committed != Errc::ok;
+    co_await forwarding.respond();
+}
+
+}  // namespace larder::proxy

@@ -1,0 +1,211 @@
+#include "proxy/upstream/fetch.hpp"
+
+#include "proxy/net/clock.hpp"
+
+namespace larder::proxy {
+
+using rules::BodyKind;
+using rules::Errc;
+using rules::Scan;
+
+Fetch::~Fetch()
+{
+    if (connection_) pool_.counters().upstream_busy.fetch_sub(1, std::memory_order_relaxed);
+}
+
+asio::awaitable<Errc> Fetch::send(std::string_view head, std::string_view body, bool may_retry)
+{
+    request_head_ = head;
+    request_body_ = body;
+    may_retry_ = may_retry;
+    pool_.counters().add(Counter::fetches);
+    connection_ = pool_.take_idle();
+    if (connection_) {
+        pool_.counters().upstream_busy.fetch_add(1, std::memory_order_relaxed);
+        const Errc written = co_await write_request();
+        if (written == Errc::ok || !may_retry_ || connection_->transport.aborted() != Errc::ok) co_return written;
+        pool_.counters().add(Counter::upstream_retries);
+    }
+    co_return co_await reconnect();
+}
+
+asio::awaitable<Errc> Fetch::reconnect()
+{
+    if (connection_) {
+        pool_.counters().upstream_busy.fetch_sub(1, std::memory_order_relaxed);
+        connection_.reset();
+    }
+    rules::Result<UpstreamPtr> made = co_await pool_.connect();
+    if (made.has_error()) co_return made.error();
+    connection_ = std::move(*made);
+    pool_.counters().upstream_busy.fetch_add(1, std::memory_order_relaxed);
+    co_return co_await write_request();
+}
+
+Errc Fetch::fault(Errc otherwise) const noexcept
+{
+    return connection_->transport.aborted() != Errc::ok ? connection_->transport.aborted() : otherwise;
+}
+
+asio::awaitable<Errc> Fetch::write_request()
+{
+    touched_ = true;
+    Transport& transport = connection_->transport;
+    std::string_view head = request_head_, body = request_body_;
+    while (!head.empty() || !body.empty()) {
+        const iovec pieces[2] = {{const_cast<char*>(head.data()), head.size()}, {const_cast<char*>(body.data()), body.size()}};
+        const IoTry written = transport.try_write(pieces);
+        if (written.ok()) {
+            const std::size_t of_head = std::min(head.size(), written.bytes);
+            head.remove_prefix(of_head);
+            body.remove_prefix(written.bytes - of_head);
+        } else if (written.blocked()) {
+            connection_->deadline.arm(pool_.wheel(), pool_.options().idle_timeout, Errc::upstream_timeout);
+            const bool ready = co_await transport.wait(written.wait_for);
+            if (!ready) co_return fault(Errc::upstream_closed);
+        } else {
+            co_return fault(Errc::upstream_closed);
+        }
+    }
+    sent_at_ = instant_now();
+    co_return Errc::ok;
+}
+
+asio::awaitable<Errc> Fetch::read_head(bool to_head)
+{
+    // Bytes left over from an interim head come first.
+    std::string partial(input_);
+    input_ = partial;
+    input_shared_ = false;
+    bool received = !partial.empty();
+    connection_->deadline.arm(pool_.wheel(), pool_.options().first_byte_timeout, Errc::upstream_timeout);
+    for (;;) {
+        if (!input_.empty()) {
+            const Scan scan = rules::scan_response(input_, limits_, to_head, head_);
+            if (scan == Scan::ok) break;
+            if (scan != Scan::incomplete) {
+                pool_.counters().add_head_fault(scan);
+                co_return Errc::upstream_malformed;
+            }
+            if (input_shared_) {
+                partial.assign(input_);
+                input_shared_ = false;
+            }
+        }
+        const IoTry got = connection_->transport.try_read(read_buffer_);
+        if (got.ok()) {
+            received = true;
+            input_shared_ = partial.empty();
+            if (!input_shared_) partial.append(read_buffer_.data(), got.bytes);
+            input_ = input_shared_ ? std::string_view(read_buffer_.data(), got.bytes) : std::string_view(partial);
+            continue;
+        }
+        if (got.blocked()) {
+            const bool ready = co_await connection_->transport.wait(got.wait_for);
+            if (ready) continue;
+        }
+        const Errc error = fault(Errc::upstream_closed);
+        if (received || error == Errc::upstream_timeout || !connection_->reused || !may_retry_) co_return error;
+        // The reused connection had died before our request: once more on a fresh one.
+        pool_.counters().add(Counter::upstream_retries);
+        may_retry_ = false;
+        const Errc again = co_await reconnect();
+        if (again != Errc::ok) co_return again;
+        connection_->deadline.arm(pool_.wheel(), pool_.options().first_byte_timeout, Errc::upstream_timeout);
+    }
+    // The head gets memory of its own, what follows stays where it is until `keep`.
+    head_bytes_.assign(head_.bytes);
+    head_.rebase(head_bytes_.data());
+    input_.remove_prefix(head_bytes_.size());
+    if (!input_shared_) {
+        connection_->inbox.assign(input_);
+        input_ = connection_->inbox;
+    }
+    if (head_.status < 200 && head_.status != 101) co_return Errc::ok;
+    left_ = head_.body == BodyKind::length ? head_.content_length : 0;
+    ended_ = head_.body == BodyKind::none || (head_.body == BodyKind::length && left_ == 0);
+    connection_->deadline.arm(pool_.wheel(), pool_.options().idle_timeout, Errc::upstream_idle);
+    co_return Errc::ok;
+}
+
+BodyPiece Fetch::next_body()
+{
+    if (ended_) return {BodyPiece::Kind::end, {}, Errc::ok};
+    for (;;) {
+        if (input_.empty()) {
+            const IoTry got = connection_->transport.try_read(read_buffer_);
+            switch (got.kind) {
+            case IoTry::Kind::ok:
+                input_ = {read_buffer_.data(), got.bytes};
+                input_shared_ = true;
+                connection_->deadline.arm(pool_.wheel(), pool_.options().idle_timeout, Errc::upstream_idle);
+                break;
+            case IoTry::Kind::blocked: return {BodyPiece::Kind::blocked, {}, Errc::ok};
+            case IoTry::Kind::end:
+                if (head_.body == BodyKind::until_close) {
+                    ended_ = true;
+                    return {BodyPiece::Kind::end, {}, Errc::ok};
+                }
+                return {BodyPiece::Kind::failed, {}, fault(Errc::upstream_closed)};
+            case IoTry::Kind::failed: return {BodyPiece::Kind::failed, {}, fault(Errc::upstream_closed)};
+            }
+        }
+        if (head_.body == BodyKind::chunked) {
+            std::string_view data;
+            switch (decoder_.next(input_, data)) {
+            case rules::ChunkedDecoder::Step::data: return {BodyPiece::Kind::data, data, Errc::ok};
+            case rules::ChunkedDecoder::Step::need_more: continue;
+            case rules::ChunkedDecoder::Step::done:
+                ended_ = true;
+                return {BodyPiece::Kind::end, {}, Errc::ok};
+            case rules::ChunkedDecoder::Step::bad: return {BodyPiece::Kind::failed, {}, Errc::upstream_malformed};
+            }
+        }
+        std::string_view data = input_;
+        if (head_.body == BodyKind::length) {
+            data = data.substr(0, static_cast<std::size_t>(std::min<std::uint64_t>(data.size(), left_)));
+            left_ -= data.size();
+            ended_ = left_ == 0;
+        }
+        input_.remove_prefix(data.size());
+        return {BodyPiece::Kind::data, data, Errc::ok};
+    }
+}
+
+asio::awaitable<bool> Fetch::wait_body()
+{
+    keep();
+    return connection_->transport.wait(Direction::read);
+}
+
+void Fetch::keep()
+{
+    if (input_.empty() || !input_shared_) return;
+    connection_->inbox.assign(input_);
+    input_ = connection_->inbox;
+    input_shared_ = false;
+}
+
+void Fetch::finish()
+{
+    if (!connection_) return;
+    pool_.counters().upstream_busy.fetch_sub(1, std::memory_order_relaxed);
+    // Bytes beyond the end belong to nobody: a connection that has sent some is not used again (RFC 9112 §9.3).
+    const bool reusable = ended_ && head_.keep_alive && head_.body != BodyKind::until_close && input_.empty() &&
+                          !upload_pending_ && connection_->transport.aborted() == Errc::ok;
+    if (reusable) {
+        connection_->inbox.clear();
+        connection_->inbox.shrink_to_fit();
+        pool_.put_back(std::move(connection_));
+    }
+    connection_.reset();
+}
+
+std::string Fetch::take_rest()
+{
+    std::string rest(input_);
+    input_ = {};
+    return rest;
+}
+
+}  // namespace larder::proxy

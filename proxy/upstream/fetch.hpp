@@ -1,0 +1,90 @@
+// One request to the upstream and its response, on one connection: sends the head, retries once when a reused connection
+// had died, reads the head, then hands out the body piece by piece without copying. The framing is checked here: whoever
+// sees `end` has the whole body.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "proxy/upstream/pool.hpp"
+#include "rules/http/chunked.hpp"
+#include "rules/http/head.hpp"
+
+namespace larder::proxy {
+
+/// What the next piece of a body is.
+struct BodyPiece {
+    enum class Kind : std::uint8_t { data, end, blocked, failed } kind = Kind::failed;
+    std::string_view data;                    // with data: valid until the next call or suspension
+    rules::Errc error = rules::Errc::ok;      // with failed
+};
+
+class Fetch {
+  public:
+    /// @param read_buffer  shared by everything on this thread: its bytes are ours only between a read and the next
+    ///                     suspension; `keep` saves what is left
+    Fetch(UpstreamPool& pool, std::span<char> read_buffer, const rules::HeadLimits& limits)
+        : pool_(pool), read_buffer_(read_buffer), limits_(limits)
+    {
+    }
+    ~Fetch();
+    Fetch(const Fetch&) = delete;
+    Fetch& operator=(const Fetch&) = delete;
+
+    /// Sends the request head and what there is of the body. Both must live until `read_head` has returned: they are sent
+    /// again when `may_retry` and a reused connection turns out to be dead before the first byte of its answer.
+    asio::awaitable<rules::Errc> send(std::string_view head, std::string_view body, bool may_retry);
+
+    /// Reads one response head, interim ones (1xx) too: call again after those. 101 is final.
+    asio::awaitable<rules::Errc> read_head(bool to_head);
+    const rules::ResponseHead& head() const noexcept { return head_; }
+
+    /// The next piece of the body. `blocked`: `co_await wait_body()`, then call again.
+    BodyPiece next_body();
+    asio::awaitable<bool> wait_body();
+    /// Received bytes are left that `next_body` can use without reading: pieces given so far stay valid until then.
+    bool has_input() const noexcept { return !input_.empty(); }
+    bool ended() const noexcept { return ended_; }
+    /// Saves the unread bytes of the shared buffer. Call before suspending for anything else than this fetch.
+    void keep();
+    const std::string& trailers() const noexcept { return decoder_.trailers(); }
+
+    /// The body has ended: gives the connection back to the pool if it may be used again.
+    void finish();
+    /// Ends everything that waits on this fetch.
+    void abort(rules::Errc why) noexcept { if (connection_) connection_->transport.abort(why); }
+
+    /// For uploads and tunnels; null before `send`.
+    UpstreamConnection* connection() noexcept { return connection_.get(); }
+    /// Bytes after a 101 head.
+    std::string take_rest();
+    rules::Instant sent_at() const noexcept { return sent_at_; }
+    /// Bytes of the request may have reached the upstream.
+    bool touched() const noexcept { return touched_; }
+    void upload_pending(bool pending) noexcept { upload_pending_ = pending; }
+
+  private:
+    asio::awaitable<rules::Errc> write_request();
+    asio::awaitable<rules::Errc> reconnect();
+    rules::Errc fault(rules::Errc otherwise) const noexcept;
+
+    UpstreamPool& pool_;
+    std::span<char> read_buffer_;
+    const rules::HeadLimits& limits_;
+    UpstreamPtr connection_;
+    std::string_view request_head_, request_body_;
+    bool may_retry_ = false;
+    bool upload_pending_ = false;
+    bool ended_ = false;
+    bool touched_ = false;
+    rules::ResponseHead head_;
+    std::string head_bytes_;
+    std::string_view input_;  // unread bytes, in the connection's inbox or the shared buffer
+    bool input_shared_ = false;
+    std::uint64_t left_ = 0;
+    rules::ChunkedDecoder decoder_;
+    rules::Instant sent_at_{};
+};
+
+}  // namespace larder::proxy

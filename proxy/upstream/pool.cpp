@@ -1,0 +1,77 @@
+#include "proxy/upstream/pool.hpp"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "proxy/net/clock.hpp"
+
+namespace larder::proxy {
+
+using rules::Errc;
+
+UpstreamPool::UpstreamPool(asio::io_context& context, const config::Upstream& options, DeadlineWheel& wheel,
+                           Counters& counters)
+    : context_(context), options_(options), wheel_(wheel), counters_(counters)
+{
+    if (options.tls) tls_ = std::make_unique<TlsContext>(options.ca_file);
+}
+
+namespace {
+
+/// Open and silent. An upstream that has closed, or has sent bytes nobody asked for, must not be given a request: its next
+/// bytes would be taken for the answer.
+bool is_silent(Transport& transport) noexcept
+{
+    char byte = 0;
+    const ssize_t n = ::recv(transport.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+}  // namespace
+
+UpstreamPtr UpstreamPool::take_idle()
+{
+    while (!idle_.empty()) {
+        UpstreamPtr connection = std::move(idle_.back());
+        idle_.pop_back();
+        counters_.upstream_idle.fetch_sub(1, std::memory_order_relaxed);
+        const bool expired = instant_now() - connection->idle_since > options_.keep_alive;
+        if (expired || connection->transport.has_pending() || !is_silent(connection->transport)) continue;
+        connection->reused = true;
+        counters_.add(Counter::upstream_reuses);
+        return connection;
+    }
+    return nullptr;
+}
+
+asio::awaitable<rules::Result<UpstreamPtr>> UpstreamPool::connect()
+{
+    auto connection = std::make_unique<UpstreamConnection>(context_);
+    const std::string& name = options_.endpoint.host;
+    const Errc error =
+        co_await connection->transport.connect(options_.endpoint, tls_.get(), name, options_.connect_timeout, wheel_);
+    if (error != Errc::ok) co_return error;
+    counters_.add(Counter::upstream_connects);
+    co_return std::move(connection);
+}
+
+void UpstreamPool::put_back(UpstreamPtr connection)
+{
+    connection->deadline.disarm();
+    if (idle_.size() >= options_.pool_size) return;
+    connection->idle_since = instant_now();
+    idle_.push_back(std::move(connection));
+    counters_.upstream_idle.fetch_add(1, std::memory_order_relaxed);
+}
+
+void UpstreamPool::close_expired()
+{
+    const rules::Instant now = instant_now();
+    const auto kept = std::find_if(idle_.begin(), idle_.end(),
+                                   [&](const UpstreamPtr& c) { return now - c->idle_since <= options_.keep_alive; });
+    counters_.upstream_idle.fetch_sub(kept - idle_.begin(), std::memory_order_relaxed);
+    idle_.erase(idle_.begin(), kept);
+}
+
+}  // namespace larder::proxy

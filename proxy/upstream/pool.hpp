@@ -1,0 +1,52 @@
+// Connections to the upstream that one worker keeps alive. Last in, first out: the warmest is used first and the rest
+// fall idle and are closed. Single-threaded.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "config/config.hpp"
+#include "proxy/net/transport.hpp"
+#include "proxy/observe/counters.hpp"
+
+namespace larder::proxy {
+
+struct UpstreamConnection {
+    explicit UpstreamConnection(asio::io_context& context) : transport(context), deadline(transport) {}
+    Transport transport;
+    TransportDeadline deadline;
+    std::string inbox;   // received, not consumed yet; empty while idle
+    bool reused = false; // has carried an exchange before this one
+    rules::Instant idle_since{};
+};
+using UpstreamPtr = std::unique_ptr<UpstreamConnection>;
+
+class UpstreamPool {
+  public:
+    UpstreamPool(asio::io_context& context, const config::Upstream& options, DeadlineWheel& wheel, Counters& counters);
+
+    /// An idle connection that is still open and silent; null when there is none.
+    UpstreamPtr take_idle();
+    /// A new connection. Errors: upstream_unresolved, upstream_refused, upstream_connect_timeout, upstream_tls.
+    asio::awaitable<rules::Result<UpstreamPtr>> connect();
+    /// Takes back a connection whose exchange has ended cleanly.
+    void put_back(UpstreamPtr connection);
+    /// Closes what has been idle for longer than `keep_alive`. Called about once a second.
+    void close_expired();
+    void close_all() noexcept { idle_.clear(); }
+
+    const config::Upstream& options() const noexcept { return options_; }
+    DeadlineWheel& wheel() noexcept { return wheel_; }
+    Counters& counters() noexcept { return counters_; }
+
+  private:
+    asio::io_context& context_;
+    const config::Upstream& options_;
+    DeadlineWheel& wheel_;
+    Counters& counters_;
+    std::unique_ptr<TlsContext> tls_;
+    std::vector<UpstreamPtr> idle_;
+};
+
+}  // namespace larder::proxy
