@@ -142,7 +142,8 @@ TEST_CASE("any doubt about framing is a 400, the connection ends, and the origin
         CAPTURE(row.why);
         auto client = stage.connect();
         client->send_bytes(row.bytes);
-        const Response response = client->read();
+        Response response;
+        CHECK_NOTHROW(response = client->read());
         CHECK(response.status == 400);
         CHECK(response.field("Content-Type") == "application/problem+json");
         CHECK(client->wire().is_closed_by_peer());
@@ -162,11 +163,13 @@ TEST_CASE("a chunk that is malformed ends the exchange: no second request is rea
         auto client = stage.connect();
         client->send_bytes("POST /a HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + std::string(body) +
                            "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n");
+        int status = 0;
         try {
-            CHECK(client->read().status == 400);
+            status = client->read().status;
         } catch (const Ended&) {
             // Closed without an answer is as good, once the head has gone to the origin.
         }
+        CHECK((status == 400 || status == 0));
         CHECK(client->wire().is_closed_by_peer());
     }
     CHECK(stage.origin.requests("/smuggled") == 0);
@@ -195,7 +198,8 @@ TEST_CASE("what is too long is refused by name: 414, 431, 413")
         CAPTURE(row.why);
         auto client = stage.connect();
         client->send_bytes(row.bytes);
-        const Response response = client->read();
+        Response response;
+        CHECK_NOTHROW(response = client->read());
         CHECK(response.status == row.status);
         CHECK(response.field("Content-Type") == "application/problem+json");
         CHECK(client->wire().is_closed_by_peer());
@@ -204,11 +208,7 @@ TEST_CASE("what is too long is refused by name: 414, 431, 413")
 
     auto client = stage.connect();
     client->send_bytes(post + "Transfer-Encoding: chunked\r\n\r\n800\r\n" + std::string(2048, 'a') + "\r\n0\r\n\r\n");
-    try {
-        CHECK(client->read().status == 413);
-    } catch (const Ended&) {
-        FAIL_CHECK("a chunked body above the limit gets no answer");
-    }
+    CHECK(client->read().status == 413);
 }
 
 TEST_CASE("a head that does not come to its end in time is a 408")

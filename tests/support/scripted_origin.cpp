@@ -279,10 +279,16 @@ bool ScriptedOrigin::serve(Wire& wire, Request request)
         script = route->script_;
     }
     if (script.numbered) script.body = request.method + " " + request.target + " #" + std::to_string(number);
-    return answer(wire, request, script, number);
+    const bool keep = answer(wire, request, script);
+    if (script.early) {
+        // As servers do: closing with bytes unread would reset the connection under the answer.
+        wire.shutdown_send();
+        while (wire.receive()) wire.unread().clear();
+    }
+    return keep;
 }
 
-bool ScriptedOrigin::answer(Wire& wire, const Request& request, const Route::Script& script, std::size_t)
+bool ScriptedOrigin::answer(Wire& wire, const Request& request, const Route::Script& script)
 {
     if (script.drop) return false;
     if (script.silent) {

@@ -129,7 +129,7 @@ class ScriptedOrigin {
     void run_connection(Peer& peer, int fd, std::size_t number);
     /// Serves one request; false when the connection ends with it.
     bool serve(Wire& wire, Request request);
-    bool answer(Wire& wire, const Request& request, const Route::Script& script, std::size_t number);
+    bool answer(Wire& wire, const Request& request, const Route::Script& script);
     Route* find_route(const Request& request);
 
     mutable std::mutex mutex_;
