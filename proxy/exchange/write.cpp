@@ -50,14 +50,15 @@ void keep_unique(std::vector<rules::PurgeTarget>& targets)
 /// The upstream may or may not have acted, and may still: the mark stays open to its end, then the purge is repeated.
 asio::awaitable<void> run_late_commit(Services& services, WritePurge write)
 {
-    WakeUp ended(services.context);
-    auto on_expiry = [&ended] { ended.wake(); };
-    DeadlineOf<decltype(on_expiry)> mark_end(on_expiry);
-    const auto passed = std::chrono::duration_cast<rules::Milliseconds>(instant_now() - write.prepared_at);
-    const rules::Milliseconds left = services.cache.mark_life() - passed;
-    if (left.count() > 0 && !services.draining) {
-        mark_end.arm(services.wheel, left);
-        co_await ended.wait();
+    // In steps, so that a stop does not wait for it: then the purge goes out at once, which is the best that is left.
+    constexpr rules::Milliseconds step{500};
+    const rules::Instant mark_end = write.prepared_at + services.cache.mark_life();
+    while (instant_now() < mark_end && !services.draining) {
+        WakeUp over(services.context);
+        auto on_expiry = [&over] { over.wake(); };
+        DeadlineOf<decltype(on_expiry)> deadline(on_expiry);
+        deadline.arm(services.wheel, step);
+        co_await over.wait();
     }
     co_await services.cache.commit(write);
 }

@@ -1,0 +1,161 @@
+#include "proxy/worker.hpp"
+
+#include "proxy/net/clock.hpp"
+
+namespace larder::proxy {
+
+namespace {
+
+/// A mark must outlive the longest time in which the upstream can still act on a write (COHERENCE §4).
+CacheOptions cache_options(const config::Config& config)
+{
+    CacheOptions options;
+    options.trust = config.trust;
+    options.mark_life = config.upstream.first_byte_timeout + rules::Milliseconds{5'000};
+    return options;
+}
+
+RedisLogOptions log_options(const config::Config& config)
+{
+    RedisLogOptions options;
+    options.mark_life = cache_options(config).mark_life;
+    return options;
+}
+
+rules::HeadLimits request_limits(const config::Limits& limits)
+{
+    rules::HeadLimits result;
+    result.head_bytes = limits.request_head;
+    result.target_bytes = limits.target;
+    result.fields_count = limits.fields;
+    result.field_bytes = limits.request_head;
+    return result;
+}
+
+rules::HeadLimits response_limits(const config::Limits& limits)
+{
+    rules::HeadLimits result;
+    result.head_bytes = limits.response_head;
+    result.target_bytes = limits.response_head;
+    result.fields_count = limits.fields * 2;
+    result.field_bytes = limits.response_head;
+    return result;
+}
+
+}  // namespace
+
+Worker::Worker(const Shared& shared)
+    : shared_(shared),
+      counters_(shared.config->rules.size()),
+      access_log_(shared.config->log, counters_),
+      upstream_(context_, shared.config->upstream, wheel_, counters_),
+      link_(shared.local_log ? nullptr
+                             : std::make_unique<Link>(context_, wheel_, shared.config->store, shared.store_tls, counters_)),
+      redis_store_(link_ ? std::make_unique<RedisStore>(*link_, shared.keyspace) : nullptr),
+      redis_log_(link_ ? std::make_unique<RedisLog>(*link_, shared.keyspace, log_options(*shared.config)) : nullptr),
+      cache_(context_, shared.memory, shared.local_log ? *shared.local_log : *redis_log_, redis_store_.get(), shared.deferred,
+             counters_, cache_options(*shared.config)),
+      services_{context_,
+                *shared.config,
+                request_limits(shared.config->limits),
+                response_limits(shared.config->limits),
+                tasks_,
+                wheel_,
+                counters_,
+                access_log_,
+                upstream_,
+                cache_,
+                shared.fills,
+                draining_},
+      server_(services_, listener_, shared.connections)
+{
+}
+
+Worker::~Worker() { join(); }
+
+std::string Worker::listen(const config::Endpoint& endpoint, const Worker* first)
+{
+    if (first && !endpoint.unix_path.empty()) return listener_.share(first->listener_);
+    config::Endpoint mine = endpoint;
+    if (first) mine.port = first->port();
+    return listener_.open(mine);
+}
+
+void Worker::start()
+{
+    if (link_) tasks_.spawn("store link", link_->run());
+    tasks_.spawn("listener", server_.run_listener());
+    tasks_.spawn("housekeeping", run_housekeeping());
+    thread_ = std::thread([this] { context_.run(); });
+}
+
+void Worker::join()
+{
+    if (thread_.joinable()) thread_.join();
+}
+
+asio::awaitable<void> Worker::pause(rules::Milliseconds time)
+{
+    WakeUp over(context_);
+    housekeeping_pause_ = &over;
+    auto on_expiry = [&over] { over.wake(); };
+    DeadlineOf<decltype(on_expiry)> deadline(on_expiry);
+    deadline.arm(wheel_, time);
+    co_await over.wait();
+    housekeeping_pause_ = nullptr;
+}
+
+asio::awaitable<void> Worker::run_housekeeping()
+{
+    constexpr rules::Milliseconds period{1'000}, first_period{20}, store_patience{3'000};
+    const rules::Instant begun = instant_now();
+    while (!draining_) {
+        upstream_.close_expired();
+        access_log_.flush();
+        co_await cache_.tend();
+        if (!ready()) {
+            // Ready means: what is asked now is answered as well as it will be. A store that is away does not hold us up.
+            const bool given_up = instant_now() - begun > store_patience;
+            if (cache_.embedded() || cache_.trusted() || given_up) ready_.store(true, std::memory_order_release);
+        }
+        const rules::Milliseconds time = ready() ? period : first_period;
+        if (!draining_) co_await pause(time);
+    }
+}
+
+void Worker::drain(rules::Milliseconds patience)
+{
+    asio::post(context_, [this, patience] { tasks_.spawn("drain", run_drain(patience)); });
+}
+
+asio::awaitable<void> Worker::run_drain(rules::Milliseconds patience)
+{
+    draining_ = true;
+    server_.stop_accepting();
+    if (housekeeping_pause_) housekeeping_pause_->wake();
+    // Busy connections end with their answer; so do fills and late commits, which are not connections.
+    constexpr rules::Milliseconds step{20};
+    const rules::Instant begun = instant_now();
+    bool aborted = false;
+    const std::size_t own_tasks = link_ ? 2 : 1;  // this one and the link's
+    while (tasks_.running() > own_tasks) {
+        if (!aborted && instant_now() - begun > patience) {
+            server_.abort_all();
+            aborted = true;
+        }
+        if (aborted && instant_now() - begun > patience + rules::Milliseconds{1'000}) break;
+        WakeUp over(context_);
+        auto on_expiry = [&over] { over.wake(); };
+        DeadlineOf<decltype(on_expiry)> deadline(on_expiry);
+        deadline.arm(wheel_, step);
+        co_await over.wait();
+    }
+    upstream_.close_all();
+    access_log_.flush();
+    if (link_) link_->stop();
+    wheel_.stop();
+    // Whatever still waits now has missed the deadline for stopping.
+    if (tasks_.running() > own_tasks) context_.stop();
+}
+
+}  // namespace larder::proxy

@@ -1,0 +1,77 @@
+// One worker: a thread, its io_context and everything that belongs to it alone. Workers share the in-process store, the
+// in-process purge log, the fills under way and the configuration, and nothing else.
+#pragma once
+
+#include <memory>
+#include <thread>
+
+#include "proxy/coherence/coherent_cache.hpp"
+#include "proxy/coherence/redis_log.hpp"
+#include "proxy/exchange/fill.hpp"
+#include "proxy/exchange/services.hpp"
+#include "proxy/redis/link.hpp"
+#include "proxy/server/server.hpp"
+#include "proxy/store/redis_store.hpp"
+
+namespace larder::proxy {
+
+/// What all workers share. Thread-safe parts only.
+struct Shared {
+    config::ConfigPtr config;
+    MemoryStore& memory;
+    PurgeLog* local_log;          // null with a shared store
+    const Keyspace& keyspace;
+    const TlsContext* store_tls;  // null without TLS
+    DeferredPurges& deferred;
+    Fills& fills;
+    ConnectionLimit& connections;
+};
+
+class Worker {
+  public:
+    explicit Worker(const Shared& shared);
+    ~Worker();
+
+    /// Before `start`. Returns what is wrong, in words; empty: listening.
+    std::string listen(const config::Endpoint& endpoint, const Worker* first);
+    std::uint16_t port() const noexcept { return listener_.port(); }
+
+    void start();
+    /// From any thread. Ends accepting and idle connections, lets the rest finish, for `patience` at most, then ends them.
+    void drain(rules::Milliseconds patience);
+    /// After `drain`: the thread has ended.
+    void join();
+
+    /// After `join`: no coroutine is left.
+    bool clean() const noexcept { return tasks_.running() == 0; }
+
+    const Counters& counters() const noexcept { return counters_; }
+    /// The worker serves, and has spoken to the store once or has given it its time. Any thread.
+    bool ready() const noexcept { return ready_.load(std::memory_order_acquire); }
+
+  private:
+    asio::awaitable<void> run_housekeeping();
+    asio::awaitable<void> run_drain(rules::Milliseconds patience);
+    asio::awaitable<void> pause(rules::Milliseconds time);
+
+    Shared shared_;
+    asio::io_context context_{1};
+    Counters counters_;
+    Tasks tasks_{context_};
+    DeadlineWheel wheel_{context_};
+    AccessLog access_log_;
+    UpstreamPool upstream_;
+    std::unique_ptr<Link> link_;
+    std::unique_ptr<RedisStore> redis_store_;
+    std::unique_ptr<RedisLog> redis_log_;
+    CoherentCache cache_;
+    bool draining_ = false;
+    Services services_;
+    Listener listener_{context_};
+    Server server_;
+    std::atomic<bool> ready_{false};
+    WakeUp* housekeeping_pause_ = nullptr;
+    std::thread thread_;
+};
+
+}  // namespace larder::proxy
