@@ -67,7 +67,8 @@ if patterns > 0 then
   redis.call('ZADD', p, unpack(scored))
   -- Over the cap: the oldest tenth is forgotten, and nothing as old as that is trusted any more.
   if redis.call('ZCARD', p) > max_patterns then
-    local popped = redis.call('ZPOPMIN', p, math.ceil(max_patterns / 10))
+    -- Two more than that: the floor and the run id come first.
+    local popped = redis.call('ZPOPMIN', p, math.ceil(max_patterns / 10) + 2)
     local floor, kept = 0, {}
     for i = 1, #popped, 2 do
       local kind = string.sub(popped[i], 1, 1)
