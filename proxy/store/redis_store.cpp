@@ -11,8 +11,15 @@ using rules::Errc;
 using rules::NotStored;
 using rules::Result;
 
+Errc RedisStore::away() noexcept
+{
+    link_.counters().add(Counter::store_errors);
+    return link_.send_error();
+}
+
 asio::awaitable<Result<StoreRead>> RedisStore::get(std::string key, std::string variant)
 {
+    if (link_.connection() == 0) co_return away();
     const std::string name = keys_.entry(key, variant);
     const std::string_view args[] = {"MGET", name, keys_.counter()};
     StoreRead read;
@@ -43,6 +50,10 @@ asio::awaitable<StoreWrite> RedisStore::put(std::shared_ptr<const Entry> entry, 
     result.refused = NotStored::store_failed;
     const auto left = entry->expires - wall_now();
     if (left.count() <= 0) co_return result;
+    if (link_.connection() == 0) {  // before the work of encoding
+        away();
+        co_return result;
+    }
 
     const std::string name = keys_.entry(entry->key, entry->variant);
     const std::string lease = keys_.lease(entry->key, entry->variant);

@@ -18,6 +18,8 @@ class RedisStore final : public Store {
     asio::awaitable<StoreWrite> put(std::shared_ptr<const Entry> entry, Position token) override;
 
   private:
+    rules::Errc away() noexcept;
+
     Link& link_;
     const Keyspace& keys_;
 };

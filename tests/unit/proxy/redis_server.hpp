@@ -26,6 +26,7 @@
 #include "proxy/net/clock.hpp"
 #include "proxy/net/deadline.hpp"
 #include "proxy/observe/counters.hpp"
+#include "proxy/redis/acl.hpp"
 #include "proxy/redis/keyspace.hpp"
 #include "proxy/redis/link.hpp"
 
@@ -173,6 +174,22 @@ class RedisServer {
     pid_t pid_ = -1;
     int output_ = -1;
 };
+
+/// Makes the user that `larder acl` prints, and gives the way to log in as it.
+inline void use_acl(const RedisServer& server, config::Store& store, std::string_view prefix)
+{
+    std::string line = acl_text(prefix, "larder");
+    line.replace(line.find(">PASSWORD"), 9, ">secret");
+    std::vector<std::string> words;
+    for (std::size_t at = 0; at < line.size();) {
+        const auto end = std::min(line.find(' ', at), line.size());
+        words.push_back(line.substr(at, end - at));
+        at = end + 1;
+    }
+    if (server.admin_text(words) != "OK") throw std::runtime_error("the ACL line is refused: " + line);
+    store.user = "larder";
+    store.password = "secret";
+}
 
 /// What a link needs to reach the server by its unix socket. The deadline is for a loaded machine under sanitizers.
 inline config::Store store_at(const RedisServer& server)

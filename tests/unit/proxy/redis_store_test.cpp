@@ -1,0 +1,549 @@
+#include "proxy/store/redis_store.hpp"
+
+#include <doctest/doctest.h>
+
+#include "proxy/coherence/redis_log.hpp"
+#include "tests/unit/proxy/redis_server.hpp"
+
+using namespace larder;
+using namespace larder::proxy;
+using namespace larder::proxy::test;
+using namespace std::chrono_literals;
+using rules::Errc;
+using rules::NotStored;
+
+namespace {
+
+/// One sidecar, logged in as the user that `larder acl` prints.
+struct Sidecar {
+    explicit Sidecar(const RedisServer& server, RedisLogOptions options = {})
+        : loop(make_store(server)), keys("t"), store(loop.link, keys), log(loop.link, keys, options)
+    {
+        if (!loop.connect()) throw std::runtime_error("no connection");
+    }
+    static config::Store make_store(const RedisServer& server)
+    {
+        config::Store store = store_at(server);
+        use_acl(server, store, "t");
+        return store;
+    }
+
+    LogSnapshot init() { return loop.wait(log.init()).value(); }
+    StoreRead get(std::string key, std::string variant = "")
+    {
+        return loop.wait(store.get(std::move(key), std::move(variant))).value();
+    }
+    NotStored put(std::shared_ptr<const Entry> entry, Position token)
+    {
+        return loop.wait(store.put(std::move(entry), token)).refused;
+    }
+    Appended purge(std::vector<std::string> exact, std::vector<std::string> patterns,
+                   RecordType type = RecordType::single)
+    {
+        Record record;
+        record.type = type;
+        if (type != RecordType::single) record.write_id = "replica-1";
+        record.life = type == RecordType::prepare ? 30s : 0s;
+        record.keys = std::move(exact);
+        record.patterns = std::move(patterns);
+        return loop.wait(log.append(std::move(record))).value();
+    }
+
+    LinkLoop loop;
+    Keyspace keys;
+    RedisStore store;
+    RedisLog log;
+};
+
+std::shared_ptr<Entry> make_entry(std::string key, std::string body, std::string variant = "")
+{
+    auto entry = std::make_shared<Entry>();
+    entry->key = std::move(key);
+    entry->variant = std::move(variant);
+    entry->times.stored = wall_now();
+    entry->times.lifetime = 60s;
+    entry->expires = wall_now() + 60s;
+    entry->head = "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n";
+    entry->body = std::move(body);
+    entry->rule = "rule";
+    entry->index_head();
+    return entry;
+}
+
+}  // namespace
+
+TEST_CASE("what is put is got, with the position the log had, until it expires")
+{
+    RedisServer server;
+    Sidecar one(server);
+    const Position start = one.init().position;
+    std::string body;
+    for (int i = 0; i < 256; ++i) body += static_cast<char>(i);
+    std::string large;
+    while (large.size() < (1u << 20)) large += body;
+    const std::string long_key(3000, 'k');
+
+    CHECK_FALSE(one.get("a").entry);
+    CHECK(one.get("a").counter == start);
+    CHECK(one.get("a").connection == 1);
+    struct Row {
+        const char* why;
+        std::string key;
+        std::string variant;
+        std::string body;
+    };
+    const Row rows[] = {
+        {"a plain entry", "a", "", "hello"},
+        {"a variant beside it", "a", "0123456789abcdef", "hallo"},
+        {"any bytes", "b", "", body},
+        {"a megabyte", "c", "", large},
+        {"a key that is named by its hash", long_key, "", "long"},
+        {"a variant of such a key", long_key, "0123456789abcdef", "longer"},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.why);
+        CHECK(one.put(make_entry(row.key, row.body, row.variant), start) == NotStored::none);
+    }
+    for (const Row& row : rows) {
+        CAPTURE(row.why);
+        const StoreRead read = one.get(row.key, row.variant);
+        REQUIRE(read.entry);
+        CHECK(read.entry->body == row.body);
+        CHECK(read.entry->key == row.key);
+        CHECK(read.entry->position.load() == start);
+        CHECK(read.counter == start);
+    }
+    const auto ttl = server.admin({"PTTL", one.keys.entry("a")}).integer;
+    CHECK(ttl > 50'000);
+    CHECK(ttl <= 60'000);
+    CHECK(server.admin({"DBSIZE"}).integer == 9);
+}
+
+TEST_CASE("values of others are misses and counted")
+{
+    RedisServer server;
+    Sidecar one(server);
+    one.init();
+    CHECK(one.put(make_entry("a", "hello"), one.get("a").counter) == NotStored::none);
+    const std::string good = server.admin_text({"GET", one.keys.entry("a")});
+    server.admin({"SET", one.keys.entry("b"), good});
+    server.admin({"SET", one.keys.entry("c"), "nonsense"});
+    server.admin({"SET", one.keys.entry("d"), good.substr(0, good.size() - 1)});
+    server.admin({"LPUSH", one.keys.entry("e"), "list"});
+    for (const char* key : {"b", "c", "d", "e"}) CHECK_FALSE(one.get(key).entry);
+    CHECK(one.loop.counters.get(Counter::store_malformed) == 3);
+    CHECK(one.put(make_entry("e", "now mine"), one.get("e").counter) == NotStored::none);
+    CHECK(one.get("e").entry->body == "now mine");
+}
+
+TEST_CASE("a put is refused when the log speaks against it")
+{
+    RedisServer server;
+    Sidecar one(server), two(server);
+    CHECK(one.put(make_entry("a", "x"), 1) == NotStored::log_gap);  // no log yet
+    const Position token = one.init().position;
+
+    SUBCASE("fenced: an exact purge came in between")
+    {
+        two.purge({"a"}, {});
+        CHECK(one.put(make_entry("a", "x"), token) == NotStored::fenced);
+        CHECK(one.put(make_entry("b", "x"), token) == NotStored::none);
+    }
+    SUBCASE("fenced: a pattern came in between")
+    {
+        struct Row {
+            const char* pattern;
+            const char* key;
+            bool matches;
+        };
+        const Row rows[] = {
+            {"*", "items:1", true},         {"items:*", "items:1", true},    {"items:?", "items:1", true},
+            {"items:?", "items:12", false}, {"*:1", "items:1", true},        {"*1*1", "1:1", true},
+            {"*1*1", "1", false},           {"items:\\*", "items:1", false}, {"items:\\*", "items:*", true},
+            {"a*b*c", "a/b/b/c", true},     {"a*b*c", "a/b/b", false},       {"", "a", false},
+            {"\\?*", "?x", true},           {"\\?*", "xx", false},           {"a\\", "a\\", true},
+        };
+        Position at = token;
+        for (const Row& row : rows) {
+            CAPTURE(row.pattern);
+            CAPTURE(row.key);
+            const Position next = two.purge({}, {row.pattern}).position;
+            CHECK(one.put(make_entry(row.key, "x"), at) == (row.matches ? NotStored::fenced : NotStored::none));
+            at = next;
+        }
+    }
+    SUBCASE("newer: another sidecar has stored a later answer")
+    {
+        const Position later = two.purge({"other"}, {}).position;
+        CHECK(two.put(make_entry("a", "new"), later) == NotStored::none);
+        CHECK(one.put(make_entry("a", "old"), token) == NotStored::newer);
+        CHECK(one.get("a").entry->body == "new");
+    }
+    SUBCASE("gap: records are missing")
+    {
+        two.purge({"other"}, {});
+        server.admin({"DEL", one.keys.stream()});
+        CHECK(one.put(make_entry("a", "x"), token) == NotStored::log_gap);
+    }
+    SUBCASE("gap: the floor was raised")
+    {
+        server.admin({"DEL", one.keys.patterns()});
+        two.init();
+        CHECK(one.put(make_entry("a", "x"), token) == NotStored::log_gap);
+    }
+    SUBCASE("nolog: the counter is gone")
+    {
+        server.admin({"DEL", one.keys.counter()});
+        CHECK(one.put(make_entry("a", "x"), token) == NotStored::log_gap);
+        CHECK(one.get("a").counter == 0);
+    }
+    SUBCASE("an entry that has expired on the way is not sent")
+    {
+        auto entry = make_entry("a", "x");
+        entry->expires = wall_now() - 1s;
+        CHECK(one.put(entry, token) == NotStored::store_failed);
+    }
+}
+
+TEST_CASE("an exact purge removes the entry, a pattern leaves it to the reader")
+{
+    RedisServer server;
+    Sidecar one(server), two(server);
+    Position at = one.init().position;
+    CHECK(one.put(make_entry("a", "x"), at) == NotStored::none);
+    CHECK(one.put(make_entry("b", "x"), at) == NotStored::none);
+    const Appended exact = two.purge({"a"}, {});
+    CHECK(exact.previous == at);
+    CHECK(exact.position > at);
+    const Appended pattern = two.purge({}, {"b*"});
+    CHECK(pattern.previous == exact.position);
+    CHECK_FALSE(one.get("a").entry);
+    const StoreRead read = one.get("b");
+    REQUIRE(read.entry);
+    CHECK(read.entry->position.load() < read.counter);
+    CHECK(read.counter == pattern.position);
+}
+
+TEST_CASE("scripts that the server has forgotten are sent again")
+{
+    RedisServer server;
+    Sidecar one(server);
+    one.init();
+    for (int i = 0; i < 2; ++i) {
+        CHECK(server.admin_text({"SCRIPT", "FLUSH"}) == "OK");
+        const Position at = one.purge({"x"}, {"y*"}).position;
+        CHECK(server.admin_text({"SCRIPT", "FLUSH"}) == "OK");
+        CHECK(one.put(make_entry("a", "x"), at) == NotStored::none);
+        CHECK(server.admin_text({"SCRIPT", "FLUSH"}) == "OK");
+        CHECK(one.init().position == at);
+    }
+    CHECK(one.loop.counters.get(Counter::store_errors) == 0);
+}
+
+TEST_CASE("without a connection a get and a put fail at once")
+{
+    RedisServer server;
+    Sidecar one(server);
+    one.init();
+    server.stop();
+    REQUIRE(one.loop.run_until([&] { return one.loop.link.connection() == 0; }));
+    CHECK(one.loop.wait(one.store.get("a", "")).error() == Errc::store_unreachable);
+    CHECK(one.put(make_entry("a", "x"), 1) == NotStored::store_failed);
+    CHECK(one.loop.counters.get(Counter::store_gets) == 0);
+    CHECK(one.loop.counters.get(Counter::store_puts) == 0);
+    CHECK(one.log.connection() == 0);
+    CHECK(one.loop.wait(one.log.look()).error() == Errc::store_unreachable);
+    CHECK(one.loop.wait(one.log.init()).error() == Errc::store_unreachable);
+    CHECK(one.loop.wait(one.log.records_after(1)).error() == Errc::store_unreachable);
+}
+
+TEST_CASE("records come back as they were appended, in order")
+{
+    RedisServer server;
+    Sidecar one(server), two(server);
+    const Position start = one.init().position;
+    const std::string odd("k\r\n\0*\xff", 6);
+    const Appended a = one.purge({"a", odd}, {"p*"}, RecordType::prepare);
+    const Appended b = one.purge({"a", odd}, {"p*"}, RecordType::commit);
+    const Appended c = two.purge({}, {"q?"});
+    const auto records = two.loop.wait(two.log.records_after(start)).value();
+    REQUIRE(records.size() == 3);
+    CHECK(records[0].type == RecordType::prepare);
+    CHECK(records[0].previous == start);
+    CHECK(records[0].position == a.position);
+    CHECK(records[0].write_id == "replica-1");
+    CHECK(records[0].life == 30s);
+    CHECK(records[0].keys == std::vector<std::string>{"a", odd});
+    CHECK(records[0].patterns == std::vector<std::string>{"p*"});
+    CHECK(records[1].type == RecordType::commit);
+    CHECK(records[1].previous == a.position);
+    CHECK(records[1].position == b.position);
+    CHECK(records[2].type == RecordType::single);
+    CHECK(records[2].write_id.empty());
+    CHECK(records[2].patterns == std::vector<std::string>{"q?"});
+    CHECK(one.loop.wait(one.log.records_after(b.position)).value().size() == 1);
+    CHECK(one.loop.wait(one.log.records_after(c.position)).value().empty());
+    CHECK(one.loop.wait(one.log.look()).value() == c.position);
+    CHECK(server.admin({"XRANGE", one.keys.stream(), "-", "+"}).elements.size() == 4);  // with the first I
+}
+
+TEST_CASE("a snapshot has the position, the floor, each pattern's last position and the recent records")
+{
+    RedisServer server;
+    Sidecar one(server), two(server);
+    const LogSnapshot first = one.init();
+    CHECK(first.run_id.size() == 40);
+    CHECK(first.floor == first.position);
+    CHECK(first.patterns.empty());
+    REQUIRE(first.recent.size() == 1);
+    CHECK(first.recent[0].type == RecordType::init);
+
+    one.purge({}, {"a*", "b*"}, RecordType::prepare);
+    const Position last = one.purge({"x"}, {"a*"}).position;
+    const LogSnapshot second = two.init();
+    CHECK(second.run_id == first.run_id);
+    CHECK(second.position == last);
+    CHECK(second.floor == first.position);
+    REQUIRE(second.recent.size() == 3);
+    CHECK(second.recent.back().position == last);
+    REQUIRE(second.patterns.size() == 2);
+    for (const auto& [pattern, position] : second.patterns)
+        CHECK(position == (pattern == "a*" ? last : second.recent[1].position));
+}
+
+TEST_CASE("a snapshot of thousands of patterns and records is read in pages")
+{
+    RedisServer server;
+    Sidecar one(server);
+    one.init();
+    for (int i = 0; i < 11; ++i) {
+        std::vector<std::string> patterns;
+        for (int j = 0; j < 250; ++j) patterns.push_back("p" + std::to_string(i * 250 + j) + "*");
+        one.purge({}, patterns);
+    }
+    for (int i = 0; i < 1100; ++i) one.purge({std::to_string(i)}, {});
+    const LogSnapshot snapshot = one.init();
+    CHECK(snapshot.patterns.size() == 2750);
+    CHECK(snapshot.recent.size() == 1 + 11 + 1100);
+    for (std::size_t i = 1; i < snapshot.recent.size(); ++i)
+        REQUIRE(snapshot.recent[i].previous == snapshot.recent[i - 1].position);
+}
+
+TEST_CASE("the floor is raised once for each doubt, whoever asks first")
+{
+    RedisServer server;
+    Sidecar one(server), two(server);
+    const LogSnapshot before = one.init();
+    const Position last = one.purge({}, {"a*"}).position;
+    CHECK(two.init().floor == before.floor);
+
+    std::vector<std::string> doubt;
+    SUBCASE("the counter is gone") { doubt = {"DEL", one.keys.counter()}; }
+    SUBCASE("the counter is nonsense") { doubt = {"SET", one.keys.counter(), "nonsense"}; }
+    SUBCASE("the long memory is gone") { doubt = {"DEL", one.keys.patterns()}; }
+    SUBCASE("the floor is gone") { doubt = {"ZREM", one.keys.patterns(), "f"}; }
+    SUBCASE("everything is gone") { doubt = {"FLUSHALL"}; }
+    SUBCASE("the server is not the one that remembered") { doubt = {"ZREM", one.keys.patterns(), "r" + before.run_id}; }
+    server.admin(doubt);
+    const LogSnapshot after = one.init();
+    CHECK(after.floor > last);
+    CHECK(after.floor == after.position);
+    CHECK(after.patterns.empty());
+    CHECK(after.recent.back().type == RecordType::init);
+    const LogSnapshot other = two.init();
+    CHECK(other.floor == after.floor);
+    CHECK(other.position == after.position);
+}
+
+TEST_CASE("a restarted server is another one: run id and floor change")
+{
+    RedisServer server;
+    Sidecar one(server);
+    const LogSnapshot before = one.init();
+    server.stop();
+    REQUIRE(one.loop.run_until([&] { return one.log.connection() == 0; }));
+    server.start();
+    config::Store ignored;
+    use_acl(server, ignored, "t");
+    REQUIRE(one.loop.connect());
+    CHECK(one.log.connection() > 1);
+    const LogSnapshot after = one.init();
+    CHECK(after.run_id != before.run_id);
+    CHECK(after.floor > before.position);
+}
+
+TEST_CASE("positions rise even when the counter was lost or set back")
+{
+    RedisServer server;
+    Sidecar one(server);
+    one.init();
+    Position last = one.purge({}, {"a*"}).position;
+    // As if the server's clock had been an hour ahead.
+    const Position ahead = last + 3'600'000'000;
+    server.admin({"XADD", one.keys.stream(), std::to_string(ahead) + "-0", "v", std::to_string(last), "t", "A", "w", "",
+                  "x", "0"});
+    SUBCASE("lost") { server.admin({"DEL", one.keys.counter()}); }
+    SUBCASE("set back") { server.admin({"SET", one.keys.counter(), std::to_string(last)}); }
+    const Appended next = one.purge({"k"}, {});
+    CHECK(next.position == ahead + 1);
+    CHECK(next.previous != ahead);  // the chain is broken, so that nobody trusts it without asking
+    CHECK(one.purge({"k"}, {}).previous == next.position);
+}
+
+TEST_CASE("above the cap the oldest patterns are forgotten and the floor is raised to the last of them")
+{
+    RedisServer server;
+    RedisLogOptions options;
+    options.patterns_limit = 20;
+    Sidecar one(server, options);
+    const LogSnapshot before = one.init();
+    std::vector<Position> positions;
+    for (int i = 0; i < 19; ++i) positions.push_back(one.purge({}, {std::to_string(i) + "*"}).position);
+    const LogSnapshot after = one.init();
+    CHECK(after.floor > before.floor);
+    CHECK(after.position == positions.back());
+    for (const auto& [pattern, position] : after.patterns) CHECK(position > after.floor);
+    CHECK(after.patterns.size() < 19);
+    CHECK(after.patterns.size() >= 15);
+    for (const Position position : positions)
+        if (position > after.floor)
+            CHECK(std::any_of(after.patterns.begin(), after.patterns.end(),
+                              [&](const auto& pattern) { return pattern.second == position; }));
+}
+
+TEST_CASE("old records are trimmed by number")
+{
+    RedisServer server;
+    RedisLogOptions options;
+    options.records_limit = 100;
+    Sidecar one(server, options);
+    const Position start = one.init().position;
+    for (int i = 0; i < 400; ++i) one.purge({"k"}, {});
+    CHECK(server.admin({"XLEN", one.keys.stream()}).integer <= 200);
+    const auto records = one.loop.wait(one.log.records_after(start)).value();
+    REQUIRE_FALSE(records.empty());
+    CHECK(records.front().previous != start);
+}
+
+TEST_CASE("a purge of more than 500 targets goes as several records and loses none")
+{
+    RedisServer server;
+    Sidecar one(server);
+    const Position start = one.init().position;
+    std::vector<std::string> exact, patterns;
+    for (int i = 0; i < 700; ++i) exact.push_back("k" + std::to_string(i));
+    for (int i = 0; i < 600; ++i) patterns.push_back("p" + std::to_string(i) + "*");
+    CHECK(one.put(make_entry("k699", "x"), start) == NotStored::none);
+    const Appended appended = one.purge(exact, patterns, RecordType::prepare);
+    CHECK_FALSE(one.get("k699").entry);
+    const auto records = one.loop.wait(one.log.records_after(start)).value();
+    REQUIRE(records.size() == 3);
+    CHECK(records[0].write_id == "replica-1");
+    CHECK(records[1].write_id == "replica-1.1");
+    CHECK(records[2].write_id == "replica-1.2");
+    CHECK(appended.previous == records[1].position);
+    CHECK(appended.position == records[2].position);
+    std::vector<std::string> all_keys, all_patterns;
+    for (const Record& record : records) {
+        CHECK(record.keys.size() + record.patterns.size() <= 500);
+        all_keys.insert(all_keys.end(), record.keys.begin(), record.keys.end());
+        all_patterns.insert(all_patterns.end(), record.patterns.begin(), record.patterns.end());
+    }
+    CHECK(all_keys == exact);
+    CHECK(all_patterns == patterns);
+}
+
+TEST_CASE("foreign things in the log are an error that is counted, never a crash")
+{
+    RedisServer server;
+    Sidecar one(server);
+    const Position start = one.init().position;
+    const std::string id = std::to_string(start + 1) + "-0";
+    std::vector<std::string> foreign;
+    SUBCASE("a record of other fields") { foreign = {"XADD", one.keys.stream(), id, "hello", "world"}; }
+    SUBCASE("a record whose number is none")
+    {
+        foreign = {"XADD", one.keys.stream(), id, "v", "x", "t", "A", "w", "", "x", "0"};
+    }
+    SUBCASE("a record of an unknown type")
+    {
+        foreign = {"XADD", one.keys.stream(), id, "v", "1", "t", "Z", "w", "", "x", "0"};
+    }
+    SUBCASE("a record with an unknown target")
+    {
+        foreign = {"XADD", one.keys.stream(), id, "v", "1", "t", "A", "w", "", "x", "0", "z", "a"};
+    }
+    SUBCASE("an id that is no position")
+    {
+        foreign = {"XADD", one.keys.stream(), std::to_string(start + 1) + "-7", "v", "1", "t", "A", "w", "", "x", "0"};
+    }
+    server.admin(foreign);
+    CHECK(one.loop.wait(one.log.records_after(start)).error() == Errc::store_malformed);
+    CHECK(one.loop.counters.get(Counter::store_malformed) == 1);
+    server.admin({"SET", one.keys.counter(), std::to_string(start + 1)});
+    CHECK(one.put(make_entry("a", "x"), start) != NotStored::none);
+    server.admin({"SET", one.keys.counter(), "nonsense"});
+    CHECK(one.loop.wait(one.log.look()).value() == 0);
+    CHECK(one.get("a").counter == 0);
+    server.admin({"DEL", one.keys.stream()});
+    server.admin({"SET", one.keys.stream(), "a string"});
+    CHECK(one.loop.wait(one.log.records_after(start)).error() == Errc::store_refused);
+}
+
+TEST_CASE("looks of one loop turn share one command, and those behind one under way share the next")
+{
+    RedisServer server;
+    Sidecar one(server);
+    const Position at = one.init().position;
+    const auto calls = [&] {
+        const std::string text = server.admin_text({"INFO", "commandstats"});
+        const auto found = text.find("cmdstat_get:calls=");
+        return found == std::string::npos ? 0 : std::atoi(text.c_str() + found + 18);
+    };
+    const int before = calls();
+    std::vector<std::shared_ptr<std::optional<rules::Result<Position>>>> looks;
+    server.pause();
+    for (int i = 0; i < 100; ++i) looks.push_back(one.loop.start(one.log.look()));
+    one.loop.context.run_for(20ms);  // the first has left
+    for (int i = 0; i < 100; ++i) looks.push_back(one.loop.start(one.log.look()));
+    one.loop.context.run_for(20ms);
+    for (int i = 0; i < 100; ++i) looks.push_back(one.loop.start(one.log.look()));
+    server.resume();
+    for (const auto& look : looks) {
+        REQUIRE(one.loop.run_until([&] { return look->has_value(); }));
+        CHECK((*look)->value() == at);
+    }
+    CHECK(calls() - before == 2);
+}
+
+TEST_CASE("looks under way and waiting fail with the link")
+{
+    RedisServer server;
+    Sidecar one(server);
+    one.init();
+    server.pause();
+    auto first = one.loop.start(one.log.look());
+    one.loop.context.run_for(20ms);
+    auto second = one.loop.start(one.log.look());
+    one.loop.context.run_for(20ms);
+    server.stop();
+    REQUIRE(one.loop.run_until([&] { return first->has_value() && second->has_value(); }));
+    CHECK((*first)->error() == Errc::store_unreachable);
+    CHECK((*second)->error() == Errc::store_unreachable);
+}
+
+TEST_CASE("key names follow the layout")
+{
+    const Keyspace keys("shop");
+    CHECK(keys.counter() == "shop:{0}:q");
+    CHECK(keys.stream() == "shop:{0}:s");
+    CHECK(keys.patterns() == "shop:{0}:p");
+    CHECK(keys.entry("a:1") == "shop:{0}:e:a:1");
+    CHECK(keys.entry("a:1", "00ff") == "shop:{0}:e:a:1\n00ff");
+    CHECK(keys.lease("a:1") == "shop:{0}:l:a:1");
+    CHECK(keys.entry(std::string(1024, 'k')) == "shop:{0}:e:" + std::string(1024, 'k'));
+    // printf 'k%.0s' {1..1025} | sha256sum
+    const std::string hashed = keys.entry(std::string(1025, 'k'));
+    CHECK(hashed.size() == std::string("shop:{0}:e:#").size() + 64);
+    CHECK(keys.entry(std::string(1025, 'k'), "00ff") == hashed + "\n00ff");
+}
