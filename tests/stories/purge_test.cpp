@@ -260,8 +260,7 @@ TEST_CASE("a write through one replica is seen by a reader of another as soon as
                         "\nnamespace: story\nstore: " + stage.redis->url() + "\n" + event_rules);
     HttpClient writer(stage.larder->port()), reader(other.port());
     for (int round = 0; round < 50; ++round) {
-        reader.get("/api/events/7");
-        CHECK(is_hit(reader.get("/api/events/7")));
+        await_condition("the reader's replica has stored it", [&] { return is_hit(reader.get("/api/events/7")); });
         CHECK(is_hit(writer.get("/api/events/7")));  // stored by one, served by both
         CHECK(writer.request("PUT", "/api/events/7", {}, "{}").status == 200);
         CHECK_FALSE(is_hit(reader.get("/api/events/7")));
