@@ -14,8 +14,6 @@ namespace {
 
 using rules::Place;
 
-Place to_place(const YAML::Mark& mark) { return {std::max(mark.line, 0) + 1, std::max(mark.column, 0) + 1}; }
-
 // Length of the UTF-8 sequence that begins here; 0 when it is not valid UTF-8 (RFC 3629 §4).
 std::size_t utf8_length(std::string_view text) noexcept
 {
@@ -80,6 +78,28 @@ class Collector : public YAML::EventHandler {
         return open_.back().node.place;
     }
 
+    /// yaml-cpp counts bytes; people and editors count characters.
+    Place to_place(const YAML::Mark& mark) const
+    {
+        const int line = std::max(mark.line, 0), bytes = std::max(mark.column, 0);
+        if (line >= static_cast<int>(lines_.size())) return {line + 1, bytes + 1};
+        const std::string_view before =
+            lines_[static_cast<std::size_t>(line)].substr(0, static_cast<std::size_t>(bytes));
+        const auto continuations = std::count_if(before.begin(), before.end(),
+                                                 [](char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; });
+        return {line + 1, bytes + 1 - static_cast<int>(continuations)};
+    }
+
+    /// The tab that indents the line of a place, if one does.
+    std::optional<Place> tab_before(Place place) const
+    {
+        if (place.line > static_cast<int>(lines_.size())) return std::nullopt;
+        const std::string_view line = lines_[static_cast<std::size_t>(place.line - 1)];
+        const std::size_t at = line.find_first_not_of(' ');
+        if (at == std::string_view::npos || line[at] != '\t') return std::nullopt;
+        return Place{place.line, static_cast<int>(at) + 1};
+    }
+
     void OnDocumentStart(const YAML::Mark&) override {}
     void OnDocumentEnd() override {}
 
@@ -106,7 +126,7 @@ class Collector : public YAML::EventHandler {
         node.place = to_place(mark);
         node.text = value;
         node.quoted = tag == "!";
-        find_in_file(node);
+        find_in_file(node, mark);
         add(std::move(node), anchor, mark);
     }
 
@@ -209,16 +229,14 @@ class Collector : public YAML::EventHandler {
     }
 
     // Messages about a part of a text can point at that part when the file has it letter by letter.
-    void find_in_file(Node& node) const
+    void find_in_file(Node& node, const YAML::Mark& mark) const
     {
-        if (node.place.line > static_cast<int>(lines_.size())) return;
-        const std::string_view line = lines_[static_cast<std::size_t>(node.place.line - 1)];
-        std::size_t at = 0;
-        for (int column = 1; column < node.place.column && at < line.size(); ++column)
-            at += std::max<std::size_t>(1, utf8_length(line.substr(at)));
-        const bool opens_quote = at < line.size() && (line[at] == '"' || line[at] == '\'') && node.quoted;
-        if (opens_quote) ++at;
-        node.as_written = line.substr(std::min(at, line.size())).starts_with(node.text);
+        if (mark.line < 0 || mark.line >= static_cast<int>(lines_.size()) || mark.column < 0) return;
+        std::string_view rest = lines_[static_cast<std::size_t>(mark.line)];
+        rest.remove_prefix(std::min(static_cast<std::size_t>(mark.column), rest.size()));
+        const bool opens_quote = node.quoted && (rest.starts_with('"') || rest.starts_with('\''));
+        if (opens_quote) rest.remove_prefix(1);
+        node.as_written = rest.starts_with(node.text);
         node.text_column = node.place.column + (opens_quote ? 1 : 0);
     }
 
@@ -280,9 +298,14 @@ std::optional<Node> read_yaml(std::string_view yaml, std::vector<Message>& messa
                 {Severity::error, collector.take_root().place, "a second document; one file is one configuration"});
         return root;
     } catch (const YAML::Exception& e) {
-        Place place = to_place(e.mark);
+        Place place = collector.to_place(e.mark);
         // yaml-cpp has no position for "the end is missing"; the bracket that was opened is what people look for.
         if (e.msg.find("not found") != std::string::npos && collector.open_place()) place = *collector.open_place();
+        if (const auto tab = collector.tab_before(place)) {
+            messages.push_back(
+                {Severity::error, *tab, "this is not YAML: a tab indents this line; indent with spaces"});
+            return std::nullopt;
+        }
         messages.push_back({Severity::error, place, explain_syntax(e.msg)});
     } catch (const std::exception& e) {
         messages.push_back({Severity::error, {1, 1}, explain_syntax(e.what())});
