@@ -55,7 +55,7 @@ enum class Forward : std::uint8_t {
     X(vary_cap, "vary-cap", "the key has 16 variants already", "")                                                        \
     X(too_large, "too-large", "the body is above max_object", "max_object")                                               \
     X(partial, "partial", "a 206 is not the whole", "")                                                                   \
-    X(not_final, "not-final", "a 1xx or 304 is no answer of its own", "")                                                 \
+    X(not_final, "not-final", "a 1xx, 304, 412 or 416 is no answer of its own", "")                                                 \
     X(incomplete, "incomplete", "the response was cut short", "")                                                         \
     X(fenced, "fenced", "a write purged this key while the response was on its way", "")                                  \
     X(newer, "newer", "a newer response is stored already", "")                                                           \
