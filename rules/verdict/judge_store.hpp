@@ -20,6 +20,11 @@ struct StoreJudgement {
 /// @param rule               the matching rule
 /// @param requested, received when the request was sent and the response head arrived
 /// Looks at the head only; size, truncation and the purge log are judged by who stores.
+///
+/// The first reason that holds, in this order: not_final, partial, must_understand, no_store, is_private,
+/// response_authorization, set_cookie, vary_any, status or no_lifetime, zero_lifetime. Under `override` a ttl of the rule
+/// for this status lifts private, no-cache, §3.5 and every lifetime of the origin, and counts from the arrival here;
+/// where the rule has none, `override` has nothing to say and the origin decides.
 StoreJudgement judge_store(const RequestHead& request, const ResponseHead& response, const Rule& rule,
                            WallTime requested, WallTime received);
 
