@@ -1,0 +1,182 @@
+#include "rules/http/target.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "rules/base/text.hpp"
+
+namespace larder::rules {
+
+namespace {
+
+/// RFC 3986 §2.3: characters that mean the same encoded and plain.
+constexpr bool is_unreserved(char c) noexcept
+{
+    return is_alpha(c) || is_digit(c) || c == '-' || c == '.' || c == '_' || c == '~';
+}
+
+/// Bytes that, alone, leave a path in its normal form. "/" is looked at together with what follows it.
+constexpr std::array<bool, 256> plain_bytes = [] {
+    std::array<bool, 256> plain{};
+    for (int c = 0x21; c < 0x7f; ++c) plain[static_cast<std::size_t>(c)] = true;
+    for (unsigned char c : {'%', ';', '\\', '/'}) plain[c] = false;
+    return plain;
+}();
+
+bool is_plain_path(std::string_view path) noexcept
+{
+    for (std::size_t i = 0; i < path.size(); ++i) {
+        if (plain_bytes[static_cast<unsigned char>(path[i])]) continue;
+        if (path[i] != '/') return false;
+        if (i + 1 == path.size() || (path[i + 1] != '/' && path[i + 1] != '.')) continue;
+        if (path[i + 1] == '/') return false;
+        const std::string_view segment = path.substr(i + 1, path.find('/', i + 1) - i - 1);
+        if (segment == "." || segment == "..") return false;
+    }
+    return true;
+}
+
+void append_escape(std::string& out, unsigned char byte)
+{
+    constexpr std::string_view digits = "0123456789ABCDEF";
+    out += '%';
+    out += digits[byte >> 4];
+    out += digits[byte & 15];
+}
+
+/// The byte that an escape at `i` stands for, or -1 when there is no valid escape.
+int escaped_byte(std::string_view text, std::size_t i) noexcept
+{
+    if (text[i] != '%' || i + 2 >= text.size()) return -1;
+    const int high = hex_value(text[i + 1]), low = hex_value(text[i + 2]);
+    return high < 0 || low < 0 ? -1 : high * 16 + low;
+}
+
+/// Normalises the escapes of a path and leaves path parameters out. True when a server might read it otherwise.
+bool append_path_encoding(std::string& out, std::string_view path)
+{
+    bool ambiguous = false;
+    for (std::size_t i = 0; i < path.size(); ++i) {
+        const auto byte = static_cast<unsigned char>(path[i]);
+        if (byte == ';') {
+            ambiguous = true;
+            i = std::min(path.find('/', i), path.size()) - 1;
+        } else if (byte != '%') {
+            ambiguous = ambiguous || byte == '\\' || byte < 0x20 || byte == 0x7f;
+            if (byte > 0x7e || byte <= 0x20) append_escape(out, byte);
+            else out += path[i];
+        } else if (const int value = escaped_byte(path, i); value < 0) {
+            ambiguous = true;
+            out += '%';
+        } else {
+            const char c = static_cast<char>(value);
+            ambiguous = ambiguous || c == '/' || c == '\\' || c == ';' || value < 0x20 || value == 0x7f;
+            if (is_unreserved(c)) out += c;
+            else append_escape(out, static_cast<unsigned char>(value));
+            i += 2;
+        }
+    }
+    return ambiguous;
+}
+
+/// RFC 3986 §5.2.4, with "//" made one, in place. True when there was anything to remove.
+bool remove_dot_segments(std::string& path)
+{
+    bool removed = false;
+    std::size_t end = 0;  // of what is written; it holds no "/" at its end while a segment is being judged
+    for (std::size_t at = 0; at < path.size();) {
+        const std::size_t next = std::min(path.find('/', at + 1), path.size());
+        const std::string_view segment = std::string_view(path).substr(at + 1, next - at - 1);
+        const bool last = next == path.size();
+        const bool up = segment == "..";
+        if (up || segment == "." || (segment.empty() && !last)) {
+            removed = true;
+            if (up) end = end == 0 ? 0 : path.rfind('/', end - 1);
+            if (last) path[end++] = '/';  // "/a/b/.." is "/a/"
+        } else {
+            std::copy(path.begin() + static_cast<std::ptrdiff_t>(at), path.begin() + static_cast<std::ptrdiff_t>(next),
+                      path.begin() + static_cast<std::ptrdiff_t>(end));
+            end += next - at;
+        }
+        at = next;
+    }
+    path.resize(end);
+    return removed;
+}
+
+}  // namespace
+
+NormalPath normalise_path(std::string_view raw, std::string& scratch)
+{
+    if (!raw.starts_with('/')) return {PathForm::ambiguous, raw};
+    if (is_plain_path(raw)) return {PathForm::normal, raw};
+    scratch.clear();
+    bool ambiguous = append_path_encoding(scratch, raw);
+    ambiguous = remove_dot_segments(scratch) || ambiguous;
+    if (ambiguous) return {PathForm::ambiguous, scratch};
+    return {scratch == raw ? PathForm::normal : PathForm::normalised, scratch};
+}
+
+void append_normalised_encoding(std::string& out, std::string_view text)
+{
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const int value = escaped_byte(text, i);
+        if (value < 0) {
+            out += text[i];
+            continue;
+        }
+        if (is_unreserved(static_cast<char>(value))) out += static_cast<char>(value);
+        else append_escape(out, static_cast<unsigned char>(value));
+        i += 2;
+    }
+}
+
+std::string percent_decode(std::string_view text)
+{
+    std::string out;
+    out.reserve(text.size());
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const int value = escaped_byte(text, i);
+        out += value < 0 ? text[i] : static_cast<char>(value);
+        if (value >= 0) i += 2;
+    }
+    return out;
+}
+
+void split_query(std::string_view query, std::vector<Parameter>& parameters)
+{
+    for_each_parameter(query, [&](const Parameter& parameter) { parameters.push_back(parameter); });
+}
+
+std::string sorted_query(std::string_view query)
+{
+    std::string normal;
+    append_normalised_encoding(normal, query);
+    std::vector<Parameter> parameters;
+    split_query(normal, parameters);
+    std::stable_sort(parameters.begin(), parameters.end(),
+                     [](const Parameter& a, const Parameter& b) { return a.name < b.name; });
+    std::string sorted;
+    sorted.reserve(normal.size());
+    for (const Parameter& parameter : parameters) {
+        if (!sorted.empty()) sorted += '&';
+        sorted += parameter.name;
+        if (parameter.has_value) (sorted += '=') += parameter.value;
+    }
+    return sorted;
+}
+
+std::string decode_parameter(std::string_view raw)
+{
+    std::string spaced(raw);
+    std::replace(spaced.begin(), spaced.end(), '+', ' ');
+    return percent_decode(spaced);
+}
+
+bool parameter_is(std::string_view raw, std::string_view text)
+{
+    if (raw.find_first_of("%+") == std::string_view::npos) return raw == text;
+    return decode_parameter(raw) == text;
+}
+
+}  // namespace larder::rules
