@@ -17,7 +17,7 @@ namespace larder::rules {
 /// One segment of a path template: `/api/events/{id?}`.
 struct PathSegment {
     enum class Kind : std::uint8_t { literal, value, optional_value, rest } kind = Kind::literal;
-    std::string text;  // the literal, or the name of the value
+    std::string text;  // the literal in normal form (normalise_path), or the name of the value
 };
 
 /// A condition on a header or query parameter of the request, from the mapping form of `match`.
