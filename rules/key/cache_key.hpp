@@ -11,21 +11,30 @@
 
 namespace larder::rules {
 
-/// Fills in the rule's key template. Appends to `key`. A value that is absent and has no fallback is filled in as the
-/// empty value; `{query.x}` takes the first parameter of that name, percent-decoded; repeated parameters named by the key
-/// make `repeated_parameter` true (the caller passes such a request by: two servers may read it differently).
+/// Fills in the rule's key template. Appends to `key`. A value that is absent or empty becomes the fallback, else the
+/// empty value. Path values and `{path}` are percent-decoded; `{query.x}` takes the first parameter of that name, decoded
+/// as a form ("+" is a space); a header or cookie that stands several times gives all its values.
+/// Repeated parameters named by the key, or pinned by `match`, make `repeated_parameter` true (the caller passes such a
+/// request by: two servers may read it differently).
 struct KeyNotes {
     bool repeated_parameter = false;
 };
 KeyNotes append_key(std::string& key, const Rule& rule, const RequestView& request, const PathValues& values);
 
 /// The first query parameter that the rule's key does not name and `ignore_query` does not list; empty: none.
+/// One with ";" in it is never ignored, because some servers split there; nor under `query: ignore` one that some
+/// frameworks take for a named one ("page[]", "Page" for "page").
 std::string_view unnamed_parameter(const Rule& rule, const RequestView& request);
+
+/// Does the key hold an identity that this request has? A key with {cookie.sid} names nobody when there is no such
+/// cookie: every bearer of an Authorization would share one entry.
+bool names_requester(const Rule& rule, const RequestView& request);
 
 /// What a purge template may take from the write itself and from its response.
 struct WriteValues {
     const boost::json::value* body = nullptr;     // null: none, too large or not JSON
-    const Fields* response = nullptr;             // null: not there yet
+    const Fields* response = nullptr;             // null: there is none
+    bool before_response = false;                 // not there yet: templates that need it are left out for now
 };
 
 /// One filled-in purge template.
@@ -35,8 +44,10 @@ struct PurgeTarget {
     bool widened = false; // a value was missing, `*` stands in its place
 };
 
-/// Fills in every purge template of a rule. A missing value widens to `*`; a template that uses an absent `{id?}` is
-/// left out; templates that use `{response…}` are widened while `write.response` is null.
+/// Fills in every purge template of a rule. Appends to `targets` what is not there yet. A missing value widens to `*`, or
+/// takes the fallback where it is known to be absent; a template that uses an absent `{id?}` without fallback is left out;
+/// templates that use `{response…}` are widened while `write.response` is null.
+/// From a body: strings, integers and booleans. A fraction widens (1.5 or 1.50?), as do objects and arrays.
 void append_purge_targets(std::vector<PurgeTarget>& targets, const Rule& rule, const RequestView& request,
                           const PathValues& values, const WriteValues& write);
 
