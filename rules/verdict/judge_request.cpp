@@ -1,0 +1,69 @@
+#include "rules/verdict/judge_request.hpp"
+
+namespace larder::rules {
+
+namespace {
+
+/// Why the head alone, before any rule, keeps a request from the cache.
+Forward judge_head(const RequestHead& head, CacheMode mode) noexcept
+{
+    if (head.method != Method::get && head.method != Method::head) return Forward::method;
+    if (head.upgrade) return Forward::upgrade;
+    const bool empty_body = head.body == BodyKind::none || (head.body == BodyKind::length && head.content_length == 0);
+    if (!empty_body) return Forward::request_body;
+    if (mode == CacheMode::off) return Forward::cache_off;
+    return Forward::none;
+}
+
+Forward judge_identity(const Rule& rule, const RequestView& request)
+{
+    const bool authorization = request.head->fields.has(FieldId::authorization);
+    const bool cookie = request.head->fields.has(FieldId::cookie);
+    if (rule.shared || (!authorization && !cookie) || names_requester(rule, request)) return Forward::none;
+    return authorization ? Forward::authorization : Forward::cookie;
+}
+
+}  // namespace
+
+RequestJudgement judge_request(const Matcher& matcher, CacheMode mode, const RequestView& request, PathForm form,
+                               std::string& key)
+{
+    RequestJudgement judgement;
+    judgement.bypass = judge_head(*request.head, mode);
+    if (judgement.bypass != Forward::none) return judgement;
+
+    const Matched matched = matcher.match_cache(request);
+    judgement.rule = matched.rule;
+    if (!matched.rule && mode == CacheMode::respect_origin) judgement.rule = &respect_origin_rule();
+    if (!judgement.rule) {
+        judgement.bypass = Forward::no_rule;
+        return judgement;
+    }
+    const Rule& rule = *judgement.rule;
+
+    if (!rule.cache) judgement.bypass = Forward::rule_off;
+    else if (form == PathForm::ambiguous) judgement.bypass = Forward::ambiguous_path;
+    else judgement.bypass = judge_identity(rule, request);
+    if (judgement.bypass != Forward::none) return judgement;
+
+    judgement.parameter = unnamed_parameter(rule, request);
+    if (!judgement.parameter.empty()) judgement.bypass = Forward::query_parameter;
+    else if (append_key(key, rule, request, matched.values).repeated_parameter) judgement.bypass = Forward::repeated_parameter;
+    return judgement;
+}
+
+const Rule& respect_origin_rule()
+{
+    static const Rule rule = [] {
+        Rule made;
+        made.name = "respect-origin";
+        made.match.methods = {"GET"};
+        made.match.path_text = "/{rest*}";
+        made.match.segments = {{PathSegment::Kind::rest, "rest"}};
+        made.shared = true;
+        return made;
+    }();
+    return rule;
+}
+
+}  // namespace larder::rules
