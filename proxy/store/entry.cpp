@@ -50,8 +50,10 @@ void Entry::index_head()
         std::string_view* found = nullptr;
         std::size_t colon = 4;  // the lengths of the three names tell them apart from nearly every other field
         if (line.size() > 4 && line[4] == ':') {
-            if (rules::equals_ignoring_case(line.substr(0, 4), "etag")) found = &etag;
-            else if (rules::equals_ignoring_case(line.substr(0, 4), "date")) found = &date;
+            if (rules::equals_ignoring_case(line.substr(0, 4), "etag"))
+                found = &etag;
+            else if (rules::equals_ignoring_case(line.substr(0, 4), "date"))
+                found = &date;
         } else if (line.size() > 13 && line[13] == ':') {
             colon = 13;
             if (rules::equals_ignoring_case(line.substr(0, 13), "last-modified")) found = &last_modified;

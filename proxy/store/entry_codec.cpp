@@ -172,9 +172,12 @@ bool read_flags(std::string_view flags, Entry& entry) noexcept
         bool* set = nullptr;
         if (flag == 'm') set = &entry.times.must_revalidate;
         if (flag == 'a') set = &entry.times.always_revalidate;
-        if (flag == 'i' && entry.kind == EntryKind::response) entry.kind = EntryKind::vary_index;
-        else if (!set || *set) return false;
-        else *set = true;
+        if (flag == 'i' && entry.kind == EntryKind::response)
+            entry.kind = EntryKind::vary_index;
+        else if (!set || *set)
+            return false;
+        else
+            *set = true;
     }
     return !flags.empty();
 }
@@ -238,8 +241,8 @@ std::string encode_entry(const Entry& entry)
     const rules::StoredTimes& times = entry.times;
     std::string out;
     // Room for the fixed fields, and for keys and lists with some escapes; more only costs a second allocation.
-    out.reserve(320 + 2 * entry.key.size() + 32 * (entry.vary_names.size() + entry.variants.size()) + entry.head.size() +
-                entry.body.size());
+    out.reserve(320 + 2 * entry.key.size() + 32 * (entry.vary_names.size() + entry.variants.size()) +
+                entry.head.size() + entry.body.size());
     out += magic.substr(0, magic.size() - 1);
     out += " status=";
     append_number(out, static_cast<std::uint64_t>(std::clamp(entry.status, 100, 999)));

@@ -118,7 +118,7 @@ class Ghosts {
     void put(Slot added) noexcept
     {
         Slot* place = &slots_[added.mark % (slots_.size() / 4) * 4];
-        for (Slot* slot = place + 1, *end = place + 4; slot != end; ++slot)
+        for (Slot *slot = place + 1, *end = place + 4; slot != end; ++slot)
             if (clock_ - slot->time > clock_ - place->time) place = slot;  // empty ones have the greatest age
         *place = added;
     }
@@ -215,8 +215,10 @@ struct alignas(64) MemoryStore::Shard {
                 node->in_main = true;
                 main.push(node);
             } else {
-                if (from_small) ghosts.add(node->hash);
-                else chances = second_chances;
+                if (from_small)
+                    ghosts.add(node->hash);
+                else
+                    chances = second_chances;
                 ++evicted;
                 remove(node, removed);
             }

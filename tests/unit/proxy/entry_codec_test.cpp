@@ -23,8 +23,9 @@ std::shared_ptr<Entry> response()
     entry->status = 203;
     entry->times = {rules::WallTime{1'763'722'000'123ms}, 2s, 60s, 30s, 300s, true, false};
     entry->expires = rules::WallTime{1'763'722'600'000ms};
-    entry->head = "HTTP/1.1 203 OK\r\nDate: Fri, 21 Nov 2025 10:46:40 GMT\r\nETAG:  \"v1\" \r\nContent-Length: 7\r\n"
-                  "last-modified: Thu, 20 Nov 2025 00:00:00 GMT\r\nETag: \"second\"\r\n";
+    entry->head =
+        "HTTP/1.1 203 OK\r\nDate: Fri, 21 Nov 2025 10:46:40 GMT\r\nETAG:  \"v1\" \r\nContent-Length: 7\r\n"
+        "last-modified: Thu, 20 Nov 2025 00:00:00 GMT\r\nETag: \"second\"\r\n";
     entry->body = std::string_view{"a\0\r\n\nbc", 7};
     entry->rule = "items";
     return entry;
@@ -82,8 +83,9 @@ TEST_CASE("an entry comes back from its encoding as it was")
 TEST_CASE("an encoded entry is a line of metadata, the head, an empty line and the body, as a person would read it")
 {
     const std::string text = stored(*response());
-    CHECK(text.starts_with("1763722000123456 larder/1 status=203 stored=1763722000123 age=2000 ttl=60000 swr=30000 sie=300000 "
-                           "flags=m expires=1763722600000 key=shop:/items/7:a%20b%252F rule=items head="));
+    CHECK(text.starts_with(
+        "1763722000123456 larder/1 status=203 stored=1763722000123 age=2000 ttl=60000 swr=30000 sie=300000 "
+        "flags=m expires=1763722600000 key=shop:/items/7:a%20b%252F rule=items head="));
     CHECK(text.find("\nHTTP/1.1 203 OK\r\nDate: ") != text.npos);
     CHECK(text.find(" GMT\r\nETag: \"second\"\r\n\r\na") != text.npos);
 }
@@ -153,8 +155,13 @@ TEST_CASE("every change of one byte decodes to null, except one that makes anoth
 
 TEST_CASE("a value with a right checksum over wrong metadata decodes to null")
 {
-    struct Row { const char* why; std::string line; std::string payload; };
-    const std::string good = " larder/1 status=200 stored=1 age=0 ttl=1 swr=0 sie=0 flags=- expires=2 key=k head=2 body=1";
+    struct Row {
+        const char* why;
+        std::string line;
+        std::string payload;
+    };
+    const std::string good =
+        " larder/1 status=200 stored=1 age=0 ttl=1 swr=0 sie=0 flags=- expires=2 key=k head=2 body=1";
     const Row rows[] = {
         {"another version", " larder/2" + good.substr(9), "\r\n\r\nb"},
         {"a status of four digits", " larder/1 status=2000" + good.substr(20), "\r\n\r\nb"},
@@ -171,8 +178,10 @@ TEST_CASE("a value with a right checksum over wrong metadata decodes to null")
         {"a head whose last line does not end", good, "ab\r\nb"},
         {"lengths that wrap around", good.substr(0, good.size() - 6) + "body=18446744073709551615", "\r\n\r\nb"},
         {"an escape cut short", good.substr(0, good.find("key=k")) + "key=k%4 head=2 body=1", "\r\n\r\nb"},
-        {"an unknown flag", good.substr(0, good.find("flags=-")) + "flags=z" + good.substr(good.find(" expires")), "\r\n\r\nb"},
-        {"a flag twice", good.substr(0, good.find("flags=-")) + "flags=mm" + good.substr(good.find(" expires")), "\r\n\r\nb"},
+        {"an unknown flag", good.substr(0, good.find("flags=-")) + "flags=z" + good.substr(good.find(" expires")),
+         "\r\n\r\nb"},
+        {"a flag twice", good.substr(0, good.find("flags=-")) + "flags=mm" + good.substr(good.find(" expires")),
+         "\r\n\r\nb"},
     };
     const auto sealed = [](const std::string& line, const std::string& payload) {
         const auto sum = XXH3_64bits_withSeed(payload.data(), payload.size(), XXH3_64bits(line.data(), line.size()));

@@ -187,8 +187,12 @@ TEST_CASE("replacing an entry by a larger one keeps the store within its capacit
 
 TEST_CASE("a flood of entries of any size takes about the capacity in real memory and never 15 % more")
 {
-    struct Row { const char* why; std::size_t least, most; };
-    const Row rows[] = {{"nodes and tables weigh most", 0, 50}, {"rounding", 200, 3000}, {"bodies weigh most", 50'000, 300'000}};
+    struct Row {
+        const char* why;
+        std::size_t least, most;
+    };
+    const Row rows[] = {
+        {"nodes and tables weigh most", 0, 50}, {"rounding", 200, 3000}, {"bodies weigh most", 50'000, 300'000}};
     constexpr std::uint64_t capacity = 32 * mebibyte;
     for (const Row& row : rows) {
         CAPTURE(row.why);
