@@ -13,10 +13,10 @@ std::string acl_text(std::string_view prefix, std::string_view user)
     }
     out +=
         ":{0}:*"
-        " +ping +select +client|setname +info +time +eval +evalsha"  // connection, scripts
-        " +get +mget +getrange +set +unlink"                         // counter, entries
-        " +xadd +xtrim +xrange +xrevrange"                           // records
-        " +zadd +zcard +zpopmin +zscore +zrangebyscore +zrevrange";  // long memory of patterns
+        " +ping +role +select +client|setname +info +time +eval +evalsha"  // connection, scripts
+        " +get +mget +getrange +set +unlink"                               // counter, entries
+        " +xadd +xtrim +xrange +xrevrange"                                 // records
+        " +zadd +zcard +zpopmin +zscore +zrangebyscore +zrevrange";        // long memory of patterns
     return out;
 }
 

@@ -208,6 +208,9 @@ asio::awaitable<std::string> Link::set_up(Transport& transport)
     const std::string_view set_name[] = {"CLIENT", "SETNAME", "larder"};
     append(set_name);
     steps.push_back("CLIENT SETNAME");
+    const std::string_view role[] = {"ROLE"};
+    append(role);
+    steps.push_back("ROLE");
     const std::string_view ping[] = {"PING"};  // a server that is still loading says so here
     append(ping);
     steps.push_back("PING");
@@ -228,9 +231,16 @@ asio::awaitable<std::string> Link::set_up(Transport& transport)
         if (!tried.ok() || !feed({input_.data(), tried.bytes})) break;
         Reply reply;
         while (answered < steps.size() && next_reply(reply)) {
-            // A name for `CLIENT LIST` is a courtesy: some managed servers refuse it.
-            if (reply.is_error() && reason.empty() && steps[answered] != "CLIENT SETNAME")
-                reason.append(steps[answered]).append(": ").append(reply.text);
+            const std::string_view step = steps[answered];
+            if (step == "ROLE") {
+                // A replica's counter lags behind: no look at it proves anything. Who may not ask goes on.
+                if (reason.empty() && reply.is_array() && !reply.elements.empty() && reply.elements[0].text != "master")
+                    reason.append("the server is no master: ").append(reply.elements[0].text);
+            } else if (step == "CLIENT SETNAME") {
+                // A name for `CLIENT LIST` is a courtesy: some managed servers refuse it.
+            } else if (reply.is_error() && reason.empty()) {
+                reason.append(step).append(": ").append(reply.text);
+            }
             ++answered;
         }
         if (reader_->err) break;
@@ -338,6 +348,9 @@ void Link::deliver(Reply&& reply, rules::Instant now)
                       {{"reason", std::string_view(reply.text)}});
         }
     }
+    // Demoted while we were connected: its counter proves nothing any more.
+    if (reply.is_error() && reply.text.find("READONLY") != std::string::npos)
+        lose(Errc::store_unreachable, "the server became a replica");
     operation->complete(std::move(reply));
 }
 

@@ -1,5 +1,8 @@
 #include <doctest/doctest.h>
 
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/write.hpp>
+
 #include "tests/unit/proxy/redis_server.hpp"
 
 using namespace larder;
@@ -247,4 +250,63 @@ TEST_CASE("a wrong or missing password keeps the link down")
         CHECK_FALSE(loop.run_until([&] { return loop.link.connection() != 0; }, 1s));
         CHECK(loop.run({"GET", "a"}).error() == Errc::store_unreachable);
     }
+}
+
+TEST_CASE("a replica is no store: neither at the start nor when the master becomes one")
+{
+    RedisServer server;
+    LinkLoop loop(store_at(server));
+    REQUIRE(loop.connect());
+    server.admin({"REPLICAOF", "127.0.0.1", "1"});
+    CHECK(loop.run({"SET", "a", "1"})->is_error());
+    CHECK(loop.link.connection() == 0);
+    CHECK_FALSE(loop.run_until([&] { return loop.link.connection() != 0; }, 1s));
+    server.admin({"REPLICAOF", "NO", "ONE"});
+    CHECK(loop.connect());
+}
+
+TEST_CASE("a server that answers nonsense, or what nobody asked, is left")
+{
+    std::string answer;
+    SUBCASE("no Redis at all") { answer = "HTTP/1.1 400 Bad Request\r\n\r\n"; }
+    SUBCASE("a reply of an unknown kind") { answer = "?what\r\n"; }
+    SUBCASE("a negative length") { answer = "$-7\r\n"; }
+    SUBCASE("an array that cannot be") { answer = "*2000000000\r\n"; }
+    SUBCASE("one reply too many") { answer = "+one\r\n+two\r\n"; }
+    SUBCASE("nothing, and the end") { answer = ""; }
+
+    ScratchDirectory directory;
+    config::Store store;
+    store.endpoint.unix_path = directory.file("fake.sock");
+    store.timeout = 5s;
+    LinkLoop loop(store);
+    asio::local::stream_protocol::acceptor acceptor(loop.context, store.endpoint.unix_path);
+    auto serve = [&]() -> asio::awaitable<int> {
+        auto [accept_error, socket] = co_await acceptor.async_accept(no_throw);
+        if (accept_error) co_return 1;
+        std::array<char, 1024> input;
+        const auto buffer = asio::buffer(input);
+        co_await socket.async_read_some(buffer, no_throw);
+        const std::string greeting = "+OK\r\n-ERR no role\r\n+PONG\r\n";  // CLIENT SETNAME, ROLE, PING
+        const auto first = asio::buffer(greeting);
+        co_await asio::async_write(socket, first, no_throw);
+        co_await socket.async_read_some(buffer, no_throw);
+        const auto second = asio::buffer(answer);
+        co_await asio::async_write(socket, second, no_throw);
+        if (answer.empty()) co_return 0;
+        co_await socket.async_read_some(buffer, no_throw);  // until the link closes
+        co_return 0;
+    };
+    auto served = loop.start(serve());
+    REQUIRE(loop.connect());
+    const auto reply = loop.run({"GET", "a"});
+    if (answer.starts_with("+one")) {
+        CHECK(reply->text == "one");
+        CHECK(loop.run_until([&] { return loop.link.connection() == 0; }));
+    } else {
+        CHECK(reply.error() == (answer.empty() ? Errc::store_unreachable : Errc::store_malformed));
+    }
+    CHECK(loop.link.connection() == 0);
+    CHECK(loop.run_until([&] { return served->has_value(); }));
+    acceptor.close();
 }
