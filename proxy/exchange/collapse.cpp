@@ -167,7 +167,8 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest request)
     append_upstream_head(request_head, exchange, options);
 
     const rules::WallTime requested = wall_now();
-    Errc error = co_await fetch->send(request_head, {}, true);
+    const std::string_view no_body;
+    Errc error = co_await fetch->send(request_head, no_body, true);
     if (error == Errc::ok) error = co_await read_final_head(*fetch, fill);
     exchange.upstream_time = instant_now() - (fetch->connection() ? fetch->sent_at() : exchange.begun);
     if (error != Errc::ok) co_return end_failed(services, request, error, 0);

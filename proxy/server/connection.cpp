@@ -51,7 +51,8 @@ asio::awaitable<void> Server::serve_connection(Connection& connection)
         if (connection.idle) connection.patience.disarm();
         connection.idle = false;
         services_.counters.add(Counter::bytes_in, got.bytes);
-        const bool open = co_await serve_requests(connection, {services_.read_buffer.data(), got.bytes});
+        const std::string_view received(services_.read_buffer.data(), got.bytes);
+        const bool open = co_await serve_requests(connection, received);
         if (!open) {
             co_await linger(connection);
             break;

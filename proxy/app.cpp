@@ -1,0 +1,227 @@
+#include "proxy/app.hpp"
+
+#include <sched.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <cstdlib>
+#include <fstream>
+#include <vector>
+
+#include "proxy/admin/admin_server.hpp"
+#include "proxy/coherence/local_log.hpp"
+#include "proxy/net/clock.hpp"
+#include "proxy/observe/log.hpp"
+#include "proxy/observe/metrics.hpp"
+#include "proxy/redis/keyspace.hpp"
+#include "proxy/worker.hpp"
+#include "rules/explain/explain.hpp"
+
+namespace larder::proxy {
+
+namespace {
+
+using config::LogLevel;
+
+/// Cores that this process may use: its affinity, and the cgroup's quota rounded up.
+std::uint32_t allowed_cores()
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    std::uint32_t cores = 1;
+    if (::sched_getaffinity(0, sizeof set, &set) == 0) cores = static_cast<std::uint32_t>(CPU_COUNT(&set));
+    std::ifstream quota_file("/sys/fs/cgroup/cpu.max");
+    std::string quota;
+    double period = 0;
+    if (quota_file >> quota >> period && quota != "max" && period > 0) {
+        const auto limit = static_cast<std::uint32_t>((std::strtod(quota.c_str(), nullptr) + period - 1) / period);
+        if (limit >= 1 && limit < cores) cores = limit;
+    }
+    return cores;
+}
+
+/// As many open files as the hard limit allows. Returns how many that is.
+std::uint64_t raise_open_files()
+{
+    rlimit limit{};
+    if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return 1024;
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    return limit.rlim_cur == RLIM_INFINITY ? 1u << 30 : limit.rlim_cur;
+}
+
+}  // namespace
+
+struct App::State {
+    explicit State(config::ConfigPtr c)
+        : config(std::move(c)),
+          memory(config->memory),
+          keyspace(config->namespace_),
+          store_tls(config->store.tls ? std::make_unique<TlsContext>(config->store.ca_file) : nullptr)
+    {
+    }
+
+    bool ready() const
+    {
+        if (stopping) return false;
+        for (const auto& worker : workers)
+            if (!worker->ready()) return false;
+        return !workers.empty();
+    }
+    std::string metrics() const;
+    std::string health() const;
+
+    config::ConfigPtr config;
+    MemoryStore memory;
+    LocalLog local_log;
+    Keyspace keyspace;
+    std::unique_ptr<TlsContext> store_tls;
+    DeferredPurges deferred;
+    Fills fills;
+    ConnectionLimit connections;
+    rules::WallTime started = wall_now();
+    std::vector<std::unique_ptr<Worker>> workers;
+    bool stopping = false;
+};
+
+App::App(config::ConfigPtr config) : state_(std::make_unique<State>(std::move(config))) {}
+App::~App() = default;
+
+std::string App::State::metrics() const
+{
+    std::vector<const Counters*> counters;
+    for (const auto& worker : workers) counters.push_back(&worker->counters());
+    const MemoryStats stats = memory.stats();
+    ExtraGauges extra;
+    extra.started = started;
+    extra.ready = ready();
+    extra.memory_entries = stats.entries;
+    extra.memory_bytes = stats.bytes;
+    extra.memory_capacity_bytes = memory.capacity_bytes();
+    extra.memory_evicted = stats.evicted;
+    extra.memory_expired = stats.expired;
+    return metrics_text(counters, *config, extra);
+}
+
+std::string App::State::health() const
+{
+    const bool redis = config->store.kind == config::StoreKind::redis;
+    std::size_t up = 0;
+    for (const auto& worker : workers) up += worker->counters().store_up.load(std::memory_order_relaxed) ? 1 : 0;
+    const bool degraded = redis && (up < workers.size() || deferred.count() != 0);
+    std::string text = R"({"status":")";
+    text += stopping ? "draining" : degraded ? "degraded" : "ok";
+    text += R"(","store":")";
+    text += !redis ? "embedded" : up == workers.size() ? "up" : up == 0 ? "down" : "partly up";
+    text += R"(","deferred_purges":)" + std::to_string(deferred.count());
+    text += R"(,"version":")" LARDER_VERSION "\"}\n";
+    return text;
+}
+
+int App::run()
+{
+    State& state = *state_;
+    const config::Config& config = *state.config;
+    start_log(config.log);
+    ::signal(SIGPIPE, SIG_IGN);
+    const std::uint64_t files = raise_open_files();
+    // A request needs a descriptor for its client and may need one for the upstream; some are for everything else.
+    const std::uint64_t most = files > 256 ? files - 128 : files / 2;
+    state.connections.most = config.limits.connections != 0 ? config.limits.connections
+                                                            : static_cast<std::uint32_t>(std::min<std::uint64_t>(most, UINT32_MAX));
+
+    const std::uint32_t count = config.workers != 0 ? config.workers : allowed_cores();
+    const Shared shared{state.config,     state.memory,   config.store.kind == config::StoreKind::embedded ? &state.local_log : nullptr,
+                        state.keyspace,   state.store_tls.get(), state.deferred,
+                        state.fills,      state.connections};
+    for (std::uint32_t i = 0; i < count; ++i) {
+        auto worker = std::make_unique<Worker>(shared);
+        const Worker* first = state.workers.empty() ? nullptr : state.workers.front().get();
+        if (const std::string why = worker->listen(config.listen, first); !why.empty()) {
+            const std::string where = config.listen.to_string();
+            log_event(LogLevel::error, "cannot listen", {{"address", std::string_view(where)}, {"error", std::string_view(why)}});
+            return 3;
+        }
+        state.workers.push_back(std::move(worker));
+    }
+
+    asio::io_context context{1};
+    AdminHandlers handlers;
+    handlers.ready = [&state] { return state.ready(); };
+    handlers.health_json = [&state] { return state.health(); };
+    handlers.metrics = [&state] { return state.metrics(); };
+    handlers.config = [&state] { return state.config; };
+    std::unique_ptr<AdminServer> admin;
+    Tasks tasks(context);
+    if (config.admin) {
+        try {
+            admin = std::make_unique<AdminServer>(context, *config.admin, std::move(handlers));
+        } catch (const boost::system::system_error& e) {
+            const std::string where = config.admin->to_string(), why = e.code().message();
+            log_event(LogLevel::error, "cannot listen for admin requests",
+                      {{"address", std::string_view(where)}, {"error", std::string_view(why)}});
+            return 3;
+        }
+        tasks.spawn("admin server", admin->run());
+    }
+
+    config::Endpoint bound = config.listen;
+    if (bound.unix_path.empty()) bound.port = state.workers.front()->port();
+    const std::string listen = bound.to_string(), upstream = config.upstream.endpoint.to_string();
+    const std::string store = config.store.kind == config::StoreKind::embedded ? "embedded" : config.store.url_for_display;
+    const std::string admin_address = admin ? admin->listens_on() : "none";
+    log_event(LogLevel::info, "starting",
+              {{"version", std::string_view(LARDER_VERSION)},
+               {"workers", static_cast<std::int64_t>(count)},
+               {"rules", static_cast<std::int64_t>(config.rules.size())},
+               {"upstream", std::string_view(upstream)},
+               {"store", std::string_view(store)}});
+    for (const auto& worker : state.workers) worker->start();
+
+    asio::signal_set signals(context, SIGTERM, SIGINT);
+    signals.async_wait([&](error_code ec, int signal) {
+        if (ec) return;
+        log_event(LogLevel::info, "stopping", {{"signal", std::string_view(signal == SIGTERM ? "SIGTERM" : "SIGINT")}});
+        state.stopping = true;
+        for (const auto& worker : state.workers) worker->drain(config.timeouts.drain);
+        context.stop();
+    });
+    // "ready" is said once, when it is true: people and scripts wait for the line.
+    asio::steady_timer ready_timer(context);
+    std::function<void(error_code)> say_ready = [&](error_code ec) {
+        if (ec) return;
+        if (state.ready()) {
+            log_event(LogLevel::info, "ready", {{"listen", std::string_view(listen)}, {"admin", std::string_view(admin_address)}});
+            return;
+        }
+        ready_timer.expires_after(std::chrono::milliseconds(5));
+        ready_timer.async_wait(say_ready);
+    };
+    say_ready(error_code{});
+    context.run();
+
+    // Probes and metrics are answered while the workers drain.
+    context.restart();
+    std::thread waiting([&] {
+        for (const auto& worker : state.workers) worker->join();
+        asio::post(context, [&] { context.stop(); });
+    });
+    context.run();
+    waiting.join();
+    bool clean = true;
+    for (const auto& worker : state.workers) clean = clean && worker->clean();
+    log_event(LogLevel::info, "stopped", {{"clean", clean}});
+    flush_log();
+    // Coroutines that would not end still borrow from the workers: leave without taking anything apart.
+    if (!clean) std::_Exit(0);
+    if (admin) admin->stop();
+    context.restart();
+    context.poll();
+    return 0;
+}
+
+}  // namespace larder::proxy
