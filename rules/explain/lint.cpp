@@ -1,0 +1,173 @@
+#include <algorithm>
+
+#include "rules/explain/explain.hpp"
+#include "rules/explain/shape.hpp"
+#include "rules/pattern/pattern.hpp"
+
+namespace larder::rules {
+
+namespace {
+
+using Kind = PathSegment::Kind;
+using Segments = std::vector<PathSegment>;
+
+/// A path template as the one or two it stands for: with and without its optional value.
+std::vector<Segments> forms_of(const Segments& segments)
+{
+    if (segments.empty() || segments.back().kind != Kind::optional_value) return {segments};
+    Segments with = segments, without = segments;
+    with.back().kind = Kind::value;
+    without.pop_back();
+    return {with, without};
+}
+
+/// Does every path of `inner` fit `outer`, too? Says no when it is not sure.
+bool form_covers(const Segments& outer, bool outer_slash, const Segments& inner, bool inner_slash)
+{
+    const bool inner_rest = !inner.empty() && inner.back().kind == Kind::rest;
+    for (std::size_t i = 0; i < outer.size(); ++i) {
+        if (outer[i].kind == Kind::rest) return i < inner.size() || (i == inner.size() && (inner_slash || i == 0));
+        if (i >= inner.size() || inner[i].kind == Kind::rest) return false;
+        if (outer[i].kind == Kind::literal && (inner[i].kind != Kind::literal || inner[i].text != outer[i].text)) return false;
+    }
+    return outer.size() == inner.size() && !inner_rest && (outer_slash == inner_slash || outer.empty());
+}
+
+bool path_covers(const Match& outer, const Match& inner)
+{
+    const auto outers = forms_of(outer.segments), inners = forms_of(inner.segments);
+    return std::all_of(inners.begin(), inners.end(), [&](const Segments& in) {
+        return std::any_of(outers.begin(), outers.end(), [&](const Segments& out) {
+            return form_covers(out, outer.trailing_slash, in, inner.trailing_slash);
+        });
+    });
+}
+
+bool has_method(const Match& match, std::string_view method)
+{
+    return std::find(match.methods.begin(), match.methods.end(), method) != match.methods.end();
+}
+
+bool conditions_cover(const std::vector<Condition>& outer, const std::vector<Condition>& inner)
+{
+    return std::all_of(outer.begin(), outer.end(), [&](const Condition& wanted) {
+        return std::any_of(inner.begin(), inner.end(), [&](const Condition& given) {
+            return given.name == wanted.name && (!wanted.equals || given.equals == wanted.equals);
+        });
+    });
+}
+
+bool covers(const Match& outer, const Match& inner)
+{
+    return (has_method(outer, "GET") || !has_method(inner, "GET")) && (outer.host.empty() || outer.host == inner.host) &&
+           path_covers(outer, inner) && conditions_cover(outer.headers, inner.headers) &&
+           conditions_cover(outer.query, inner.query);
+}
+
+const Template& key_of(const Rule& rule) { return rule.key ? *rule.key : default_key(); }
+
+bool key_has_value(const Template& key, std::string_view name)
+{
+    return key.uses(Source::path) || std::any_of(key.parts.begin(), key.parts.end(), [&](const TemplatePart& part) {
+               return part.source == Source::path_value && part.name == name;
+           });
+}
+
+/// Could the two templates give one key? Values hold no ":", so that the parts between ":" are compared one by one.
+bool keys_may_meet(const Template& a, const Template& b)
+{
+    std::string_view left, right;
+    const std::string shape_a = shape_of(a), shape_b = shape_of(b);
+    left = shape_a, right = shape_b;
+    for (;;) {
+        const std::size_t end_a = left.find(':'), end_b = right.find(':');
+        if (!may_overlap(left.substr(0, end_a), right.substr(0, end_b))) return false;
+        if (end_a == std::string_view::npos || end_b == std::string_view::npos) return end_a == end_b;
+        left.remove_prefix(end_a + 1);
+        right.remove_prefix(end_b + 1);
+    }
+}
+
+class Linter {
+  public:
+    explicit Linter(const std::vector<Rule>& rules) : rules_(rules) {}
+
+    std::vector<LintNote> run()
+    {
+        for (const Rule& rule : rules_) {
+            if (rule.is_purge()) {
+                check_purge(rule);
+                continue;
+            }
+            if (!has_method(rule.match, "GET") && !has_method(rule.match, "HEAD"))
+                note(rule, "never used: only GET and HEAD are answered from the cache");
+            check_shadow(rule);
+            if (rule.cache) check_key(rule), check_life(rule);
+        }
+        return std::move(notes_);
+    }
+
+  private:
+    void note(const Rule& rule, std::string text) { notes_.push_back({rule.place, "rule " + rule.name + ": " + std::move(text)}); }
+
+    void check_shadow(const Rule& rule)
+    {
+        for (const Rule& earlier : rules_) {
+            if (&earlier == &rule) return;
+            if (earlier.is_purge() || !covers(earlier.match, rule.match)) continue;
+            return note(rule, "can never match, because " + earlier.name + " before it takes all its requests; put it first");
+        }
+    }
+
+    void check_key(const Rule& rule)
+    {
+        const Template& key = key_of(rule);
+        for (const PathSegment& segment : rule.match.segments)
+            if (segment.kind != Kind::literal && !key_has_value(key, segment.text))
+                note(rule, "the key " + key.text + " lacks {" + segment.text + "} of the path, so that paths which differ there share one entry");
+        for (const Rule& earlier : rules_) {
+            if (&earlier == &rule) break;
+            if (earlier.is_purge() || !earlier.cache || (key.uses(Source::path) && key_of(earlier).uses(Source::path))) continue;
+            if (keys_may_meet(key, key_of(earlier)))
+                note(rule, "its key " + key.text + " can be the same as that of " + earlier.name + ", " + key_of(earlier).text +
+                               "; begin the keys of each rule with a word of its own");
+        }
+        if (rule.shared && rule.cache_control == CacheControlMode::override_ && !key.has_identity())
+            note(rule, "shared: true with cache_control: override stores what the origin marks as private, and shows it to everybody");
+    }
+
+    void check_life(const Rule& rule)
+    {
+        constexpr Milliseconds long_life = std::chrono::hours{1};
+        Milliseconds longest = rule.ttl.any.value_or(Milliseconds{0});
+        for (const auto& [status, ttl] : rule.ttl.status) longest = std::max(longest, ttl);
+        if (longest <= long_life) return;
+        for (const Rule& other : rules_)
+            for (const Template& pattern : other.purge)
+                if (may_overlap(shape_of(pattern), shape_of(key_of(rule)))) return;
+        note(rule, "kept for more than an hour, and no rule purges it; add a purge rule or shorten ttl");
+    }
+
+    void check_purge(const Rule& rule)
+    {
+        for (const Template& pattern : rule.purge) {
+            const std::string shape = shape_of(pattern);
+            const bool used = std::any_of(rules_.begin(), rules_.end(), [&](const Rule& other) {
+                return !other.is_purge() && other.cache && may_overlap(shape, shape_of(key_of(other)));
+            });
+            if (!used) note(rule, "purge \"" + pattern.text + "\" fits no rule's key, so that it purges nothing");
+            if (rule.fence == Fence::both && shape.starts_with('*') && shape.find(':') == std::string::npos)
+                note(rule, "purge \"" + pattern.text + "\" covers every key: while such a write is under way, all reads pass by; "
+                               "narrow it, or say fence: after");
+        }
+    }
+
+    const std::vector<Rule>& rules_;
+    std::vector<LintNote> notes_;
+};
+
+}  // namespace
+
+std::vector<LintNote> lint(const std::vector<Rule>& rules) { return Linter(rules).run(); }
+
+}  // namespace larder::rules

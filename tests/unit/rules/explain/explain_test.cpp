@@ -1,0 +1,92 @@
+#include "rules/explain/explain.hpp"
+
+#include <doctest/doctest.h>
+
+#include "tests/unit/rules/rule_text.hpp"
+
+using namespace larder::rules;
+using namespace larder::rules::test;
+
+namespace {
+
+std::vector<Rule> shop()
+{
+    std::vector<Rule> rules;
+    rules.push_back(cache_rule("GET /api/events", "events:list:{query.page|1}"));
+    rules.back().ttl.any = Milliseconds{60000};
+    rules.push_back(cache_rule("GET /api/events/{id}", "event:{id}"));
+    rules.push_back(purge_rule("POST|PUT /api/events/{id?}", {"event:{id}", "events:list:*", "user:{body.user_id}"}));
+    rules[0].name = "event-list", rules[1].name = "event", rules[2].name = "event-write";
+    number(rules);
+    return rules;
+}
+
+bool noted(const std::vector<Rule>& rules, std::string_view part)
+{
+    const auto notes = lint(rules);
+    return std::any_of(notes.begin(), notes.end(), [&](const LintNote& note) { return note.text.find(part) != std::string::npos; });
+}
+
+}  // namespace
+
+TEST_CASE("explain tells rule, key, reason, switch, lifetime and the writes that purge")
+{
+    const auto rules = shop();
+    const Matcher matcher(rules);
+    struct Row { const char* why; const char* method; const char* target; std::vector<std::pair<std::string, std::string>> headers; const char* part; };
+    const Row rows[] = {
+        {"the rule", "GET", "/api/events?page=2", {}, "rule: event-list (line 1): GET /api/events\n"},
+        {"the key", "GET", "http://shop/api/events?page=2", {}, "key: events:list:2 "},
+        {"the lifetime", "GET", "/api/events", {}, "lifetime: ttl 1m for 200, 203, 204, 300, 301, 308, 6s for 404, 410\n"},
+        {"the writes", "GET", "/api/events", {}, "purged by: event-write (line 3): POST|PUT /api/events/{id?} with \"events:list:*\"\n"},
+        {"the value", "GET", "/api/events/%37", {}, "values: id = \"7\"\n"},
+        {"the normal path", "GET", "/api/events/%37", {}, "path: /api/events/7, the normal form of /api/events/%37\n"},
+        {"the reason", "GET", "/api/events?x=1", {}, "verdict: bypass (query-parameter); a query parameter is not named by the key: \"x\"\n"},
+        {"the switch", "GET", "/api/events", {{"Cookie", "a=b"}}, "to change that: put {cookie.NAME} into the key, or shared: true\n"},
+        {"no rule", "GET", "/other", {}, "(no-rule)"},
+        {"what a write purges", "PUT", "/api/events/7", {}, "purges: event:7   one key, from \"event:{id}\"\nreaches: keys of event (line 2)\n"},
+        {"what it leaves out", "POST", "/api/events", {}, "left out: \"event:{id}\""},
+        {"what it widens", "POST", "/api/events", {}, "purges: user:*   every key that matches, from \"user:{body.user_id}\"\nwidened: "},
+        {"a write without rule", "DELETE", "/other", {}, "purges: nothing"},
+        {"a request that is none", "GET", "/a b", {}, "verdict: refused with 400"},
+        {"a header with a line end", "GET", "/", {{"A", "b\r\n\r\nGET /"}}, "verdict: refused with 400"},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.why);
+        const std::string told = explain(rules, matcher, CacheMode::rules, row.method, row.target, row.headers);
+        CAPTURE(told);
+        CHECK(told.find(row.part) != std::string::npos);
+    }
+}
+
+TEST_CASE("lint has nothing to say about rules that are sound")
+{
+    auto rules = shop();
+    rules[2].purge.pop_back();
+    CHECK(lint(rules).empty());
+}
+
+TEST_CASE("lint names rules that cannot do what was meant")
+{
+    auto with = [](Rule rule) {
+        auto rules = shop();
+        rules.push_back(std::move(rule));
+        number(rules);
+        return rules;
+    };
+    CHECK(noted(shop(), "\"user:{body.user_id}\" fits no rule's key"));
+    CHECK(noted(with(cache_rule("GET /api/events/new", "new")), "can never match, because event before it"));
+    CHECK_FALSE(noted(with(cache_rule("GET /api/events/{id}/x", "x:{id}")), "can never match"));
+    CHECK_FALSE(noted(with(cache_rule("GET /api/events/", "slash")), "can never match"));
+    CHECK(noted(with(cache_rule("GET /u/{id}/{tab}", "u:{id}")), "lacks {tab}"));
+    CHECK(noted(with(cache_rule("GET /other/{id}", "event:{id}")), "can be the same as that of event"));
+    CHECK_FALSE(noted(with(cache_rule("GET /other/{id}", "event:{id}:comments")), "can be the same"));
+    CHECK(noted(with(purge_rule("POST /all", {"*"})), "covers every key"));
+    CHECK(noted(with(cache_rule("POST /search", "search")), "only GET and HEAD"));
+    Rule kept = cache_rule("GET /old", "old");
+    kept.ttl.any = std::chrono::hours{2};
+    CHECK(noted(with(kept), "no rule purges it"));
+    kept.shared = true;
+    kept.cache_control = CacheControlMode::override_;
+    CHECK(noted(with(kept), "shows it to everybody"));
+}
