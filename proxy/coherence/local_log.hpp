@@ -1,5 +1,5 @@
-// The purge log in the process: the embedded store's. One short lock for appends and catching up; the counter is atomic.
-// Shared by all workers.
+// The purge log in the process: the embedded store's. One short lock for appends and catching up; the counter is
+// atomic. Shared by all workers.
 #pragma once
 
 #include <atomic>
@@ -14,11 +14,15 @@ namespace larder::proxy {
 class LocalLog final : public PurgeLog {
   public:
     /// @param records_limit   older records are forgotten; a worker further behind resyncs by `init`
-    /// @param patterns_limit  of the long memory; above it the oldest tenth goes and the floor rises to the newest of them.
+    /// @param patterns_limit  of the long memory; above it the oldest tenth goes and the floor rises to the newest of
+    /// them.
     ///                        No `init` record: a replica that has applied all records remembers as much or more itself
     explicit LocalLog(std::size_t records_limit = 100'000, std::size_t patterns_limit = 10'000);
 
-    std::optional<Position> position_here() const noexcept override { return position_.load(std::memory_order_acquire); }
+    std::optional<Position> position_here() const noexcept override
+    {
+        return position_.load(std::memory_order_acquire);
+    }
     std::optional<std::vector<Record>> records_here(Position after) const override;
     std::uint64_t connection() const noexcept override { return 1; }
     std::optional<LogSnapshot> snapshot_here() const override;
