@@ -1,0 +1,29 @@
+// The text of GET /metrics (Prometheus text format 0.0.4): the sums over all workers' counters, and a few gauges.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "config/config.hpp"
+#include "proxy/observe/counters.hpp"
+
+namespace larder::proxy {
+
+/// What no worker's counters know.
+struct ExtraGauges {
+    rules::WallTime started;  // when the process began
+    bool ready = false;       // as GET /readyz
+    std::uint64_t memory_entries = 0;
+    std::uint64_t memory_bytes = 0;
+    std::uint64_t memory_capacity_bytes = 0;
+    std::uint64_t memory_evicted = 0;  // ever
+    std::uint64_t memory_expired = 0;  // ever
+};
+
+/// @param workers  one for each worker thread, none of them null; they go on counting meanwhile
+/// @param config   the names of the rules that the workers' rows stand for
+/// Rules are told apart by name, "none" standing for no rule; a rule appears with its first request.
+std::string metrics_text(const std::vector<const Counters*>& workers, const config::Config& config,
+                         const ExtraGauges& extra);
+
+}  // namespace larder::proxy
