@@ -1,0 +1,56 @@
+// The operator's door: probes, metrics and explain over an HTTP server of its own, on `admin:` and nowhere else. Far
+// from the request path; it knows nothing of the app but what its handlers tell it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "config/config.hpp"
+#include "proxy/net/asio.hpp"
+
+namespace larder::proxy {
+
+/// What the server asks for. Called on the thread of its io_context, one at a time; they must not wait for long.
+struct AdminHandlers {
+    std::function<bool()> ready;                // GET /readyz: 200 when true, 503 while starting or draining
+    std::function<std::string()> health_json;   // GET /healthz: the body; the status is 200 as long as the process runs
+    std::function<std::string()> metrics;       // GET /metrics: the text
+    std::function<config::ConfigPtr()> config;  // GET /explain: the configuration now in force
+};
+
+struct AdminLimits {
+    std::uint32_t head_bytes = 16 * 1024;       // then 431
+    std::uint64_t body_bytes = 1 << 20;         // then 413
+    std::chrono::milliseconds timeout{10'000};  // to read one request, to write one response
+    std::uint32_t connections = 64;             // further ones are closed at once
+};
+
+/// Single-threaded, except for `stop`.
+class AdminServer {
+  public:
+    /// Listens from now on. Throws boost::system::system_error when the endpoint cannot be listened on.
+    /// @param context  must outlive the server and be run by one thread
+    /// @param endpoint port 0: any free port. An empty host is every IPv4 address.
+    AdminServer(asio::io_context& context, const config::Endpoint& endpoint, AdminHandlers handlers,
+                AdminLimits limits = AdminLimits());
+    ~AdminServer();
+    AdminServer(const AdminServer&) = delete;
+    AdminServer& operator=(const AdminServer&) = delete;
+
+    /// Where it listens, with the port that was chosen: "127.0.0.1:9090".
+    std::string listens_on() const;
+    std::uint16_t port() const noexcept;
+
+    /// Serves until `stop`. Ends when the last of its connections has ended; the server must live until then.
+    asio::awaitable<void> run();
+    /// Closes the listener and all connections. From any thread, before or during `run`; more than once does no harm.
+    void stop();
+
+  private:
+    struct State;
+    std::shared_ptr<State> state_;
+};
+
+}  // namespace larder::proxy
