@@ -1,0 +1,242 @@
+// The command line: arguments to configuration to App, and the subcommands that only look at a configuration.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "config/load.hpp"
+#include "proxy/app.hpp"
+#include "proxy/redis/acl.hpp"
+#include "rules/base/text.hpp"
+#include "rules/explain/explain.hpp"
+
+namespace larder::proxy {
+
+namespace {
+
+enum ExitCode { exit_ok = 0, exit_configuration = 1, exit_usage = 2, exit_start = 3 };
+
+// A top-level option of the configuration that can stand on the command line instead of in a file.
+struct Flag {
+    const char* flag;
+    const char* option;
+    const char* value;
+    const char* help;
+};
+
+constexpr Flag flags[] = {
+    {"--upstream", "upstream", "URL", "the app server: http://HOST:PORT, https://HOST or unix:/PATH"},
+    {"--listen", "listen", "ADDRESS", "where clients come; default 0.0.0.0:8080, \":PORT\" is every address"},
+    {"--admin", "admin", "ADDRESS", "probes, metrics and explain, such as 127.0.0.1:9090; without it there are none"},
+    {"--namespace", "namespace", "NAME", "first part of every key in the store; default larder"},
+    {"--store", "store", "URL", "redis://HOST:PORT/DB, rediss://... or unix://...; default: in this process"},
+    {"--memory", "memory", "SIZE", "size of the in-process store; default 64MiB"},
+    {"--max-object", "max_object", "SIZE", "larger bodies are passed on without being stored; default 1MiB"},
+    {"--workers", "workers", "N", "threads; default: one per core"},
+    {"--trust", "trust", "DURATION", "how long a memory hit needs no look at the purge log; default 0ms"},
+    {"--cache", "cache", "MODE", "respect-origin (default without a file) or off"},
+    {"--trusted-proxies", "trusted_proxies", "NETWORK", "whose X-Forwarded-* are kept"},
+    {"--log-level", "log.level", "LEVEL", "debug, info (default), warn or error"},
+    {"--log-format", "log.format", "FORMAT", "text (default) or json"},
+    {"--log-access", "log.access", "WHICH", "one line per request: off (default), all, or one in N"},
+};
+
+constexpr const char* examples = R"(Examples:
+  larder --upstream http://127.0.0.1:3000 --listen :8080
+      cache in front of an app server what its own headers allow
+  larder --config larder.yaml
+      serve by the rules of a file
+  larder check larder.yaml
+      find mistakes before they are served; exit 0 when there are none
+  larder explain larder.yaml GET '/api/events?page=2' -H 'Cookie: sid=1'
+      which rule, which key, and why a request is not answered from the cache
+  larder acl --namespace shop | redis-cli
+      the Redis user that Larder needs; replace PASSWORD first
+
+Exit codes: 0 stopped cleanly, 1 error in the configuration, 2 error in the command line, 3 could not start.
+LARDER_CACHE=off in the environment makes Larder pass everything on; writes still purge.)";
+
+void print(std::FILE* to, const std::string& text)
+{
+    std::fwrite(text.data(), 1, text.size(), to);
+    if (text.empty() || text.back() != '\n') std::fputc('\n', to);
+}
+
+int usage_error(const std::string& text)
+{
+    print(stderr, "larder: " + text + "\nRun larder --help for more information.");
+    return exit_usage;
+}
+
+// The configuration of `file`; when there is none, what is wrong with it stands on stderr.
+config::ConfigPtr load(const std::string& file)
+{
+    config::Loaded loaded = config::load_file(file, config::process_environment());
+    if (!loaded.config)
+        for (const config::Message& message : loaded.messages) print(stderr, message.to_string(file));
+    return loaded.config;
+}
+
+struct CheckedFile {
+    std::size_t errors_count = 0;
+    std::size_t warnings_count = 0;
+};
+
+CheckedFile check_file(const std::string& file)
+{
+    CheckedFile checked;
+    const config::Loaded loaded = config::load_file(file, config::process_environment());
+    for (const config::Message& message : loaded.messages) {
+        ++(message.severity == config::Severity::error ? checked.errors_count : checked.warnings_count);
+        print(stdout, message.to_string(file));
+    }
+    return checked;
+}
+
+std::string count_of(std::size_t count, const std::string& what)
+{
+    return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
+}
+
+int run_check(const std::vector<std::string>& files)
+{
+    CheckedFile all;
+    for (const std::string& file : files) {
+        const CheckedFile checked = check_file(file);
+        all.errors_count += checked.errors_count;
+        all.warnings_count += checked.warnings_count;
+    }
+    print(stdout, count_of(files.size(), "file") + ": " + count_of(all.errors_count, "error") + ", " +
+                      count_of(all.warnings_count, "warning"));
+    return all.errors_count == 0 ? exit_ok : exit_configuration;
+}
+
+int run_explain(const std::string& file, const std::string& method, const std::string& url,
+                const std::vector<std::string>& header_lines)
+{
+    if (!rules::is_token(method)) return usage_error("\"" + method + "\" is not a method");
+    std::vector<std::pair<std::string, std::string>> headers;
+    for (const std::string& line : header_lines) {
+        const std::string_view view = line;
+        const auto colon = view.find(':');
+        if (colon == std::string_view::npos || !rules::is_token(view.substr(0, colon)))
+            return usage_error("-H wants 'Name: value', not '" + line + "'");
+        headers.emplace_back(view.substr(0, colon), rules::trim(view.substr(colon + 1)));
+    }
+    const config::ConfigPtr config = load(file);
+    if (!config) return exit_configuration;
+    print(stdout, rules::explain(config->rules, *config->matcher, config->cache, method, url, headers));
+    return exit_ok;
+}
+
+int run_acl(const std::string& file, std::string prefix, const std::string& user)
+{
+    if (file.empty() == prefix.empty()) return usage_error("acl wants a FILE or --namespace NAME");
+    if (!file.empty()) {
+        const config::ConfigPtr config = load(file);
+        if (!config) return exit_configuration;
+        prefix = config->namespace_;
+    }
+    print(stdout, acl_text(prefix, user));
+    return exit_ok;
+}
+
+int run_serve(const std::string& file, const std::vector<std::pair<std::string, std::string>>& given)
+{
+    config::Loaded loaded = file.empty() ? config::load_flags(given, config::process_environment())
+                                         : config::load_file(file, config::process_environment());
+    const std::string before = file.empty() ? "larder: " : "";
+    for (const config::Message& message : loaded.messages) print(stderr, before + message.to_string(file));
+    if (!loaded.config) return exit_configuration;
+    try {
+        App app{std::move(loaded.config)};
+        return app.run();
+    } catch (const std::exception& failure) {
+        print(stderr, std::string{"larder: cannot start: "} + failure.what());
+        return exit_start;
+    }
+}
+
+int run_command_line(int argc, char** argv)
+{
+    CLI::App cli{"Larder: a caching reverse proxy that stands beside one app server.", "larder"};
+    cli.set_version_flag("--version", "larder " LARDER_VERSION);
+    cli.footer(examples);
+    cli.require_subcommand(0, 1);
+
+    std::string config_file;
+    cli.add_option("--config", config_file, "serve by this configuration file")->type_name("FILE");
+    constexpr std::size_t flags_count = std::size(flags);
+    std::vector<std::string> values(flags_count);
+    std::vector<CLI::Option*> options;
+    for (std::size_t i = 0; i < flags_count; ++i)
+        options.push_back(cli.add_option(flags[i].flag, values[i], flags[i].help)
+                              ->type_name(flags[i].value)
+                              ->group("Without a file"));
+
+    std::vector<std::string> check_files;
+    CLI::App* check = cli.add_subcommand("check", "Find errors and doubtful places in configuration files");
+    check->add_option("FILE", check_files, "configuration files")->required()->type_name("");
+
+    std::string explain_file, explain_method, explain_url;
+    std::vector<std::string> explain_headers;
+    CLI::App* explain = cli.add_subcommand("explain", "Say what would happen to a request, and why");
+    explain->add_option("FILE", explain_file, "configuration file")->required()->type_name("");
+    explain->add_option("METHOD", explain_method, "such as GET")->required()->type_name("");
+    explain->add_option("URL", explain_url, "/path?query or http://host/path")->required()->type_name("");
+    explain->add_option("-H,--header", explain_headers, "a header field of the request: 'Name: value'; repeat it")
+        ->type_name("FIELD")
+        ->expected(1)
+        ->take_all();
+
+    std::string acl_file, acl_namespace, acl_user = "larder";
+    CLI::App* acl = cli.add_subcommand("acl", "Print the Redis user that Larder needs, and no more");
+    acl->add_option("FILE", acl_file, "configuration file that names the namespace")->type_name("");
+    acl->add_option("--namespace", acl_namespace, "the namespace, instead of a file")->type_name("NAME");
+    acl->add_option("--user", acl_user, "name of the Redis user; default larder")->type_name("NAME");
+
+    CLI::App* schema = cli.add_subcommand("schema", "Print the JSON Schema of the configuration file, for editors");
+    CLI::App* options_command = cli.add_subcommand("options", "Print the reference of all options as Markdown");
+
+    try {
+        cli.parse(argc, argv);
+    } catch (const CLI::ParseError& stopped) {
+        // Also how --help and --version end, with 0.
+        return cli.exit(stopped) == 0 ? exit_ok : exit_usage;
+    }
+
+    std::vector<std::pair<std::string, std::string>> given;
+    for (std::size_t i = 0; i < flags_count; ++i) {
+        if (options[i]->count() == 0) continue;
+        if (!config_file.empty())
+            return usage_error(std::string{flags[i].flag} + " cannot stand beside --config: write " + flags[i].option +
+                               " into " + config_file);
+        given.emplace_back(flags[i].option, values[i]);
+    }
+    if (!cli.get_subcommands().empty() && (!config_file.empty() || !given.empty()))
+        return usage_error("options for serving cannot stand before a subcommand");
+
+    if (check->parsed()) return run_check(check_files);
+    if (explain->parsed()) return run_explain(explain_file, explain_method, explain_url, explain_headers);
+    if (acl->parsed()) return run_acl(acl_file, acl_namespace, acl_user);
+    if (schema->parsed()) return print(stdout, config::json_schema()), exit_ok;
+    if (options_command->parsed()) return print(stdout, config::options_markdown()), exit_ok;
+    if (config_file.empty() && given.empty()) return usage_error("say --config FILE, or at least --upstream URL");
+    return run_serve(config_file, given);
+}
+
+}  // namespace
+
+}  // namespace larder::proxy
+
+int main(int argc, char** argv)
+{
+    try {
+        return larder::proxy::run_command_line(argc, argv);
+    } catch (const std::exception& failure) {
+        std::fprintf(stderr, "larder: %s\n", failure.what());
+        return larder::proxy::exit_start;
+    }
+}
