@@ -20,8 +20,8 @@ using rules::Position;
 enum class EntryKind : std::uint8_t { response, vary_index };
 
 struct Entry {
-    std::string key;          // logical key: what patterns are held against
-    std::string variant;      // digest of the nominated request fields; empty: not a variant
+    std::string key;      // logical key: what patterns are held against
+    std::string variant;  // digest of the nominated request fields; empty: not a variant
     EntryKind kind = EntryKind::response;
     int status = 200;
     rules::StoredTimes times;
@@ -56,7 +56,8 @@ using EntryPtr = std::shared_ptr<const Entry>;
 
 /// Bytes of real use that a store adds to an entry: its node. Part of `cost_bytes`.
 inline constexpr std::size_t store_node_bytes = 64;
-/// What an allocation of so many bytes really takes (glibc: 8 bytes of header, multiples of 16, whole pages when large).
+/// What an allocation of so many bytes really takes (glibc: 8 bytes of header, multiples of 16, whole pages when
+/// large).
 std::size_t allocated_bytes(std::size_t requested) noexcept;
 
 /// Key under which a store keeps an entry. A newline never stands in a logical key.

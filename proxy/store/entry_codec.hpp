@@ -11,8 +11,9 @@
 namespace larder::proxy {
 
 /// Without the position: the store script puts it in front.
-/// ` larder/1 status=200 stored=<ms> age=<ms> ttl=<ms> swr=<ms> sie=<ms> flags=<...> expires=<ms> key=<key> ... head=<bytes>
-/// body=<bytes> xxh3=<16 hex>` LF, head, CR LF, body. Values are percent-escaped so that they hold no space or newline.
+/// ` larder/1 status=200 stored=<ms> age=<ms> ttl=<ms> swr=<ms> sie=<ms> flags=<...> expires=<ms> key=<key> ...
+/// head=<bytes> body=<bytes> xxh3=<16 hex>` LF, head, CR LF, body. Values are percent-escaped so that they hold no
+/// space or newline.
 std::string encode_entry(const Entry& entry);
 
 /// @param value         the whole string from Redis, position first

@@ -20,15 +20,16 @@ struct MemoryStats {
 class MemoryStore {
   public:
     /// @param capacity_bytes  0: keeps nothing
-    /// @param shards_count    rounded up to a power of two; small capacities use fewer, so that one shard can hold an object
+    /// @param shards_count    rounded up to a power of two; small capacities use fewer, so that one shard can hold an
+    /// object
     explicit MemoryStore(std::uint64_t capacity_bytes, unsigned shards_count = 16);
     ~MemoryStore();
 
     /// Null when there is none or its hard expiry has passed. Thread-safe; allocates nothing.
     EntryPtr find(std::string_view storage_key, rules::WallTime now) noexcept;
 
-    /// Keeps the entry. Refused (false) when an entry of the same key is newer (`times.stored` later, same epoch), or it is larger
-    /// than a shard may hold. Thread-safe.
+    /// Keeps the entry. Refused (false) when an entry of the same key is newer (`times.stored` later, same epoch), or
+    /// it is larger than a shard may hold. Thread-safe.
     bool insert(EntryPtr entry, rules::WallTime now);
 
     void erase(std::string_view storage_key) noexcept;
