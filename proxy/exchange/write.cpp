@@ -39,14 +39,6 @@ WritePolicy policy_of(const std::vector<rules::Matched>& matched)
     return policy;
 }
 
-void keep_unique(std::vector<rules::PurgeTarget>& targets)
-{
-    const auto less = [](const auto& a, const auto& b) { return std::tie(a.text, a.exact) < std::tie(b.text, b.exact); };
-    const auto same = [](const auto& a, const auto& b) { return a.text == b.text && a.exact == b.exact; };
-    std::sort(targets.begin(), targets.end(), less);
-    targets.erase(std::unique(targets.begin(), targets.end(), same), targets.end());
-}
-
 /// The upstream may or may not have acted, and may still: the mark stays open to its end, then the purge is repeated.
 asio::awaitable<void> run_late_commit(Services& services, WritePurge write)
 {
@@ -89,7 +81,6 @@ asio::awaitable<void> forward_write(Services& services, Client& client, std::sha
     write.settle = policy.settle;
     for (const rules::Matched& one : matched)
         rules::append_purge_targets(write.targets, *one.rule, exchange->view, one.values, values);
-    keep_unique(write.targets);
 
     if (policy.fence_before && !write.targets.empty()) {
         const rules::Instant begun = instant_now();
@@ -119,8 +110,7 @@ asio::awaitable<void> forward_write(Services& services, Client& client, std::sha
         values.response = &forwarding.response().fields;
         for (const rules::Matched& one : matched)
             rules::append_purge_targets(write.targets, *one.rule, exchange->view, one.values, values);
-        keep_unique(write.targets);
-    }
+        }
     const rules::Instant begun = instant_now();
     const Errc committed = co_await services.cache.commit(write);
     exchange->store_time += instant_now() - begun;

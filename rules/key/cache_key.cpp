@@ -342,6 +342,7 @@ void append_purge_targets(std::vector<PurgeTarget>& targets, const Rule& rule, c
                           const PathValues& values, const WriteValues& write)
 {
     for (const Template& text : rule.purge) {
+        if (write.before_response && text.uses(Source::response_header)) continue;
         PurgeTarget target;
         if (!fill_target(target, text, rule, request, values, write)) continue;
         const bool known = std::any_of(targets.begin(), targets.end(), [&](const PurgeTarget& other) {

@@ -46,7 +46,7 @@ struct PurgeTarget {
 
 /// Fills in every purge template of a rule. Appends to `targets` what is not there yet. A missing value widens to `*`, or
 /// takes the fallback where it is known to be absent; a template that uses an absent `{id?}` without fallback is left out;
-/// templates that use `{response…}` are widened while `write.response` is null.
+/// templates that use `{response…}` are left out while `write.before_response`, and widened when `write.response` is null.
 /// From a body: strings, integers and booleans. A fraction widens (1.5 or 1.50?), as do objects and arrays.
 void append_purge_targets(std::vector<PurgeTarget>& targets, const Rule& rule, const RequestView& request,
                           const PathValues& values, const WriteValues& write);

@@ -215,6 +215,18 @@ TEST_CASE("a write without a body lacks its values for certain, so that fallback
     CHECK(target_for(rule, Request("DELETE", "/e/7")) == "e:plain:7");
 }
 
+TEST_CASE("before the response is there, a template that needs it names nothing, so that the mark of a write stays narrow")
+{
+    const Rule rule = purge_rule("POST /e", {"e:list", "e:{response.header.Location}"});
+    const Request request("POST", "/e");
+    std::vector<PurgeTarget> targets;
+    WriteValues write;
+    write.before_response = true;
+    append_purge_targets(targets, rule, request.view, PathValues{}, write);
+    REQUIRE(targets.size() == 1);
+    CHECK(targets[0].text == "e:list");
+}
+
 TEST_CASE("the same target is named once")
 {
     const Rule rule = purge_rule("POST /e/{id?}", {"e:{id}", "l:*", "e:{id}"});
