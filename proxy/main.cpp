@@ -52,8 +52,8 @@ constexpr const char* examples = R"(Examples:
       find mistakes before they are served; exit 0 when there are none
   larder explain larder.yaml GET '/api/events?page=2' -H 'Cookie: sid=1'
       which rule, which key, and why a request is not answered from the cache
-  larder acl --namespace shop | redis-cli
-      the Redis user that Larder needs; replace PASSWORD first
+  larder acl --namespace shop
+      the Redis user that Larder needs, as a command for redis-cli; replace PASSWORD first
 
 Exit codes: 0 stopped cleanly, 1 error in the configuration, 2 error in the command line, 3 could not start.
 LARDER_CACHE=off in the environment makes Larder pass everything on; writes still purge.)";
