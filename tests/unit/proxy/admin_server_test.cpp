@@ -40,7 +40,12 @@ struct Stage {
         return {.ready = [this] { return ready.load(); },
                 .health_json = [] { return std::string{"{\"store\":\"down\",\"degraded\":[\"store-away\"]}"}; },
                 .metrics = []() -> std::string { return "larder_ready 1\n"; },
-                .config = []() -> config::ConfigPtr { throw std::runtime_error{"a bug"}; }};
+                .config = [this]() -> config::ConfigPtr {
+                    if (broken) throw std::runtime_error{"a bug"};
+                    auto config = std::make_shared<config::Config>();
+                    config->matcher = std::make_unique<larder::rules::Matcher>(config->rules);
+                    return config;
+                }};
     }
 
     tcp::socket connect()
@@ -68,7 +73,7 @@ struct Stage {
         return send(method + " " + target + " HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
     }
 
-    std::atomic<bool> ready{true};
+    std::atomic<bool> ready{true}, broken{false};
     bool ended = false;
     asio::io_context context, client_context;
     AdminServer server;
@@ -126,9 +131,33 @@ TEST_CASE("what is not there is a problem document")
     CHECK(says(wrong_method, "Allow: GET, HEAD\r\n"));
 }
 
+TEST_CASE("explain tells about the request that its parameters describe")
+{
+    Stage stage;
+    const std::string reply =
+        stage.request("GET", "/explain?method=GET&url=/a%3Fpage=2&header=Cookie:%20sid=1&header=X-Tenant:%207");
+    CHECK(reply.starts_with("HTTP/1.1 200 "));
+    CHECK(says(reply, "Content-Type: text/plain; charset=utf-8\r\n"));
+    CHECK(says(body_of(reply), "request: GET /a?page=2"));
+    CHECK(says(body_of(reply), "no-rule"));
+}
+
+TEST_CASE("explain says what is wrong with its parameters")
+{
+    Stage stage;
+    for (const char* query :
+         {"", "?method=GET", "?url=/&header=none", "?url=/&color=red", "?url=/&method=G%20T", "?url=%zz"}) {
+        CAPTURE(query);
+        const std::string reply = stage.request("GET", std::string{"/explain"} + query);
+        CHECK(reply.starts_with("HTTP/1.1 400 "));
+        CHECK(boost::json::parse(body_of(reply)).at("status").as_int64() == 400);
+    }
+}
+
 TEST_CASE("a handler that throws costs its own request a 500 and nothing else")
 {
     Stage stage;
+    stage.broken = true;
     CHECK(stage.request("GET", "/explain?url=/").starts_with("HTTP/1.1 500 "));
     CHECK(stage.request("GET", "/healthz").starts_with("HTTP/1.1 200 "));
 }
