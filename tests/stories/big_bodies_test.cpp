@@ -33,6 +33,23 @@ TEST_CASE("bodies of every size come down intact, by length and chunked")
     }
 }
 
+TEST_CASE("a body in many small chunks comes down intact, wherever a read happens to end")
+{
+    for (const char* rules : {"rules: []\n", "rules:\n  - name: a\n    match: GET /a\n    key: a\n    ttl: 60s\n"}) {
+        CAPTURE(std::string(rules));
+        StageOptions options;
+        options.rules = rules;
+        Stage stage(options);
+        const std::string body = pattern_bytes(0, 4 * mib);
+        for (const std::size_t chunk_bytes :
+             {std::size_t{7}, std::size_t{40}, std::size_t{1000}, std::size_t{65'530}}) {
+            CAPTURE(chunk_bytes);
+            stage.origin.on("/a").chunked(chunk_bytes).reply(200, "", body);
+            CHECK(is_pattern(stage.get("/a").body, 0));
+        }
+    }
+}
+
 TEST_CASE("bodies of every size go up intact, by length and chunked")
 {
     Stage stage({});
@@ -80,7 +97,7 @@ TEST_CASE("1 GiB comes down to a reader that first stalls, in bounded memory")
                         {"a fill, given up when it grows above max_object",
                          "rules:\n  - name: big\n    match: GET /big\n    key: big\n    ttl: 60s\n"}};
     for (const Row& row : rows) {
-        CAPTURE(row.why);
+        CAPTURE(std::string(row.why));
         StageOptions options;
         options.rules = row.rules;
         Stage stage(options);

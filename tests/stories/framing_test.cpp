@@ -139,7 +139,7 @@ TEST_CASE("any doubt about framing is a 400, the connection ends, and the origin
     };
     Stage stage({});
     for (const Row& row : rows) {
-        CAPTURE(row.why);
+        CAPTURE(std::string(row.why));
         auto client = stage.connect();
         client->send_bytes(row.bytes);
         Response response;
@@ -195,7 +195,7 @@ TEST_CASE("what is too long is refused by name: 414, 431, 413")
         {"a body by its length", post + "Content-Length: 1025\r\n\r\n", 413},
     };
     for (const Row& row : rows) {
-        CAPTURE(row.why);
+        CAPTURE(std::string(row.why));
         auto client = stage.connect();
         client->send_bytes(row.bytes);
         Response response;

@@ -2,6 +2,7 @@
 #include <signal.h>
 
 #include <algorithm>
+#include <sstream>
 
 #include "tests/support/stage.hpp"
 
@@ -268,10 +269,21 @@ TEST_CASE("--help and --version say what they should, and nonsense is refused")
 
 TEST_CASE("larder acl prints a user that Redis accepts and that may not scan")
 {
-    const Finished acl = run_larder({"acl"});
+    const Finished acl = run_larder({"acl", "--namespace", "shop"});
     CHECK(acl.exit_code == 0);
     CAPTURE(acl.standard_output);
-    CHECK(contains(acl.standard_output, "ACL SETUSER"));
+    const std::string line = line_with(acl.standard_output, "ACL SETUSER");
+    REQUIRE_FALSE(line.empty());
+    std::vector<std::string> words;
+    std::istringstream parts(line.substr(line.find("ACL SETUSER")));
+    for (std::string word; parts >> word;) words.push_back(word);
+    RedisProcess redis;
+    CHECK(redis.command(words) == "OK");
+    for (const char* command : {"SCAN", "KEYS", "FLUSHDB", "FLUSHALL"}) {
+        CAPTURE(command);
+        const std::vector<std::string> dry_run{"ACL", "DRYRUN", words.at(2), command, "0"};
+        CHECK(contains(redis.command(dry_run), "no permissions"));
+    }
 }
 
 TEST_CASE("a port that is taken is an error at the start that names it")

@@ -33,7 +33,7 @@ TEST_CASE("a request that may carry an identity or more than the key names passe
     Stage stage(over<Embedded>(one_rule));
     stage.fill("/page");
     for (const Row& row : rows) {
-        CAPTURE(row.why);
+        CAPTURE(std::string(row.why));
         for (int i = 0; i < 2; ++i) CHECK(stage.get(row.target, row.fields).cache_status() == row.status);
     }
     const Response with_body = stage.request("GET", "/page", {}, "a body");
@@ -81,7 +81,7 @@ TEST_CASE("a response that must not be shared is not stored, with the reason")
         {"nothing to serve without asking", 200, "max-age=0", {"X-A", "1"}, "zero-lifetime"},
     };
     for (const Row& row : rows) {
-        CAPTURE(row.why);
+        CAPTURE(std::string(row.why));
         Stage stage(over<Embedded>(one_rule));
         stage.origin.on("/page")
             .header(row.field.first, row.field.second)
@@ -329,7 +329,8 @@ TEST_CASE_TEMPLATE("a body that was cut short is never stored", Backend, Embedde
         route.reply(200, "", body);
         for (int i = 1; i <= 3; ++i) {
             const Response response = stage.get(target);
-            CHECK_FALSE(response.ended_properly);  // the client can tell, too
+            // The client can tell, too: nothing had gone out yet, or what went out is cut.
+            CHECK((response.status == 502 || !response.ended_properly));
             CHECK_FALSE(is_hit(response));
             CHECK(stage.origin.requests(target) == static_cast<std::size_t>(i));
         }
