@@ -117,17 +117,29 @@ Loaded load_flags(const std::vector<std::pair<std::string, std::string>>& flags,
     Reading reading(environment, {}, messages);
     const auto& options = all_options();
     for (const auto& [name, value] : flags) {
+        // "log.level" is an option of a group: read as a mapping with this one entry.
+        const std::size_t dot = name.find('.');
+        const std::string_view top = std::string_view(name).substr(0, dot);
         const auto option =
-            std::find_if(options.begin(), options.end(), [&](const auto& row) { return row.text.name == name; });
-        const Reading::Scope scope(reading, "--" + name);
+            std::find_if(options.begin(), options.end(), [&](const auto& row) { return row.text.name == top; });
+        std::string flag = "--" + name;
+        std::replace(flag.begin(), flag.end(), '.', '-');
+        const Reading::Scope scope(reading, flag);
         Node node;
         node.kind = Node::Kind::text;
         node.text = value;
+        if (dot != std::string::npos) {
+            Node group;
+            group.kind = Node::Kind::mapping;
+            group.entries.push_back(Node::Entry{name.substr(dot + 1), {}, std::move(node)});
+            node = std::move(group);
+        }
         if (option == options.end()) {
             std::vector<std::string_view> known;
             for (const auto& row : options) known.push_back(row.text.name);
             reading.error(rules::Place{}, "not an option" + suggestion(name, known));
-        } else if (option->text.repeated || (!option->text.children.empty() && option->text.schema.is_null())) {
+        } else if (dot == std::string::npos &&
+                   (option->text.repeated || (!option->text.children.empty() && option->text.schema.is_null()))) {
             reading.error(rules::Place{}, "can only be given in a file; write larder --config FILE");
         } else {
             option->read(reading, node, draft);

@@ -67,6 +67,12 @@ bool CoherentCache::trusted() const noexcept
 
 Found CoherentCache::found_nothing(Found::Kind kind) const noexcept { return Found{kind, nullptr, replica_.position(), false}; }
 
+/// An exact purge removes the entry, so that only the log's memory can tell why there is none.
+Found CoherentCache::found_none(std::string_view key) const noexcept
+{
+    return found_nothing(replica_.remembers_purge(key) ? Found::Kind::purged : Found::Kind::none);
+}
+
 // --- the replica -----------------------------------------------------------------------------------------------------
 
 bool CoherentCache::catch_up_here()
@@ -200,7 +206,7 @@ std::optional<Found> CoherentCache::find_here(std::string_view key, std::string_
         if (found.kind == Found::Kind::hit || embedded()) return found;
         return std::nullopt;
     }
-    if (embedded()) return found_nothing(Found::Kind::none);
+    if (embedded()) return found_none(key);
     return std::nullopt;
 }
 
@@ -238,7 +244,7 @@ asio::awaitable<Found> CoherentCache::find(const std::string& key, const std::st
     if (!known) co_return found_nothing(Found::Kind::away);
     checked_ = read->sent;
     if (replica_.marked(key, instant_now())) co_return found_nothing(Found::Kind::marked);
-    if (!read->entry) co_return found_nothing(Found::Kind::none);
+    if (!read->entry) co_return found_none(key);
     const Position held = read->entry->position.load(std::memory_order_relaxed);
     // Exact purges have removed the entry itself; patterns and the floor are held against its number.
     if (replica_.matched_pattern_since(key, held) != Since::clean) co_return found_nothing(Found::Kind::purged);

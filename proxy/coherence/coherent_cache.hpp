@@ -24,7 +24,7 @@ struct Found {
     enum class Kind : std::uint8_t {
         hit,     // `entry` is valid by the log (fresh or not is for the judge)
         none,    // nothing stored
-        purged,  // something was stored, and a later record matches its key
+        purged,  // nothing, or nothing that counts any more: a record of the log matches the key
         marked,  // a write to this key is under way: pass, do not store
         away,    // the store does not answer: pass, do not store
     } kind = Kind::none;
@@ -102,6 +102,7 @@ class CoherentCache {
     asio::awaitable<rules::Errc> append(Record record);
     asio::awaitable<bool> replay_deferred();
     Found found_nothing(Found::Kind kind) const noexcept;
+    Found found_none(std::string_view key) const noexcept;
     Found judge_memory(const EntryPtr& entry, std::string_view key);
     void insert_memory(EntryPtr entry, rules::WallTime now);
     static std::vector<Record> records_of(const WritePurge& write, RecordType type, rules::Milliseconds life);

@@ -338,6 +338,8 @@ Since Replica::matched_since(std::string_view key, Position since) const noexcep
     return since < state_->exact.horizon() ? Since::unknown : Since::clean;
 }
 
+bool Replica::remembers_purge(std::string_view key) const noexcept { return ready_ && state_->exact.last(key) != 0; }
+
 Since Replica::matched_pattern_since(std::string_view key, Position since) const noexcept
 {
     if (!ready_) return Since::unknown;

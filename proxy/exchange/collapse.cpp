@@ -193,13 +193,15 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest request)
     const bool length_known = response.body == BodyKind::length || response.body == BodyKind::none;
     const std::uint64_t length = response.body == BodyKind::length ? response.content_length : 0;
     if (reason == NotStored::none && length > max_object) reason = NotStored::too_large;
+    if (reason == NotStored::none && response.body == BodyKind::until_close) reason = NotStored::close_delimited;
 
     auto meta = make_entry(exchange, judged.times);
     std::shared_ptr<Entry> new_index;
     if (reason == NotStored::none && !name_variant(request, rules::parse_vary(response.fields), *meta, new_index))
         reason = NotStored::vary_cap;
     if (reason != NotStored::none) {
-        if (response.status < 500)
+        // What one requester's credentials or one failure brought about says nothing of the next answer.
+        if (response.status < 500 && reason != NotStored::response_authorization)
             services.fills.remember_uncacheable(fill.stored_as, reason, instant_now() + uncacheable_memory);
         fetch->keep();
         co_return fill.release(reason, std::move(fetch));
@@ -246,8 +248,10 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest request)
         const NotStored refused = co_await store_entry(services, entry, new_index, request.index, fill.token);
         fill.complete(entry, 0, false, refused);
     } else {
-        // Nobody waits for Redis to have his answer.
-        fill.complete(entry, 0, false, NotStored::none);
+        // Nobody waits for Redis to have his answer: what is known of writes so far decides what he is told.
+        const bool fenced = services.cache.voided_since(entry->key, fill.token);
+        fill.complete(entry, 0, false, fenced ? NotStored::fenced : NotStored::none);
+        if (fenced) co_return;
         const NotStored refused = co_await store_entry(services, entry, new_index, request.index, fill.token);
         exchange.count.not_stored = refused;
     }

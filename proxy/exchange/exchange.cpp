@@ -9,6 +9,7 @@
 #include "proxy/exchange/write.hpp"
 #include "proxy/net/clock.hpp"
 #include "rules/base/text.hpp"
+#include "rules/http/cache_control.hpp"
 
 namespace larder::proxy {
 
@@ -93,12 +94,16 @@ bool answer_at_once(Services& services, Client& client, Exchange& exchange)
         services.out += append_stored_answer(services, exchange, *looked->entry, judged.age);
     else
         put_stored_answer(services, client, exchange, looked->entry, judged.age);
-    finish_exchange(services, exchange);
+    finish_exchange(services, client, exchange);
     return true;
 }
 
 asio::awaitable<void> run_exchange(Services& services, Client& client, std::shared_ptr<Exchange> exchange)
 {
+    const std::uint64_t body_limit = services.config.limits.request_body;
+    if (body_limit != 0 && exchange->head.content_length > body_limit)
+        co_return co_await refuse(services, client, *exchange, rules::Errc::body_too_large);
+
     std::vector<rules::Matched> writes;
     if (!rules::is_safe(exchange->head.method)) services.config.matcher->match_purge(exchange->view, writes);
     if (!writes.empty()) co_return co_await forward_write(services, client, exchange, std::move(writes));
@@ -135,6 +140,11 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
             exchange->count.forward = Forward::range;
             co_return co_await pass(services, client, exchange);
         }
+        // A client's no-store keeps its own answer out (RFC 9111 §5.2.1.5); it does not keep others from what is stored.
+        if (rules::parse_cache_control(exchange->head.fields).no_store) {
+            exchange->count.not_stored = rules::NotStored::request_no_store;
+            co_return co_await pass(services, client, exchange);
+        }
         const rules::NotStored uncacheable = services.fills.uncacheable(exchange->stored_as, exchange->begun);
         if (uncacheable != rules::NotStored::none) {
             exchange->count.forward = Forward::uncacheable;
@@ -149,7 +159,7 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
     co_await pass(services, client, exchange);
 }
 
-void finish_exchange(Services& services, Exchange& exchange)
+void finish_exchange(Services& services, const Client& client, const Exchange& exchange)
 {
     services.counters.add_exchange(exchange.count);
     const rules::Instant end = instant_now();
@@ -157,11 +167,13 @@ void finish_exchange(Services& services, Exchange& exchange)
     if (!services.access_log.wants()) return;
     AccessLine line;
     line.time = exchange.now;
-    line.client = exchange.client_address;
+    line.client = client.address;
     line.method = exchange.head.method_text;
     line.target = exchange.head.target;
     line.host = exchange.head.authority;
-    line.request_id = exchange.request_id;
+    // Hits make no id of their own; one that the client gave is worth repeating.
+    line.request_id = exchange.request_id.empty() ? exchange.head.fields.value(rules::FieldId::x_request_id)
+                                                  : std::string_view(exchange.request_id);
     if (exchange.judgement.rule) line.rule = exchange.judgement.rule->name;
     line.count = exchange.count;
     line.response_bytes = exchange.body_bytes;

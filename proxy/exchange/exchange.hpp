@@ -61,6 +61,6 @@ std::shared_ptr<Exchange> own(Services& services, const Exchange& exchange, cons
 asio::awaitable<void> run_exchange(Services& services, Client& client, std::shared_ptr<Exchange> exchange);
 
 /// Counts the exchange and writes its access-log line. Once per exchange, at its end.
-void finish_exchange(Services& services, Exchange& exchange);
+void finish_exchange(Services& services, const Client& client, const Exchange& exchange);
 
 }  // namespace larder::proxy

@@ -22,7 +22,7 @@ bool settle(const Found& found, Looked& looked)
         looked.entry = found.entry;
         break;
     case Found::Kind::none: looked.reason = looked.index ? Forward::vary_miss : Forward::uri_miss; break;
-    case Found::Kind::purged: looked.reason = Forward::purged; break;
+    case Found::Kind::purged: looked.reason = looked.index ? Forward::vary_miss : Forward::purged; break;
     case Found::Kind::marked: looked.reason = Forward::write_open; looked.bypass = true; break;
     case Found::Kind::away: looked.reason = Forward::store_away; looked.bypass = true; break;
     }

@@ -118,7 +118,7 @@ asio::awaitable<bool> Server::serve_requests(Connection& connection, std::string
         out.clear();
         if (client.blocked()) co_await client.flush();
         co_await run_exchange(services_, client, owned);
-        finish_exchange(services_, *owned);
+        finish_exchange(services_, client, *owned);
         out.clear();
         open = owned->keep_alive && !client.gone() && client.transport.aborted() == Errc::ok;
         input = client.inbox;

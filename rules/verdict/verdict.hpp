@@ -31,7 +31,7 @@ enum class Verdict : std::uint8_t { hit, stale_hit, revalidate, miss, bypass };
     X(uncacheable, "uncacheable", "bypass", "the last answer to this key could not be stored", "")                         \
     X(uri_miss, "uri-miss", "uri-miss", "nothing is stored under this key", "")                                            \
     X(vary_miss, "vary-miss", "vary-miss", "stored, but for other request header values", "")                              \
-    X(purged, "purged", "miss", "it was stored, and a write has purged it since", "")                                      \
+    X(purged, "purged", "miss", "a write has purged this key", "")                                      \
     X(stale, "stale", "stale", "the stored response has expired", "a longer ttl, or stale_while_revalidate")
 
 enum class Forward : std::uint8_t {
@@ -57,6 +57,8 @@ enum class Forward : std::uint8_t {
     X(partial, "partial", "a 206 is not the whole", "")                                                                   \
     X(not_final, "not-final", "a 1xx, 304, 412 or 416 is no answer of its own", "")                                                 \
     X(incomplete, "incomplete", "the response was cut short", "")                                                         \
+    X(close_delimited, "close-delimited", "only the close of the connection marks the body's end: cut or whole, nobody can tell", \
+      "Content-Length or chunked from the origin")                                                                        \
     X(fenced, "fenced", "a write purged this key while the response was on its way", "")                                  \
     X(newer, "newer", "a newer response is stored already", "")                                                           \
     X(log_gap, "log-gap", "the purge log could not be read without a gap", "")                                            \

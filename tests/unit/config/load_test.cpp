@@ -226,6 +226,16 @@ TEST_CASE("options that fit no value of each other are errors")
     CHECK(contains(load_broken(origin + "store: {url: 'redis://h', ca_file: /etc/passwd}\n"), "only rediss://"));
 }
 
+TEST_CASE("a flag may set one option of a group")
+{
+    const Loaded loaded =
+        load_flags({{"upstream", "http://a"}, {"log.level", "warn"}, {"log.access", "1/10"}}, environment_of({}));
+    REQUIRE(loaded.config);
+    CHECK(loaded.config->log.level == LogLevel::warn);
+    CHECK(loaded.config->log.access_every == 10);
+    CHECK_FALSE(load_flags({{"upstream", "http://a"}, {"log.level", "loud"}}, environment_of({})).config);
+}
+
 TEST_CASE("flags make a configuration that caches what the origin allows")
 {
     const Loaded loaded = load_flags({{"upstream", "http://127.0.0.1:3000"}, {"listen", ":8081"}}, environment_of({}));
