@@ -105,9 +105,9 @@ std::string RedisProcess::url() const
 {
     const std::string user = std::string("larder:") + password + "@";
     switch (kind_) {
-        case Kind::tcp: return "redis://" + user + "127.0.0.1:" + std::to_string(port_) + "/0";
-        case Kind::tls: return "rediss://" + user + "localhost:" + std::to_string(port_) + "/0";
-        case Kind::unix_socket: return "unix://" + user + directory_.path() + "/redis.sock";
+    case Kind::tcp: return "redis://" + user + "127.0.0.1:" + std::to_string(port_) + "/0";
+    case Kind::tls: return "rediss://" + user + "localhost:" + std::to_string(port_) + "/0";
+    case Kind::unix_socket: return "unix://" + user + directory_.path() + "/redis.sock";
     }
     return {};
 }
