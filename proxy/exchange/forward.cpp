@@ -387,8 +387,8 @@ asio::awaitable<void> Forwarding::relay_body(Framing framing)
         while (piece.kind == BodyPiece::Kind::data) {
             pieces[count++] = piece_of(piece.data);
             size += piece.data.size();
-            if (count > pieces_limit || (!fetch_->has_input() && !fetch_->ended())) break;
-            piece = fetch_->next_body();
+            if (count > pieces_limit) break;
+            piece = fetch_->next_received();
         }
         if (size != 0 && chunked) {
             std::array<char, 20> line;

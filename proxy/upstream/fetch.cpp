@@ -128,11 +128,12 @@ asio::awaitable<Errc> Fetch::read_head(bool to_head)
     co_return Errc::ok;
 }
 
-BodyPiece Fetch::next_body()
+BodyPiece Fetch::next_piece(bool may_read)
 {
     if (ended_) return {BodyPiece::Kind::end, {}, Errc::ok};
     for (;;) {
         if (input_.empty()) {
+            if (!may_read) return {BodyPiece::Kind::none, {}, Errc::ok};
             const IoTry got = connection_->transport.try_read(read_buffer_);
             switch (got.kind) {
             case IoTry::Kind::ok:

@@ -15,8 +15,8 @@ namespace larder::proxy {
 
 /// What the next piece of a body is.
 struct BodyPiece {
-    enum class Kind : std::uint8_t { data, end, blocked, failed } kind = Kind::failed;
-    std::string_view data;                    // with data: valid until the next call or suspension
+    enum class Kind : std::uint8_t { data, end, blocked, failed, none } kind = Kind::failed;
+    std::string_view data;                    // with data: valid until the next read or suspension
     rules::Errc error = rules::Errc::ok;      // with failed
 };
 
@@ -41,11 +41,10 @@ class Fetch {
     const rules::ResponseHead& head() const noexcept { return head_; }
 
     /// The next piece of the body. `blocked`: `co_await wait_body()`, then call again.
-    BodyPiece next_body();
+    BodyPiece next_body() { return next_piece(true); }
+    /// The same without reading, so that pieces given before stay valid: `none` when only a read could tell.
+    BodyPiece next_received() { return next_piece(false); }
     asio::awaitable<bool> wait_body();
-    /// Received bytes are left that `next_body` can use without reading: pieces given so far stay valid until then.
-    bool has_input() const noexcept { return !input_.empty(); }
-    bool ended() const noexcept { return ended_; }
     /// Saves the unread bytes of the shared buffer. Call before suspending for anything else than this fetch.
     void keep();
     const std::string& trailers() const noexcept { return decoder_.trailers(); }
@@ -65,6 +64,7 @@ class Fetch {
     void upload_pending(bool pending) noexcept { upload_pending_ = pending; }
 
   private:
+    BodyPiece next_piece(bool may_read);
     asio::awaitable<rules::Errc> write_request();
     asio::awaitable<rules::Errc> reconnect();
     rules::Errc fault(rules::Errc otherwise) const noexcept;
