@@ -16,8 +16,8 @@ using rules::Milliseconds;
 
 /// host:port to listen on or to connect to, or a unix socket.
 struct Endpoint {
-    std::string host;          // name, IPv4 or IPv6 without brackets; empty with `unix_path`; "" host means any address
-    std::uint16_t port = 0;    // 0 when listening: any free port, printed at start
+    std::string host;        // name, IPv4 or IPv6 without brackets; empty with `unix_path`; "" host means any address
+    std::uint16_t port = 0;  // 0 when listening: any free port, printed at start
     std::string unix_path;
     /// "127.0.0.1:80", "[::1]:80", "unix:/run/app.sock"
     std::string to_string() const;
@@ -25,9 +25,9 @@ struct Endpoint {
 
 struct Upstream {
     Endpoint endpoint;
-    bool tls = false;               // https://
-    std::string host_header;        // authority of the URL, for Host when the client sent none; SNI and certificate name
-    std::string ca_file;            // empty: the system's certificates
+    bool tls = false;         // https://
+    std::string host_header;  // authority of the URL, for Host when the client sent none; SNI and certificate name
+    std::string ca_file;      // empty: the system's certificates
     Milliseconds connect_timeout{1000};
     Milliseconds first_byte_timeout{30'000};  // from the request's last byte to the response's first
     Milliseconds idle_timeout{30'000};        // between two reads or writes of a body
@@ -40,30 +40,30 @@ enum class StoreKind : std::uint8_t { embedded, redis };
 struct Store {
     StoreKind kind = StoreKind::embedded;
     Endpoint endpoint;
-    bool tls = false;               // rediss://
-    std::string user;               // empty: none
-    std::string password;           // never printed
+    bool tls = false;      // rediss://
+    std::string user;      // empty: none
+    std::string password;  // never printed
     std::uint32_t database = 0;
     std::string ca_file;
-    Milliseconds timeout{50};           // one operation
+    Milliseconds timeout{50};  // one operation
     Milliseconds connect_timeout{1000};
-    std::string url_for_display;    // without the password
+    std::string url_for_display;  // without the password
 };
 
 struct Timeouts {
-    Milliseconds client_head{10'000};   // first to last byte of a request head
-    Milliseconds client_idle{60'000};   // between two requests
-    Milliseconds client_body{30'000};   // between two reads of a request's body, and two writes of a response
-    Milliseconds drain{30'000};         // SIGTERM to exit
+    Milliseconds client_head{10'000};  // first to last byte of a request head
+    Milliseconds client_idle{60'000};  // between two requests
+    Milliseconds client_body{30'000};  // between two reads of a request's body, and two writes of a response
+    Milliseconds drain{30'000};        // SIGTERM to exit
 };
 
 struct Limits {
-    std::uint64_t request_head = 32 * 1024;      // bytes
-    std::uint64_t target = 16 * 1024;            // bytes
-    std::uint32_t fields = 128;                  // count
-    std::uint64_t response_head = 64 * 1024;     // bytes
-    std::uint64_t request_body = 0;              // bytes; 0: no limit
-    std::uint32_t connections = 0;               // client connections in all; 0: what the open-files limit allows
+    std::uint64_t request_head = 32 * 1024;   // bytes
+    std::uint64_t target = 16 * 1024;         // bytes
+    std::uint32_t fields = 128;               // count
+    std::uint64_t response_head = 64 * 1024;  // bytes
+    std::uint64_t request_body = 0;           // bytes; 0: no limit
+    std::uint32_t connections = 0;            // client connections in all; 0: what the open-files limit allows
 };
 
 enum class LogFormat : std::uint8_t { text, json };
@@ -82,17 +82,17 @@ struct Config {
     std::optional<Endpoint> admin;
     std::string namespace_ = "larder";
     Store store;
-    std::uint64_t memory = 64ull << 20;       // bytes of the in-process store
-    std::uint64_t max_object = 1ull << 20;    // bytes of body; larger ones stream without being stored
-    std::uint32_t workers = 0;                // 0: one per core that the cgroup allows
-    Milliseconds trust{0};                    // memory hits need no look at the log for so long; 0: strict
+    std::uint64_t memory = 64ull << 20;     // bytes of the in-process store
+    std::uint64_t max_object = 1ull << 20;  // bytes of body; larger ones stream without being stored
+    std::uint32_t workers = 0;              // 0: one per core that the cgroup allows
+    Milliseconds trust{0};                  // memory hits need no look at the log for so long; 0: strict
     rules::CacheMode cache = rules::CacheMode::rules;
-    std::vector<std::string> trusted_proxies; // addresses or CIDR blocks whose X-Forwarded-* are kept
+    std::vector<std::string> trusted_proxies;  // addresses or CIDR blocks whose X-Forwarded-* are kept
     Timeouts timeouts;
     Limits limits;
     Log log;
 
-    std::vector<rules::Rule> rules;           // in file order, never changed after `matcher` was made
+    std::vector<rules::Rule> rules;  // in file order, never changed after `matcher` was made
     std::unique_ptr<const rules::Matcher> matcher;
 };
 

@@ -22,12 +22,12 @@ const std::string* read_text(Reading& reading, const Node& node, std::string_vie
     if (node.is_broken) return nullptr;
     const std::string want = "wants " + std::string(wanted);
     switch (node.kind) {
-        case Node::Kind::text: return &node.text;
-        case Node::Kind::null: reading.error(node, want + ", and there is nothing"); break;
-        case Node::Kind::list: reading.error(node, want + ", not a list"); break;
-        case Node::Kind::mapping:
-            reading.error(node, want + ", not a mapping; text that begins with { must stand in \"quotes\"");
-            break;
+    case Node::Kind::text: return &node.text;
+    case Node::Kind::null: reading.error(node, want + ", and there is nothing"); break;
+    case Node::Kind::list: reading.error(node, want + ", not a list"); break;
+    case Node::Kind::mapping:
+        reading.error(node, want + ", not a mapping; text that begins with { must stand in \"quotes\"");
+        break;
     }
     return nullptr;
 }

@@ -131,19 +131,26 @@ int App::run()
     const std::uint64_t files = raise_open_files();
     // A request needs a descriptor for its client and may need one for the upstream; some are for everything else.
     const std::uint64_t most = files > 256 ? files - 128 : files / 2;
-    state.connections.most = config.limits.connections != 0 ? config.limits.connections
-                                                            : static_cast<std::uint32_t>(std::min<std::uint64_t>(most, UINT32_MAX));
+    state.connections.most = config.limits.connections != 0
+                                 ? config.limits.connections
+                                 : static_cast<std::uint32_t>(std::min<std::uint64_t>(most, UINT32_MAX));
 
     const std::uint32_t count = config.workers != 0 ? config.workers : allowed_cores();
-    const Shared shared{state.config,     state.memory,   config.store.kind == config::StoreKind::embedded ? &state.local_log : nullptr,
-                        state.keyspace,   state.store_tls.get(), state.deferred,
-                        state.fills,      state.connections};
+    const Shared shared{state.config,
+                        state.memory,
+                        config.store.kind == config::StoreKind::embedded ? &state.local_log : nullptr,
+                        state.keyspace,
+                        state.store_tls.get(),
+                        state.deferred,
+                        state.fills,
+                        state.connections};
     for (std::uint32_t i = 0; i < count; ++i) {
         auto worker = std::make_unique<Worker>(shared);
         const Worker* first = state.workers.empty() ? nullptr : state.workers.front().get();
         if (const std::string why = worker->listen(config.listen, first); !why.empty()) {
             const std::string where = config.listen.to_string();
-            log_event(LogLevel::error, "cannot listen", {{"address", std::string_view(where)}, {"error", std::string_view(why)}});
+            log_event(LogLevel::error, "cannot listen",
+                      {{"address", std::string_view(where)}, {"error", std::string_view(why)}});
             return 3;
         }
         state.workers.push_back(std::move(worker));
@@ -172,7 +179,8 @@ int App::run()
     config::Endpoint bound = config.listen;
     if (bound.unix_path.empty()) bound.port = state.workers.front()->port();
     const std::string listen = bound.to_string(), upstream = config.upstream.endpoint.to_string();
-    const std::string store = config.store.kind == config::StoreKind::embedded ? "embedded" : config.store.url_for_display;
+    const std::string store =
+        config.store.kind == config::StoreKind::embedded ? "embedded" : config.store.url_for_display;
     const std::string admin_address = admin ? admin->listens_on() : "none";
     log_event(LogLevel::info, "starting",
               {{"version", std::string_view(LARDER_VERSION)},
@@ -195,7 +203,8 @@ int App::run()
     std::function<void(error_code)> say_ready = [&](error_code ec) {
         if (ec) return;
         if (state.ready()) {
-            log_event(LogLevel::info, "ready", {{"listen", std::string_view(listen)}, {"admin", std::string_view(admin_address)}});
+            log_event(LogLevel::info, "ready",
+                      {{"listen", std::string_view(listen)}, {"admin", std::string_view(admin_address)}});
             return;
         }
         ready_timer.expires_after(std::chrono::milliseconds(5));

@@ -195,7 +195,8 @@ int run_command_line(int argc, char** argv)
     std::string acl_file, acl_namespace, acl_user = "larder";
     CLI::App* acl = cli.add_subcommand("acl", "Print the Redis user that Larder needs, and no more");
     acl->add_option("FILE", acl_file, "configuration file that names the namespace")->type_name("");
-    acl->add_option("--namespace", acl_namespace, "the namespace, instead of a file; default larder")->type_name("NAME");
+    acl->add_option("--namespace", acl_namespace, "the namespace, instead of a file; default larder")
+        ->type_name("NAME");
     acl->add_option("--user", acl_user, "name of the Redis user; default larder")->type_name("NAME");
 
     CLI::App* schema = cli.add_subcommand("schema", "Print the JSON Schema of the configuration file, for editors");

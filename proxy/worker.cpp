@@ -49,12 +49,13 @@ Worker::Worker(const Shared& shared)
       counters_(shared.config->rules.size()),
       access_log_(shared.config->log, counters_),
       upstream_(context_, shared.config->upstream, wheel_, counters_),
-      link_(shared.local_log ? nullptr
-                             : std::make_unique<Link>(context_, wheel_, shared.config->store, shared.store_tls, counters_)),
+      link_(shared.local_log
+                ? nullptr
+                : std::make_unique<Link>(context_, wheel_, shared.config->store, shared.store_tls, counters_)),
       redis_store_(link_ ? std::make_unique<RedisStore>(*link_, shared.keyspace) : nullptr),
       redis_log_(link_ ? std::make_unique<RedisLog>(*link_, shared.keyspace, log_options(*shared.config)) : nullptr),
-      cache_(context_, shared.memory, shared.local_log ? *shared.local_log : *redis_log_, redis_store_.get(), shared.deferred,
-             counters_, cache_options(*shared.config)),
+      cache_(context_, shared.memory, shared.local_log ? *shared.local_log : *redis_log_, redis_store_.get(),
+             shared.deferred, counters_, cache_options(*shared.config)),
       services_{context_,
                 *shared.config,
                 request_limits(shared.config->limits),
@@ -114,7 +115,8 @@ asio::awaitable<void> Worker::run_housekeeping()
         access_log_.flush();
         co_await cache_.tend();
         if (!ready()) {
-            // Ready means: what is asked now is answered as well as it will be. A store that is away does not hold us up.
+            // Ready means: what is asked now is answered as well as it will be. A store that is away does not hold us
+            // up.
             const bool given_up = instant_now() - begun > store_patience;
             if (cache_.embedded() || cache_.trusted() || given_up) ready_.store(true, std::memory_order_release);
         }

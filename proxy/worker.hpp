@@ -19,7 +19,7 @@ namespace larder::proxy {
 struct Shared {
     config::ConfigPtr config;
     MemoryStore& memory;
-    PurgeLog* local_log;          // null with a shared store
+    PurgeLog* local_log;  // null with a shared store
     const Keyspace& keyspace;
     const TlsContext* store_tls;  // null without TLS
     DeferredPurges& deferred;
@@ -37,7 +37,8 @@ class Worker {
     std::uint16_t port() const noexcept { return listener_.port(); }
 
     void start();
-    /// From any thread. Ends accepting and idle connections, lets the rest finish, for `patience` at most, then ends them.
+    /// From any thread. Ends accepting and idle connections, lets the rest finish, for `patience` at most, then ends
+    /// them.
     void drain(rules::Milliseconds patience);
     /// After `drain`: the thread has ended.
     void join();

@@ -65,7 +65,10 @@ bool CoherentCache::trusted() const noexcept
     return embedded() || (log_.connection() != 0 && deferred_.count() == 0);
 }
 
-Found CoherentCache::found_nothing(Found::Kind kind) const noexcept { return Found{kind, nullptr, replica_.position(), false}; }
+Found CoherentCache::found_nothing(Found::Kind kind) const noexcept
+{
+    return Found{kind, nullptr, replica_.position(), false};
+}
 
 /// An exact purge removes the entry, so that only the log's memory can tell why there is none.
 Found CoherentCache::found_none(std::string_view key) const noexcept
@@ -88,7 +91,8 @@ bool CoherentCache::catch_up_here()
     replica_.reset(*snapshot, instant_now());
     epoch_ = epoch_of(snapshot->run_id);
     counters_.add(Counter::log_resyncs);
-    // Exact purges that this worker has not seen cannot be told from the snapshot, so what memory holds is not provable.
+    // Exact purges that this worker has not seen cannot be told from the snapshot, so what memory holds is not
+    // provable.
     memory_.clear();
     return true;
 }
@@ -364,7 +368,8 @@ asio::awaitable<Errc> CoherentCache::commit(WritePurge& write)
     if (write.targets.empty()) co_return Errc::ok;
     // After a PREPARE that failed half-way a mark may be open: its commit closes it.
     const bool marked = !write.write_id.empty();
-    const std::vector<Record> records = records_of(write, marked ? RecordType::commit : RecordType::single, write.settle);
+    const std::vector<Record> records =
+        records_of(write, marked ? RecordType::commit : RecordType::single, write.settle);
     Errc result = Errc::ok;
     for (const Record& record : records) {
         const Errc error = co_await append(record);

@@ -1,5 +1,5 @@
-// What the request path asks the cache: one worker's view of memory, the shared store and the purge log together. Nothing
-// leaves here that a purge known at the time of the question has voided. COHERENCE section 3 is this file.
+// What the request path asks the cache: one worker's view of memory, the shared store and the purge log together.
+// Nothing leaves here that a purge known at the time of the question has voided. COHERENCE section 3 is this file.
 #pragma once
 
 #include <atomic>
@@ -29,7 +29,7 @@ struct Found {
         away,    // the store does not answer: pass, do not store
     } kind = Kind::none;
     EntryPtr entry;
-    Position token = 0;     // where the log stood: the token of a fill begun on this answer
+    Position token = 0;  // where the log stood: the token of a fill begun on this answer
     bool from_memory = false;
 };
 
@@ -64,14 +64,16 @@ class DeferredPurges {
     std::atomic<std::size_t> count_{0};
 };
 
-/// Single-threaded: one per worker. `memory`, `log` and `store` outlive it; memory and a local log are shared by workers.
+/// Single-threaded: one per worker. `memory`, `log` and `store` outlive it; memory and a local log are shared by
+/// workers.
 class CoherentCache {
   public:
     /// @param store  null: embedded, memory is the store
     CoherentCache(asio::io_context& context, MemoryStore& memory, PurgeLog& log, Store* store, DeferredPurges& deferred,
                   Counters& counters, CacheOptions options);
 
-    /// What can be answered without waiting: always with the in-process log; with Redis only memory hits within `trust`.
+    /// What can be answered without waiting: always with the in-process log; with Redis only memory hits within
+    /// `trust`.
     std::optional<Found> find_here(std::string_view key, std::string_view storage_key, rules::WallTime now);
     /// The same, asking the store as needed. Ends by the store's deadlines.
     asio::awaitable<Found> find(const std::string& key, const std::string& variant, rules::WallTime now);
@@ -83,11 +85,12 @@ class CoherentCache {
 
     /// PREPARE: voids the targets and opens the mark. Errors: store_*.
     asio::awaitable<rules::Errc> prepare(WritePurge& write);
-    /// COMMIT (or a single purge when there was no PREPARE). When the log cannot be reached the purge is queued, replayed
-    /// before the store is trusted again, and the store's error comes back.
+    /// COMMIT (or a single purge when there was no PREPARE). When the log cannot be reached the purge is queued,
+    /// replayed before the store is trusted again, and the store's error comes back.
     asio::awaitable<rules::Errc> commit(WritePurge& write);
 
-    /// Called about once a second: replays what is queued, brings the replica up to date, drops marks that have run out.
+    /// Called about once a second: replays what is queued, brings the replica up to date, drops marks that have run
+    /// out.
     asio::awaitable<void> tend();
     bool embedded() const noexcept { return store_ == nullptr; }
     /// The log can be reached and nothing is queued: entries may be trusted.
@@ -116,9 +119,9 @@ class CoherentCache {
     Counters& counters_;
     CacheOptions options_;
     Replica replica_;
-    std::uint32_t epoch_ = 0;           // of the replica's run: entries of another one are not comparable
-    std::uint64_t connection_ = 0;      // that the replica was last checked on
-    rules::Instant checked_{};          // when the last successful look was sent
+    std::uint32_t epoch_ = 0;       // of the replica's run: entries of another one are not comparable
+    std::uint64_t connection_ = 0;  // that the replica was last checked on
+    rules::Instant checked_{};      // when the last successful look was sent
     bool synchronising_ = false;
     std::vector<WakeUp*> waiting_for_sync_;
 };

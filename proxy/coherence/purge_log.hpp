@@ -26,17 +26,17 @@ struct Record {
     Position previous = 0;  // position of the record before: the log is a chain
     Position position = 0;
     RecordType type = RecordType::single;
-    std::string write_id;   // "<replica>-<n>"; empty for single and init
+    std::string write_id;  // "<replica>-<n>"; empty for single and init
     rules::Milliseconds life{0};
-    std::vector<std::string> keys;      // exact
+    std::vector<std::string> keys;  // exact
     std::vector<std::string> patterns;
 };
 
 /// What a replica starts from: everything the log remembers.
 struct LogSnapshot {
-    std::string run_id;      // of the server; "local" for the in-process log
-    Position position = 0;   // records after this one are still to come by `records_after`
-    Position floor = 0;      // nothing older is trusted
+    std::string run_id;     // of the server; "local" for the in-process log
+    Position position = 0;  // records after this one are still to come by `records_after`
+    Position floor = 0;     // nothing older is trusted
     std::vector<std::pair<std::string, Position>> patterns;  // long memory: last position of each pattern
     std::vector<Record> recent;                              // of the last mark life, for the open marks
 };

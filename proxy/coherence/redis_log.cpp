@@ -47,11 +47,11 @@ std::optional<RecordType> record_type(std::string_view text)
 {
     if (text.size() != 1) return std::nullopt;
     switch (text[0]) {
-        case 'P': return RecordType::prepare;
-        case 'C': return RecordType::commit;
-        case 'A': return RecordType::single;
-        case 'I': return RecordType::init;
-        default: return std::nullopt;
+    case 'P': return RecordType::prepare;
+    case 'C': return RecordType::commit;
+    case 'A': return RecordType::single;
+    case 'I': return RecordType::init;
+    default: return std::nullopt;
     }
 }
 

@@ -17,7 +17,10 @@ namespace larder::proxy {
 class Client {
   public:
     Client(Services& services, StreamSocket socket, std::string address)
-        : transport(std::move(socket), services.context), deadline(transport), address(std::move(address)), services_(services)
+        : transport(std::move(socket), services.context),
+          deadline(transport),
+          address(std::move(address)),
+          services_(services)
     {
     }
 
@@ -36,8 +39,8 @@ class Client {
 
     Transport transport;
     TransportDeadline deadline;
-    std::string address;        // without port; empty for a unix socket
-    std::string inbox;          // received, not consumed yet
+    std::string address;  // without port; empty for a unix socket
+    std::string inbox;    // received, not consumed yet
     std::uint64_t sent_bytes = 0;
 
   private:

@@ -53,14 +53,16 @@ std::shared_ptr<Entry> make_entry(const Exchange& exchange, const rules::StoredT
 }
 
 /// Names the variant that a response is, and the index it belongs to. False: the key has as many variants as it may.
-bool name_variant(const FillRequest& request, const rules::VarySpec& spec, Entry& entry, std::shared_ptr<Entry>& new_index)
+bool name_variant(const FillRequest& request, const rules::VarySpec& spec, Entry& entry,
+                  std::shared_ptr<Entry>& new_index)
 {
     if (spec.names.empty()) return true;
     entry.vary_names = spec.names;
     entry.variant = variant_digest(rules::vary_values(spec, request.exchange->head.fields));
     const EntryPtr& old = request.index;
     const bool same = old && old->vary_names == spec.names;
-    const bool known = same && std::find(old->variants.begin(), old->variants.end(), entry.variant) != old->variants.end();
+    const bool known =
+        same && std::find(old->variants.begin(), old->variants.end(), entry.variant) != old->variants.end();
     entry.generation = same ? old->generation : make_request_id();
     if (known) return true;
     if (same && old->variants.size() >= variants_limit) return false;
@@ -76,8 +78,8 @@ bool name_variant(const FillRequest& request, const rules::VarySpec& spec, Entry
     return true;
 }
 
-asio::awaitable<NotStored> store_entry(Services& services, std::shared_ptr<Entry> entry, std::shared_ptr<Entry> new_index,
-                                       EntryPtr old_index, Position token)
+asio::awaitable<NotStored> store_entry(Services& services, std::shared_ptr<Entry> entry,
+                                       std::shared_ptr<Entry> new_index, EntryPtr old_index, Position token)
 {
     if (new_index) {
         new_index->expires = old_index ? std::max(old_index->expires, entry->expires) : entry->expires;
@@ -88,15 +90,17 @@ asio::awaitable<NotStored> store_entry(Services& services, std::shared_ptr<Entry
 }
 
 /// After a 304: the stored response with its fields renewed (RFC 9111 §3.2, §4.3.4), judged anew.
-std::shared_ptr<Entry> refresh_entry(const FillRequest& request, const rules::ResponseHead& not_modified, const Entry& stale,
-                                     rules::WallTime requested, rules::WallTime received, NotStored& reason)
+std::shared_ptr<Entry> refresh_entry(const FillRequest& request, const rules::ResponseHead& not_modified,
+                                     const Entry& stale, rules::WallTime requested, rules::WallTime received,
+                                     NotStored& reason)
 {
     static const rules::HeadLimits no_limits{SIZE_MAX, SIZE_MAX, SIZE_MAX, SIZE_MAX};
     const std::string stored_head = stale.head + "\r\n";
     rules::ResponseHead stored;
     if (rules::scan_response(stored_head, no_limits, false, stored) != rules::Scan::ok) return nullptr;
     const std::string status_line = stale.head.substr(0, stale.head.find("\r\n") + 2);
-    const std::string merged_head = status_line + rules::merge_not_modified(stored.fields, not_modified.fields) + "\r\n";
+    const std::string merged_head =
+        status_line + rules::merge_not_modified(stored.fields, not_modified.fields) + "\r\n";
     rules::ResponseHead merged;
     if (rules::scan_response(merged_head, no_limits, false, merged) != rules::Scan::ok) return nullptr;
     const rules::StoreJudgement judged =
@@ -149,7 +153,8 @@ asio::awaitable<Errc> read_final_head(Fetch& fetch, Fill& fill)
     co_return Errc::upstream_malformed;
 }
 
-/// The fetch of a fill, from request to stored entry. Runs on one worker; nobody's leaving ends it while it can be stored.
+/// The fetch of a fill, from request to stored entry. Runs on one worker; nobody's leaving ends it while it can be
+/// stored.
 asio::awaitable<void> fetch_and_store(Services& services, FillRequest request)
 {
     Fill& fill = *request.fill;
@@ -219,7 +224,8 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest request)
         if (piece.kind == BodyPiece::Kind::data) {
             fill.append(piece.data);
             if (fill.received() <= max_object) continue;
-            services.fills.remember_uncacheable(fill.stored_as, NotStored::too_large, instant_now() + uncacheable_memory);
+            services.fills.remember_uncacheable(fill.stored_as, NotStored::too_large,
+                                                instant_now() + uncacheable_memory);
             fetch->keep();
             co_return fill.release(NotStored::too_large, std::move(fetch));
         }
@@ -272,12 +278,9 @@ asio::awaitable<void> run_fill(Services& services, FillRequest request)
 /// Hands the answer of a fill to one client while it comes.
 class FillReader {
   public:
-    FillReader(Services& services, Client& client, std::shared_ptr<Exchange> exchange, std::shared_ptr<Fill> fill, bool leader)
-        : services_(services),
-          client_(client),
-          exchange_(std::move(exchange)),
-          fill_(std::move(fill)),
-          leader_(leader)
+    FillReader(Services& services, Client& client, std::shared_ptr<Exchange> exchange, std::shared_ptr<Fill> fill,
+               bool leader)
+        : services_(services), client_(client), exchange_(std::move(exchange)), fill_(std::move(fill)), leader_(leader)
     {
     }
 
@@ -305,7 +308,8 @@ class FillReader {
             switch (view.state) {
             case Fill::State::waiting: break;
             case Fill::State::streaming: {
-                // Without a length it may yet outgrow the cache: only who asked first is served from what is incomplete.
+                // Without a length it may yet outgrow the cache: only who asked first is served from what is
+                // incomplete.
                 if (!leader_ && !view.length_known) break;
                 if (!leader_ && !is_my_variant(*view.meta)) co_return FillAnswer::look_again;
                 patience.disarm();
@@ -403,8 +407,8 @@ class FillReader {
             const Entry& meta = *view.meta;
             const bool known = view.length_known;
             if (meta.status == 200) {
-                const auto met = rules::evaluate_preconditions(exchange_->head.fields, meta.etag, meta.last_modified, meta.date,
-                                                               exchange_->now);
+                const auto met = rules::evaluate_preconditions(exchange_->head.fields, meta.etag, meta.last_modified,
+                                                               meta.date, exchange_->now);
                 if (met != rules::Precondition::proceed) {
                     append_stored_answer(services_, *exchange_, meta, rules::Milliseconds{-1});
                     client_.put(out);
@@ -437,7 +441,8 @@ class FillReader {
             out.append(line.data(), static_cast<std::size_t>(n));
         }
         for (const auto& [segment, bytes] : view.news) {
-            std::array<iovec, 2> pieces{iovec{out.data(), out.size()}, iovec{const_cast<char*>(bytes.data()), bytes.size()}};
+            std::array<iovec, 2> pieces{iovec{out.data(), out.size()},
+                                        iovec{const_cast<char*>(bytes.data()), bytes.size()}};
             client_.put(pieces, segment);
             out.clear();
             if (client_.blocked()) co_await client_.flush();

@@ -140,7 +140,8 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
             exchange->count.forward = Forward::range;
             co_return co_await pass(services, client, exchange);
         }
-        // A client's no-store keeps its own answer out (RFC 9111 §5.2.1.5); it does not keep others from what is stored.
+        // A client's no-store keeps its own answer out (RFC 9111 §5.2.1.5); it does not keep others from what is
+        // stored.
         if (rules::parse_cache_control(exchange->head.fields).no_store) {
             exchange->count.not_stored = rules::NotStored::request_no_store;
             co_return co_await pass(services, client, exchange);

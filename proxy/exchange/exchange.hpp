@@ -18,29 +18,29 @@ namespace larder::proxy {
 /// What is known of one exchange. `now` is read once and travels with it, so every judge sees the same time.
 struct Exchange {
     const Services* services = nullptr;
-    rules::RequestHead head;         // views into the connection's buffer, or into `head_bytes` once `own` was called
+    rules::RequestHead head;  // views into the connection's buffer, or into `head_bytes` once `own` was called
     std::string head_bytes;
     std::string path_scratch;
     rules::NormalPath path;
     rules::RequestView view;
     rules::RequestJudgement judgement;
-    std::string key;                 // logical key
-    std::string variant;             // digest, once a variant was chosen
-    std::string stored_as;           // storage key of the two
+    std::string key;        // logical key
+    std::string variant;    // digest, once a variant was chosen
+    std::string stored_as;  // storage key of the two
     std::string request_id;
     std::string client_address;
     rules::WallTime now;
     rules::Instant begun;
 
     ExchangeCount count;
-    rules::Milliseconds ttl{0};      // of what is served: what is left of its lifetime
-    int forward_status = 0;          // the upstream's status, when it differs from ours
+    rules::Milliseconds ttl{0};  // of what is served: what is left of its lifetime
+    int forward_status = 0;      // the upstream's status, when it differs from ours
     bool collapsed = false;
     bool stored = false;
     bool purge_deferred = false;
-    bool keep_alive = true;          // the connection lives on after this exchange
-    bool answered = false;           // a final head has been handed to the client
-    std::uint64_t body_bytes = 0;    // of the answer
+    bool keep_alive = true;        // the connection lives on after this exchange
+    bool answered = false;         // a final head has been handed to the client
+    std::uint64_t body_bytes = 0;  // of the answer
     std::chrono::nanoseconds upstream_time{0}, store_time{0};
 
     bool is_head() const noexcept { return head.method == rules::Method::head; }
@@ -49,8 +49,8 @@ struct Exchange {
 /// Fills in what follows from the head: path, rule, key, why it passes by. Nothing in `exchange` but head is needed.
 void judge(Services& services, Exchange& exchange);
 
-/// Answers from memory when that needs no waiting: the hot path. Appends to `services.out` (small bodies) or writes to the
-/// client. False: nothing was done, `run_exchange` must be asked.
+/// Answers from memory when that needs no waiting: the hot path. Appends to `services.out` (small bodies) or writes to
+/// the client. False: nothing was done, `run_exchange` must be asked.
 bool answer_at_once(Services& services, Client& client, Exchange& exchange);
 
 /// Gives the exchange its own copy of the head, so that it may outlive the shared buffer, and judges it again.

@@ -104,7 +104,8 @@ std::uint64_t Fill::received() const
     return now_.received;
 }
 
-void Fill::complete(std::shared_ptr<const Entry> whole, int forward_status, bool stale_on_error, rules::NotStored reason)
+void Fill::complete(std::shared_ptr<const Entry> whole, int forward_status, bool stale_on_error,
+                    rules::NotStored reason)
 {
     const std::lock_guard lock(mutex_);
     now_.state = State::complete;

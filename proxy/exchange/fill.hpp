@@ -30,7 +30,10 @@ class Fill {
         failed,     // no response, or it was cut: `error`
     };
 
-    Fill(std::string key, std::string stored_as, Position token) : key(std::move(key)), stored_as(std::move(stored_as)), token(token) {}
+    Fill(std::string key, std::string stored_as, Position token)
+        : key(std::move(key)), stored_as(std::move(stored_as)), token(token)
+    {
+    }
 
     const std::string key;        // logical
     const std::string stored_as;  // under which it is registered
@@ -52,7 +55,7 @@ class Fill {
         std::uint64_t received = 0;
         rules::Errc error = rules::Errc::ok;
         rules::NotStored not_stored = rules::NotStored::none;
-        int forward_status = 0;      // the upstream's, when the answer is not its response
+        int forward_status = 0;  // the upstream's, when the answer is not its response
         bool stale_on_error = false;
         std::vector<std::pair<SegmentPtr, std::string_view>> news;  // body after the position asked for
         std::string interim;                                        // 1xx heads after the position asked for
@@ -138,7 +141,8 @@ enum class FillAnswer : std::uint8_t {
 
 /// Gets the answer of a miss, or of a stale entry that must be asked about: joins the fill under way for this key, or
 /// begins one, and streams its answer to the client.
-/// @param looked  its entry, if there is one, is the expired one to revalidate, and to fall back on when the upstream fails
+/// @param looked  its entry, if there is one, is the expired one to revalidate, and to fall back on when the upstream
+/// fails
 asio::awaitable<FillAnswer> answer_from_fill(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
                                              Looked looked);
 

@@ -14,12 +14,13 @@ using rules::Errc;
 using rules::FieldId;
 using rules::Outcome;
 
-/// The request's body on its way up, while the response may come down already. Shared by the two coroutines, one thread.
+/// The request's body on its way up, while the response may come down already. Shared by the two coroutines, one
+/// thread.
 struct Forwarding::Upload {
     explicit Upload(asio::io_context& context) : finished(context) {}
-    bool done = false;       // the whole body has been sent
-    bool stop = false;       // nobody wants the rest
-    WakeUp finished;         // the coroutine has ended
+    bool done = false;  // the whole body has been sent
+    bool stop = false;  // nobody wants the rest
+    WakeUp finished;    // the coroutine has ended
 };
 
 namespace {
@@ -72,10 +73,12 @@ Forwarding::Forwarding(Services& services, Client& client, std::shared_ptr<Excha
       exchange_(std::move(exchange)),
       fetch_(std::make_unique<Fetch>(services.upstream, services.read_buffer, services.response_limits))
 {
-    if (exchange_->head.body != BodyKind::none) body_ = std::make_unique<RequestBody>(services, client, exchange_->head);
+    if (exchange_->head.body != BodyKind::none)
+        body_ = std::make_unique<RequestBody>(services, client, exchange_->head);
 }
 
-Forwarding::Forwarding(Services& services, Client& client, std::shared_ptr<Exchange> exchange, std::unique_ptr<Fetch> fetch)
+Forwarding::Forwarding(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
+                       std::unique_ptr<Fetch> fetch)
     : services_(services), client_(client), exchange_(std::move(exchange)), fetch_(std::move(fetch)), sent_(true)
 {
 }
@@ -142,8 +145,10 @@ asio::awaitable<Errc> Forwarding::request()
     else
         options.framing = {head.body, head.content_length};
     // With a trailer section the coding must stay chunked.
-    if (head.body == BodyKind::chunked && body_whole_ && !body_->trailers().empty()) options.framing = {BodyKind::chunked, 0};
-    options.target = head.target.empty() || head.target.front() == '/' || head.target == "*" ? head.target : std::string_view{};
+    if (head.body == BodyKind::chunked && body_whole_ && !body_->trailers().empty())
+        options.framing = {BodyKind::chunked, 0};
+    options.target =
+        head.target.empty() || head.target.front() == '/' || head.target == "*" ? head.target : std::string_view{};
     std::string origin_form;
     if (options.target.empty()) {  // absolute-form: the origin is given origin-form (RFC 9112 §3.2.1)
         origin_form = head.path;
@@ -207,7 +212,8 @@ asio::awaitable<Errc> Forwarding::read_final_head()
         append_status_line(interim, head.status, head.phrase);
         const rules::HopByHop is_hop_by_hop(head.fields);
         for (const rules::Field& field : head.fields.all) {
-            if (is_hop_by_hop(field) || field.id == FieldId::content_length || field.id == FieldId::transfer_encoding) continue;
+            if (is_hop_by_hop(field) || field.id == FieldId::content_length || field.id == FieldId::transfer_encoding)
+                continue;
             ((interim += field.name) += ": ") += field.value;
             interim += "\r\n";
         }
@@ -335,14 +341,16 @@ asio::awaitable<void> Forwarding::respond()
         co_return;
     }
 
-    // A body that is still going up while the final answer is here: its end cannot be told, the connection ends with it.
+    // A body that is still going up while the final answer is here: its end cannot be told, the connection ends with
+    // it.
     if (upload_ && !upload_->done) exchange_->keep_alive = false;
     if (services_.draining) exchange_->keep_alive = false;
 
     Framing framing;
     const bool no_body = head.body == BodyKind::none;
     if (no_body) {
-        if (exchange_->is_head() && head.fields.has(FieldId::content_length)) framing = {BodyKind::length, head.content_length};
+        if (exchange_->is_head() && head.fields.has(FieldId::content_length))
+            framing = {BodyKind::length, head.content_length};
     } else {
         framing = framing_for(*exchange_, head.body == BodyKind::length, head.content_length);
         if (framing.kind == BodyKind::until_close) exchange_->keep_alive = false;
@@ -430,8 +438,8 @@ asio::awaitable<void> Forwarding::relay_body(Framing framing)
 namespace {
 
 /// One direction of a tunnel: bytes as they come, until either side ends or nothing has moved for the idle time.
-asio::awaitable<void> run_pump(Services& services, Transport& from, Transport& to, std::string first, std::uint64_t& moved,
-                               const std::function<void()>& progress)
+asio::awaitable<void> run_pump(Services& services, Transport& from, Transport& to, std::string first,
+                               std::uint64_t& moved, const std::function<void()>& progress)
 {
     bool ok = co_await to.write_all(first);
     moved += first.size();
@@ -493,8 +501,8 @@ asio::awaitable<void> Forwarding::tunnel()
     client_.inbox.clear();
     const std::function<void()> on_progress = progress;
     // Borrowing is fine: we wait for it below, whatever happens.
-    services_.tasks.spawn("tunnel", run_pump_and_wake(services_, client_.transport, up.transport, std::move(early), sent,
-                                                      on_progress, finished));
+    services_.tasks.spawn("tunnel", run_pump_and_wake(services_, client_.transport, up.transport, std::move(early),
+                                                      sent, on_progress, finished));
     co_await run_pump(services_, up.transport, client_.transport, std::move(out), exchange_->body_bytes, on_progress);
     // The upstream is done; what the client still says has nobody to hear it.
     client_.transport.cancel_waits();

@@ -1,5 +1,5 @@
-// One exchange with the upstream that is streamed through, both ways, with back-pressure: the request's body goes up while
-// the response may come down already. Used by pass, by writes, and by a fill whose answer turned out unstorable.
+// One exchange with the upstream that is streamed through, both ways, with back-pressure: the request's body goes up
+// while the response may come down already. Used by pass, by writes, and by a fill whose answer turned out unstorable.
 #pragma once
 
 #include <memory>
@@ -19,8 +19,8 @@ class Forwarding {
     Forwarding(Services& services, Client& client, std::shared_ptr<Exchange> exchange, std::unique_ptr<Fetch> fetch);
     ~Forwarding();
 
-    /// Reads up to `limit` bytes of the request's body before anything is sent, for writes whose body names what to purge.
-    /// `whole` says whether that was all of it. Errors: client_*, body_too_large.
+    /// Reads up to `limit` bytes of the request's body before anything is sent, for writes whose body names what to
+    /// purge. `whole` says whether that was all of it. Errors: client_*, body_too_large.
     struct Buffered {
         rules::Errc error = rules::Errc::ok;
         bool whole = false;
@@ -28,8 +28,8 @@ class Forwarding {
     asio::awaitable<Buffered> buffer_body(std::size_t limit);
     const std::string& buffered() const noexcept { return buffered_; }
 
-    /// Sends the request and reads the response's head; interim heads go to the client as they come. The rest of a large
-    /// request body goes up meanwhile. Errors: upstream_*, client_*.
+    /// Sends the request and reads the response's head; interim heads go to the client as they come. The rest of a
+    /// large request body goes up meanwhile. Errors: upstream_*, client_*.
     asio::awaitable<rules::Errc> request();
     const rules::ResponseHead& response() const noexcept { return fetch_->head(); }
     /// Nothing of the request has reached the upstream: it cannot have acted on it.
@@ -54,12 +54,12 @@ class Forwarding {
     std::unique_ptr<Fetch> fetch_;
     std::unique_ptr<RequestBody> body_;
     std::shared_ptr<Upload> upload_;
-    std::string buffered_;       // decoded body read ahead
-    bool body_whole_ = false;    // `buffered_` is all of it
-    bool continued_ = false;     // we have sent 100 Continue ourselves
+    std::string buffered_;     // decoded body read ahead
+    bool body_whole_ = false;  // `buffered_` is all of it
+    bool continued_ = false;   // we have sent 100 Continue ourselves
     bool sent_ = false;
     std::string request_head_;
-    std::string request_body_;   // framed, what is sent with the head
+    std::string request_body_;  // framed, what is sent with the head
 };
 
 }  // namespace larder::proxy

@@ -82,7 +82,8 @@ void append_upstream_head(std::string& out, const Exchange& exchange, const Upst
     out += ' ';
     out += options.target;
     out += " HTTP/1.1\r\n";
-    const std::string_view host = head.authority.empty() ? std::string_view(config.upstream.host_header) : head.authority;
+    const std::string_view host =
+        head.authority.empty() ? std::string_view(config.upstream.host_header) : head.authority;
     append_field(out, "Host", host);
 
     const rules::HopByHop is_hop_by_hop(head.fields);
@@ -153,8 +154,8 @@ void append_status_line(std::string& out, int status, std::string_view phrase)
     out += "\r\n";
 }
 
-void append_end_to_end_fields(std::string& out, const rules::ResponseHead& response, bool for_entry, bool strip_set_cookie,
-                              rules::WallTime now)
+void append_end_to_end_fields(std::string& out, const rules::ResponseHead& response, bool for_entry,
+                              bool strip_set_cookie, rules::WallTime now)
 {
     const rules::HopByHop is_hop_by_hop(response.fields);
     bool has_date = false;

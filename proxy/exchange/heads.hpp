@@ -1,5 +1,5 @@
-// Every head that leaves this process is composed here, from parsed parts: requests to the upstream, answers to clients,
-// heads of entries. No line of a peer's is passed on by its bytes.
+// Every head that leaves this process is composed here, from parsed parts: requests to the upstream, answers to
+// clients, heads of entries. No line of a peer's is passed on by its bytes.
 #pragma once
 
 #include <string>
@@ -19,8 +19,8 @@ struct Framing {
 
 struct UpstreamHeadOptions {
     Framing framing;
-    std::string_view target;          // what to ask for
-    bool for_fill = false;            // the answer will be stored: conditions and ranges of the client's are left out
+    std::string_view target;            // what to ask for
+    bool for_fill = false;              // the answer will be stored: conditions and ranges of the client's are left out
     const Entry* revalidate = nullptr;  // conditions from this entry's validators
     bool expects_continue = false;
     bool upgrade = false;
@@ -30,8 +30,8 @@ void append_upstream_head(std::string& out, const Exchange& exchange, const Upst
 
 /// Appends the fields of a response that travel on, each with CR LF: no hop-by-hop fields, no framing.
 /// @param for_entry  also without Age, and without Set-Cookie when `strip_set_cookie`
-void append_end_to_end_fields(std::string& out, const rules::ResponseHead& response, bool for_entry, bool strip_set_cookie,
-                              rules::WallTime now);
+void append_end_to_end_fields(std::string& out, const rules::ResponseHead& response, bool for_entry,
+                              bool strip_set_cookie, rules::WallTime now);
 void append_status_line(std::string& out, int status, std::string_view phrase);
 /// Appends Content-Length or Transfer-Encoding, and Connection, then the empty line.
 void append_framing(std::string& out, const Framing& framing, const Exchange& exchange);

@@ -52,7 +52,8 @@ void append_cache_fields(std::string& out, const Exchange& exchange, rules::Mill
 
 }  // namespace
 
-std::string_view append_stored_answer(Services& services, Exchange& exchange, const Entry& entry, rules::Milliseconds age)
+std::string_view append_stored_answer(Services& services, Exchange& exchange, const Entry& entry,
+                                      rules::Milliseconds age)
 {
     std::string& out = services.out;
     if (services.draining) exchange.keep_alive = false;
@@ -70,7 +71,8 @@ std::string_view append_stored_answer(Services& services, Exchange& exchange, co
             return {};
         }
         if (precondition == rules::Precondition::failed) {
-            append_problem(out, exchange, 412, "precondition-failed", "the stored response does not meet the condition");
+            append_problem(out, exchange, 412, "precondition-failed",
+                           "the stored response does not meet the condition");
             return {};
         }
     }
@@ -82,7 +84,8 @@ std::string_view append_stored_answer(Services& services, Exchange& exchange, co
     return entry.body;
 }
 
-bool put_stored_answer(Services& services, Client& client, Exchange& exchange, const EntryPtr& entry, rules::Milliseconds age)
+bool put_stored_answer(Services& services, Client& client, Exchange& exchange, const EntryPtr& entry,
+                       rules::Milliseconds age)
 {
     const std::string_view body = append_stored_answer(services, exchange, *entry, age);
     const std::array<iovec, 2> pieces{iovec{services.out.data(), services.out.size()},

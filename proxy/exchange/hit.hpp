@@ -7,11 +7,13 @@
 
 namespace larder::proxy {
 
-/// Appends the head of the answer to `services.out` and says which part of the entry's body follows. What of the exchange
-/// matters (verdict, ttl, flags) has been set. `age`: of the stored response now; negative: say none.
-std::string_view append_stored_answer(Services& services, Exchange& exchange, const Entry& entry, rules::Milliseconds age);
+/// Appends the head of the answer to `services.out` and says which part of the entry's body follows. What of the
+/// exchange matters (verdict, ttl, flags) has been set. `age`: of the stored response now; negative: say none.
+std::string_view append_stored_answer(Services& services, Exchange& exchange, const Entry& entry,
+                                      rules::Milliseconds age);
 
 /// The same, handed to the client: small bodies together with the head in one write.
-bool put_stored_answer(Services& services, Client& client, Exchange& exchange, const EntryPtr& entry, rules::Milliseconds age);
+bool put_stored_answer(Services& services, Client& client, Exchange& exchange, const EntryPtr& entry,
+                       rules::Milliseconds age);
 
 }  // namespace larder::proxy

@@ -9,7 +9,8 @@ using rules::Forward;
 
 namespace {
 
-/// Turns what the cache found into what the request path needs. True: `found` is an index, the variant is to be found next.
+/// Turns what the cache found into what the request path needs. True: `found` is an index, the variant is to be found
+/// next.
 bool settle(const Found& found, Looked& looked)
 {
     looked.token = found.token;
@@ -23,8 +24,14 @@ bool settle(const Found& found, Looked& looked)
         break;
     case Found::Kind::none: looked.reason = looked.index ? Forward::vary_miss : Forward::uri_miss; break;
     case Found::Kind::purged: looked.reason = looked.index ? Forward::vary_miss : Forward::purged; break;
-    case Found::Kind::marked: looked.reason = Forward::write_open; looked.bypass = true; break;
-    case Found::Kind::away: looked.reason = Forward::store_away; looked.bypass = true; break;
+    case Found::Kind::marked:
+        looked.reason = Forward::write_open;
+        looked.bypass = true;
+        break;
+    case Found::Kind::away:
+        looked.reason = Forward::store_away;
+        looked.bypass = true;
+        break;
     }
     return false;
 }

@@ -10,8 +10,8 @@ namespace larder::proxy {
 
 /// What a lookup gave. `reason` is why there is no entry to serve; with `bypass` nothing may be stored either.
 struct Looked {
-    EntryPtr entry;                  // a response (never an index); null: none
-    EntryPtr index;                  // the variants' index of this key, if there is one
+    EntryPtr entry;  // a response (never an index); null: none
+    EntryPtr index;  // the variants' index of this key, if there is one
     rules::Forward reason = rules::Forward::none;
     bool bypass = false;
     Position token = 0;

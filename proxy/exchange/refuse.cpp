@@ -47,7 +47,8 @@ std::string make_request_id()
 void append_problem(std::string& out, Exchange& exchange, int status, std::string_view word, std::string_view detail,
                     std::string_view extra_fields)
 {
-    // Every part is ours or was checked: words and sentences from tables, the id made here or limited to token characters.
+    // Every part is ours or was checked: words and sentences from tables, the id made here or limited to token
+    // characters.
     std::string body = R"({"type":"about:blank","title":")";
     body += reason_phrase(status);
     body += R"(","status":)";
@@ -100,7 +101,7 @@ int status_for(Errc error) noexcept
 asio::awaitable<void> refuse(Services& services, Client& client, Exchange& exchange, Errc error)
 {
     services.counters.add_error(error);
-    exchange.count.outcome = error == Errc::client_gone ? rules::Outcome::client_gone
+    exchange.count.outcome = error == Errc::client_gone                      ? rules::Outcome::client_gone
                              : rules::blame(error) == rules::Blame::upstream ? rules::Outcome::upstream_failed
                                                                              : rules::Outcome::refused;
     if (exchange.answered || error == Errc::client_gone) {

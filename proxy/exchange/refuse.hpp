@@ -17,8 +17,8 @@ std::string_view reason_phrase(int status) noexcept;
 void append_problem(std::string& out, Exchange& exchange, int status, std::string_view word, std::string_view detail,
                     std::string_view extra_fields = {});
 
-/// The answer to a failed fetch or request: the status follows from whose fault it was. Counts the error. When an answer has begun already the connection is
-/// cut instead, so that nobody takes the part for the whole.
+/// The answer to a failed fetch or request: the status follows from whose fault it was. Counts the error. When an
+/// answer has begun already the connection is cut instead, so that nobody takes the part for the whole.
 asio::awaitable<void> refuse(Services& services, Client& client, Exchange& exchange, rules::Errc error);
 
 /// 16 hex digits, unlike any other's.

@@ -27,10 +27,10 @@ struct Services {
     AccessLog& access_log;
     UpstreamPool& upstream;
     CoherentCache& cache;
-    Fills& fills;                    // shared by all workers
-    const bool& draining;            // answers say Connection: close, idle connections end
+    Fills& fills;          // shared by all workers
+    const bool& draining;  // answers say Connection: close, idle connections end
     std::vector<char> read_buffer = std::vector<char>(64 * 1024);  // between a read and the next suspension only
-    std::string out{};               // answers being composed, between two suspensions only
+    std::string out{};  // answers being composed, between two suspensions only
 };
 
 }  // namespace larder::proxy

@@ -110,7 +110,7 @@ asio::awaitable<void> forward_write(Services& services, Client& client, std::sha
         values.response = &forwarding.response().fields;
         for (const rules::Matched& one : matched)
             rules::append_purge_targets(write.targets, *one.rule, exchange->view, one.values, values);
-        }
+    }
     const rules::Instant begun = instant_now();
     const Errc committed = co_await services.cache.commit(write);
     exchange->store_time += instant_now() - begun;

@@ -1,4 +1,5 @@
-// The coroutines of one worker: started here and nowhere else, counted, their exceptions logged, waited for at shutdown.
+// The coroutines of one worker: started here and nowhere else, counted, their exceptions logged, waited for at
+// shutdown.
 #pragma once
 
 #include <cstddef>

@@ -20,7 +20,8 @@ TlsContext::TlsContext(const std::string& ca_file) : context_(SSL_CTX_new(TLS_cl
     if (!context_) throw std::runtime_error("TLS cannot be initialised");
     SSL_CTX_set_min_proto_version(context_, TLS1_2_VERSION);
     SSL_CTX_set_verify(context_, SSL_VERIFY_PEER, nullptr);
-    SSL_CTX_set_mode(context_, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    SSL_CTX_set_mode(context_,
+                     SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
     const int loaded = ca_file.empty() ? SSL_CTX_set_default_verify_paths(context_)
                                        : SSL_CTX_load_verify_locations(context_, ca_file.c_str(), nullptr);
     if (loaded != 1) {
@@ -40,7 +41,8 @@ Transport::Transport(StreamSocket socket, asio::io_context& context) : socket_(s
 Transport::~Transport() { close(); }
 
 asio::awaitable<Errc> Transport::connect(const config::Endpoint& endpoint, const TlsContext* tls,
-                                         const std::string& server_name, rules::Milliseconds timeout, DeadlineWheel& wheel)
+                                         const std::string& server_name, rules::Milliseconds timeout,
+                                         DeadlineWheel& wheel)
 {
     std::vector<StreamSocket::endpoint_type> targets;
     asio::ip::tcp::resolver resolver(context_);

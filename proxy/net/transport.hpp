@@ -3,12 +3,13 @@
 // Used for clients, the upstream and Redis alike.
 #pragma once
 
+#include <openssl/ssl.h>
+#include <sys/uio.h>
+
 #include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/ip/tcp.hpp>
-#include <openssl/ssl.h>
 #include <span>
 #include <string>
-#include <sys/uio.h>
 
 #include "config/config.hpp"
 #include "proxy/net/asio.hpp"

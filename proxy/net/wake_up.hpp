@@ -24,7 +24,8 @@ class WakeUp {
     {
         if (state_.load(std::memory_order_acquire) == State::woken) co_return;
         auto initiation = [this](auto handler) { begin(std::move(handler)); };
-        auto waiting = asio::async_initiate<const asio::use_awaitable_t<>, void()>(std::move(initiation), asio::use_awaitable);
+        auto waiting =
+            asio::async_initiate<const asio::use_awaitable_t<>, void()>(std::move(initiation), asio::use_awaitable);
         co_await std::move(waiting);
     }
 
@@ -57,7 +58,8 @@ class WakeUp {
     {
         resume_ = std::make_unique<ResumeWith<Handler>>(std::move(handler));
         State expected = State::idle;
-        if (!state_.compare_exchange_strong(expected, State::waiting, std::memory_order_acq_rel)) post(std::move(resume_));
+        if (!state_.compare_exchange_strong(expected, State::waiting, std::memory_order_acq_rel))
+            post(std::move(resume_));
     }
     void post(std::unique_ptr<Resume> resume)
     {

@@ -13,17 +13,17 @@ namespace larder::proxy {
 
 struct AccessLine {
     rules::WallTime time;
-    std::string_view client;        // address, without port
+    std::string_view client;  // address, without port
     std::string_view method;
-    std::string_view target;        // as received; escaped and cut at 1 KiB in the line
+    std::string_view target;  // as received; escaped and cut at 1 KiB in the line
     std::string_view host;
     std::string_view request_id;
-    std::string_view rule;          // name; empty: none
-    ExchangeCount count;            // verdict, reasons, outcome, status
-    std::uint64_t response_bytes = 0;            // body bytes sent
-    std::chrono::nanoseconds total{0};           // head received to last byte handed to the kernel
-    std::chrono::nanoseconds upstream{0};        // request sent to response head received; 0: no fetch
-    std::chrono::nanoseconds store{0};           // waited for the store
+    std::string_view rule;                 // name; empty: none
+    ExchangeCount count;                   // verdict, reasons, outcome, status
+    std::uint64_t response_bytes = 0;      // body bytes sent
+    std::chrono::nanoseconds total{0};     // head received to last byte handed to the kernel
+    std::chrono::nanoseconds upstream{0};  // request sent to response head received; 0: no fetch
+    std::chrono::nanoseconds store{0};     // waited for the store
 };
 
 /// Single-threaded: one per worker.

@@ -1,5 +1,6 @@
-// Counters of one worker thread. The thread adds without any lock; a scrape sums over the threads. Names, help texts and
-// words come from tables; per-rule counters are arrays by rule index, so counting an exchange costs a few additions.
+// Counters of one worker thread. The thread adds without any lock; a scrape sums over the threads. Names, help texts
+// and words come from tables; per-rule counters are arrays by rule index, so counting an exchange costs a few
+// additions.
 #pragma once
 
 #include <array>
@@ -17,33 +18,34 @@
 namespace larder::proxy {
 
 // Columns: name, metric name, help.
-#define LARDER_COUNTERS(X)                                                                                                \
-    X(connections_accepted, "larder_client_connections_total", "Client connections accepted")                              \
-    X(connections_refused, "larder_client_connections_refused_total", "Client connections closed at once: limit reached")  \
-    X(connections_closed, "larder_client_connections_closed_total", "Client connections that have ended")                  \
-    X(client_timeouts, "larder_client_timeouts_total", "Client connections ended by a deadline")                           \
-    X(bytes_in, "larder_client_received_bytes_total", "Bytes received from clients")                                       \
-    X(bytes_out, "larder_client_sent_bytes_total", "Bytes sent to clients")                                                \
-    X(upstream_connects, "larder_upstream_connects_total", "New connections to the upstream")                              \
-    X(upstream_reuses, "larder_upstream_reuses_total", "Requests sent on a kept-alive upstream connection")                \
-    X(upstream_retries, "larder_upstream_retries_total", "Requests sent again because a reused connection had died")       \
-    X(fetches, "larder_upstream_requests_total", "Requests sent to the upstream")                                          \
-    X(fills, "larder_fills_total", "Fetches begun to fill the cache")                                                      \
-    X(joins, "larder_fill_joins_total", "Requests that waited for a fill begun by another")                                \
-    X(join_timeouts, "larder_fill_join_timeouts_total", "Requests that stopped waiting for a fill and went alone")         \
-    X(purge_records, "larder_purge_records_total", "Records appended to the purge log by this process")                    \
-    X(purge_deferred, "larder_purge_deferred_total", "Purges that could not be appended in time and are replayed")         \
-    X(purge_replayed, "larder_purge_replayed_total", "Deferred purges appended after the store came back")                 \
-    X(writes_rejected, "larder_writes_rejected_total", "Writes refused by on_store_error: reject")                         \
-    X(log_resyncs, "larder_purge_log_resyncs_total", "Times a worker read the whole purge log anew")                       \
-    X(store_gets, "larder_store_gets_total", "Reads sent to the store")                                                    \
-    X(store_puts, "larder_store_puts_total", "Entries sent to the store")                                                  \
-    X(store_errors, "larder_store_errors_total", "Store operations that failed")                                           \
-    X(store_timeouts, "larder_store_timeouts_total", "Store operations that missed their deadline")                        \
-    X(store_slow, "larder_store_slow_total", "Store operations above 100 ms")                                              \
-    X(store_malformed, "larder_store_malformed_total", "Stored values that could not be read: counted as misses")          \
-    X(store_connects, "larder_store_connects_total", "Connections made to the store")                                      \
-    X(store_downs, "larder_store_downs_total", "Times the store connection was lost")                                      \
+#define LARDER_COUNTERS(X)                                                                                           \
+    X(connections_accepted, "larder_client_connections_total", "Client connections accepted")                        \
+    X(connections_refused, "larder_client_connections_refused_total",                                                \
+      "Client connections closed at once: limit reached")                                                            \
+    X(connections_closed, "larder_client_connections_closed_total", "Client connections that have ended")            \
+    X(client_timeouts, "larder_client_timeouts_total", "Client connections ended by a deadline")                     \
+    X(bytes_in, "larder_client_received_bytes_total", "Bytes received from clients")                                 \
+    X(bytes_out, "larder_client_sent_bytes_total", "Bytes sent to clients")                                          \
+    X(upstream_connects, "larder_upstream_connects_total", "New connections to the upstream")                        \
+    X(upstream_reuses, "larder_upstream_reuses_total", "Requests sent on a kept-alive upstream connection")          \
+    X(upstream_retries, "larder_upstream_retries_total", "Requests sent again because a reused connection had died") \
+    X(fetches, "larder_upstream_requests_total", "Requests sent to the upstream")                                    \
+    X(fills, "larder_fills_total", "Fetches begun to fill the cache")                                                \
+    X(joins, "larder_fill_joins_total", "Requests that waited for a fill begun by another")                          \
+    X(join_timeouts, "larder_fill_join_timeouts_total", "Requests that stopped waiting for a fill and went alone")   \
+    X(purge_records, "larder_purge_records_total", "Records appended to the purge log by this process")              \
+    X(purge_deferred, "larder_purge_deferred_total", "Purges that could not be appended in time and are replayed")   \
+    X(purge_replayed, "larder_purge_replayed_total", "Deferred purges appended after the store came back")           \
+    X(writes_rejected, "larder_writes_rejected_total", "Writes refused by on_store_error: reject")                   \
+    X(log_resyncs, "larder_purge_log_resyncs_total", "Times a worker read the whole purge log anew")                 \
+    X(store_gets, "larder_store_gets_total", "Reads sent to the store")                                              \
+    X(store_puts, "larder_store_puts_total", "Entries sent to the store")                                            \
+    X(store_errors, "larder_store_errors_total", "Store operations that failed")                                     \
+    X(store_timeouts, "larder_store_timeouts_total", "Store operations that missed their deadline")                  \
+    X(store_slow, "larder_store_slow_total", "Store operations above 100 ms")                                        \
+    X(store_malformed, "larder_store_malformed_total", "Stored values that could not be read: counted as misses")    \
+    X(store_connects, "larder_store_connects_total", "Connections made to the store")                                \
+    X(store_downs, "larder_store_downs_total", "Times the store connection was lost")                                \
     X(log_lines_dropped, "larder_access_log_dropped_total", "Access-log lines dropped because the output was not taken")
 
 enum class Counter : std::uint8_t {
@@ -83,8 +85,8 @@ class Counters {
     void add_duration(rules::Verdict verdict, std::chrono::nanoseconds duration) noexcept;
 
     /// A gauge's value as kept by the worker: open connections, fills under way, ...
-    std::atomic<std::int64_t> open_connections{0}, fills_under_way{0}, upstream_idle{0}, upstream_busy{0}, open_marks{0},
-        replica_patterns{0};
+    std::atomic<std::int64_t> open_connections{0}, fills_under_way{0}, upstream_idle{0}, upstream_busy{0},
+        open_marks{0}, replica_patterns{0};
     std::atomic<bool> store_up{false};
 
     struct Cells;

@@ -17,10 +17,10 @@ namespace {
 spdlog::level::level_enum to_spdlog(config::LogLevel level) noexcept
 {
     switch (level) {
-        case config::LogLevel::debug: return spdlog::level::debug;
-        case config::LogLevel::info: return spdlog::level::info;
-        case config::LogLevel::warn: return spdlog::level::warn;
-        case config::LogLevel::error: return spdlog::level::err;
+    case config::LogLevel::debug: return spdlog::level::debug;
+    case config::LogLevel::info: return spdlog::level::info;
+    case config::LogLevel::warn: return spdlog::level::warn;
+    case config::LogLevel::error: return spdlog::level::err;
     }
     return spdlog::level::info;
 }
@@ -28,10 +28,10 @@ spdlog::level::level_enum to_spdlog(config::LogLevel level) noexcept
 std::string_view level_word(config::LogLevel level) noexcept
 {
     switch (level) {
-        case config::LogLevel::debug: return "debug";
-        case config::LogLevel::info: return "info";
-        case config::LogLevel::warn: return "warn";
-        case config::LogLevel::error: return "error";
+    case config::LogLevel::debug: return "debug";
+    case config::LogLevel::info: return "info";
+    case config::LogLevel::warn: return "warn";
+    case config::LogLevel::error: return "error";
     }
     return "info";
 }

@@ -1,5 +1,5 @@
-// Diagnostics (start, ready, stop, store up and down, slow operations, failures) over spdlog: text or JSON lines on stderr.
-// Never one per exchange: that is access_log.
+// Diagnostics (start, ready, stop, store up and down, slow operations, failures) over spdlog: text or JSON lines on
+// stderr. Never one per exchange: that is access_log.
 #pragma once
 
 #include <cstdint>
@@ -17,8 +17,8 @@ using LogFields = std::initializer_list<std::pair<std::string_view, LogValue>>;
 
 /// Sets level and format for the whole process. Call once, before threads start.
 void start_log(const config::Log& options);
-/// One line: `time level event key=value ...`, or one JSON object. `event` is a sentence without data, e.g. "store is up".
-/// Thread-safe. Values are escaped, so that no request can forge a line.
+/// One line: `time level event key=value ...`, or one JSON object. `event` is a sentence without data, e.g. "store is
+/// up". Thread-safe. Values are escaped, so that no request can forge a line.
 void log_event(config::LogLevel level, std::string_view event, LogFields fields = {});
 void flush_log();
 

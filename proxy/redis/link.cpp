@@ -90,11 +90,11 @@ asio::awaitable<Result<Reply>> failed(Errc why) { co_return why; }
 std::string_view connect_reason(Errc error) noexcept
 {
     switch (error) {
-        case Errc::upstream_unresolved: return "name could not be resolved";
-        case Errc::upstream_refused: return "connection refused";
-        case Errc::upstream_connect_timeout: return "connect deadline missed";
-        case Errc::upstream_tls: return "TLS handshake failed";
-        default: return rules::text(error);
+    case Errc::upstream_unresolved: return "name could not be resolved";
+    case Errc::upstream_refused: return "connection refused";
+    case Errc::upstream_connect_timeout: return "connect deadline missed";
+    case Errc::upstream_tls: return "TLS handshake failed";
+    default: return rules::text(error);
     }
 }
 

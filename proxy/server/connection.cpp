@@ -1,5 +1,5 @@
-// The loop of one client connection: waits for readability without holding a buffer, scans one head after another out of
-// the thread's buffer, answers hits on the spot and everything else through run_exchange.
+// The loop of one client connection: waits for readability without holding a buffer, scans one head after another out
+// of the thread's buffer, answers hits on the spot and everything else through run_exchange.
 #include <sys/socket.h>
 
 #include "proxy/exchange/refuse.hpp"
@@ -41,7 +41,8 @@ asio::awaitable<void> Server::serve_connection(Connection& connection)
         const bool ready = co_await client.transport.wait(Direction::read);
         if (connection.patience.expired) {
             services_.counters.add(Counter::client_timeouts);
-            if (!connection.idle) refuse_head(client, 408, rules::word(Errc::client_timeout), "the request head did not arrive in time");
+            if (!connection.idle)
+                refuse_head(client, 408, rules::word(Errc::client_timeout), "the request head did not arrive in time");
             break;
         }
         if (!ready) break;
@@ -141,7 +142,8 @@ asio::awaitable<void> Server::linger(Connection& connection)
         co_return;
     }
     if (client.gone()) co_return;
-    // Closing with unread bytes would make the kernel throw our answer away: let the client read it first (RFC 9112 §9.6).
+    // Closing with unread bytes would make the kernel throw our answer away: let the client read it first (RFC 9112
+    // §9.6).
     client.transport.shutdown_send();
     constexpr rules::Milliseconds patience{2'000};
     constexpr std::size_t most_bytes = 4 * 1024 * 1024;

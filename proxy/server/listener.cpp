@@ -45,7 +45,8 @@ std::string Listener::open(const config::Endpoint& endpoint)
         const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
         if (fd < 0) return failed("socket");
         ::unlink(endpoint.unix_path.c_str());
-        if (::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 || ::listen(fd, backlog) != 0) {
+        if (::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
+            ::listen(fd, backlog) != 0) {
             std::string why = failed("bind");
             ::close(fd);
             return why;
@@ -105,8 +106,8 @@ Listener::Try Listener::try_accept(std::optional<Accepted>& accepted)
     for (;;) {
         sockaddr_storage peer{};
         socklen_t size = sizeof peer;
-        const int fd = ::accept4(socket_.native_handle(), reinterpret_cast<sockaddr*>(&peer), &size,
-                                 SOCK_NONBLOCK | SOCK_CLOEXEC);
+        const int fd =
+            ::accept4(socket_.native_handle(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             const int family = peer.ss_family == 0 ? AF_UNIX : peer.ss_family;
             StreamSocket socket(context_, asio::generic::stream_protocol(family, 0), fd);

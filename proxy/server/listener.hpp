@@ -1,5 +1,5 @@
-// The listening socket of one worker: every worker has its own (SO_REUSEPORT), so that the kernel spreads connections and
-// no accept is shared. Connections are taken in batches.
+// The listening socket of one worker: every worker has its own (SO_REUSEPORT), so that the kernel spreads connections
+// and no accept is shared. Connections are taken in batches.
 #pragma once
 
 #include <boost/asio/posix/stream_descriptor.hpp>

@@ -37,7 +37,8 @@ asio::awaitable<void> Server::run_listener()
                 services_.counters.add(Counter::connections_refused);
                 continue;
             }
-            services_.tasks.spawn("connection", run_connection(std::move(accepted->socket), std::move(accepted->address)));
+            services_.tasks.spawn("connection",
+                                  run_connection(std::move(accepted->socket), std::move(accepted->address)));
         }
     }
 }

@@ -1,4 +1,5 @@
-// The clients' side of one worker: accepts connections and runs one coroutine for each. See connection.cpp for its loop.
+// The clients' side of one worker: accepts connections and runs one coroutine for each. See connection.cpp for its
+// loop.
 #pragma once
 
 #include <atomic>

@@ -53,7 +53,8 @@ asio::awaitable<Errc> Fetch::write_request()
     Transport& transport = connection_->transport;
     std::string_view head = request_head_, body = request_body_;
     while (!head.empty() || !body.empty()) {
-        const iovec pieces[2] = {{const_cast<char*>(head.data()), head.size()}, {const_cast<char*>(body.data()), body.size()}};
+        const iovec pieces[2] = {{const_cast<char*>(head.data()), head.size()},
+                                 {const_cast<char*>(body.data()), body.size()}};
         const IoTry written = transport.try_write(pieces);
         if (written.ok()) {
             const std::size_t of_head = std::min(head.size(), written.bytes);
@@ -156,9 +157,7 @@ BodyPiece Fetch::next_piece(bool may_read)
             switch (decoder_.next(input_, data)) {
             case rules::ChunkedDecoder::Step::data: return {BodyPiece::Kind::data, data, Errc::ok};
             case rules::ChunkedDecoder::Step::need_more: continue;
-            case rules::ChunkedDecoder::Step::done:
-                ended_ = true;
-                return {BodyPiece::Kind::end, {}, Errc::ok};
+            case rules::ChunkedDecoder::Step::done: ended_ = true; return {BodyPiece::Kind::end, {}, Errc::ok};
             case rules::ChunkedDecoder::Step::bad: return {BodyPiece::Kind::failed, {}, Errc::upstream_malformed};
             }
         }

@@ -1,6 +1,6 @@
-// One request to the upstream and its response, on one connection: sends the head, retries once when a reused connection
-// had died, reads the head, then hands out the body piece by piece without copying. The framing is checked here: whoever
-// sees `end` has the whole body.
+// One request to the upstream and its response, on one connection: sends the head, retries once when a reused
+// connection had died, reads the head, then hands out the body piece by piece without copying. The framing is checked
+// here: whoever sees `end` has the whole body.
 #pragma once
 
 #include <span>
@@ -16,8 +16,8 @@ namespace larder::proxy {
 /// What the next piece of a body is.
 struct BodyPiece {
     enum class Kind : std::uint8_t { data, end, blocked, failed, none } kind = Kind::failed;
-    std::string_view data;                    // with data: valid until the next read or suspension
-    rules::Errc error = rules::Errc::ok;      // with failed
+    std::string_view data;                // with data: valid until the next read or suspension
+    rules::Errc error = rules::Errc::ok;  // with failed
 };
 
 class Fetch {
@@ -32,8 +32,8 @@ class Fetch {
     Fetch(const Fetch&) = delete;
     Fetch& operator=(const Fetch&) = delete;
 
-    /// Sends the request head and what there is of the body. Both must live until `read_head` has returned: they are sent
-    /// again when `may_retry` and a reused connection turns out to be dead before the first byte of its answer.
+    /// Sends the request head and what there is of the body. Both must live until `read_head` has returned: they are
+    /// sent again when `may_retry` and a reused connection turns out to be dead before the first byte of its answer.
     asio::awaitable<rules::Errc> send(std::string_view head, std::string_view body, bool may_retry);
 
     /// Reads one response head, interim ones (1xx) too: call again after those. 101 is final.
@@ -52,7 +52,10 @@ class Fetch {
     /// The body has ended: gives the connection back to the pool if it may be used again.
     void finish();
     /// Ends everything that waits on this fetch.
-    void abort(rules::Errc why) noexcept { if (connection_) connection_->transport.abort(why); }
+    void abort(rules::Errc why) noexcept
+    {
+        if (connection_) connection_->transport.abort(why);
+    }
 
     /// For uploads and tunnels; null before `send`.
     UpstreamConnection* connection() noexcept { return connection_.get(); }

@@ -19,8 +19,8 @@ UpstreamPool::UpstreamPool(asio::io_context& context, const config::Upstream& op
 
 namespace {
 
-/// Open and silent. An upstream that has closed, or has sent bytes nobody asked for, must not be given a request: its next
-/// bytes would be taken for the answer.
+/// Open and silent. An upstream that has closed, or has sent bytes nobody asked for, must not be given a request: its
+/// next bytes would be taken for the answer.
 bool is_silent(Transport& transport) noexcept
 {
     char byte = 0;

@@ -16,8 +16,8 @@ struct UpstreamConnection {
     explicit UpstreamConnection(asio::io_context& context) : transport(context), deadline(transport) {}
     Transport transport;
     TransportDeadline deadline;
-    std::string inbox;   // received, not consumed yet; empty while idle
-    bool reused = false; // has carried an exchange before this one
+    std::string inbox;    // received, not consumed yet; empty while idle
+    bool reused = false;  // has carried an exchange before this one
     rules::Instant idle_since{};
 };
 using UpstreamPtr = std::unique_ptr<UpstreamConnection>;

@@ -8,27 +8,28 @@
 
 namespace larder::rules {
 
-/// Whose fault a failure is. It picks the answer: client 4xx, upstream 502/504, store a miss, operator a start-up error.
+/// Whose fault a failure is. It picks the answer: client 4xx, upstream 502/504, store a miss, operator a start-up
+/// error.
 enum class Blame { client, upstream, store, operator_ };
 
 // Columns: name, whose fault, text for log and docs.
-#define LARDER_ERRORS(X)                                                              \
-    X(client_gone, client, "client closed the connection")                            \
-    X(client_timeout, client, "client missed a deadline")                             \
-    X(client_malformed, client, "request body framing is malformed")                  \
-    X(body_too_large, client, "request body is above the limit")                      \
-    X(upstream_unresolved, upstream, "upstream name could not be resolved")           \
-    X(upstream_refused, upstream, "upstream refused the connection")                  \
-    X(upstream_connect_timeout, upstream, "upstream missed the connect deadline")     \
-    X(upstream_tls, upstream, "TLS handshake with the upstream failed")               \
-    X(upstream_timeout, upstream, "upstream missed the first-byte deadline")          \
-    X(upstream_idle, upstream, "upstream stopped sending before its response ended")  \
-    X(upstream_closed, upstream, "upstream closed before its response was complete")  \
-    X(upstream_malformed, upstream, "upstream response could not be parsed")          \
-    X(store_unreachable, store, "cache store is not connected")                       \
-    X(store_timeout, store, "cache store missed its deadline")                        \
-    X(store_refused, store, "cache store answered with an error")                     \
-    X(store_malformed, store, "cache store reply could not be understood")            \
+#define LARDER_ERRORS(X)                                                             \
+    X(client_gone, client, "client closed the connection")                           \
+    X(client_timeout, client, "client missed a deadline")                            \
+    X(client_malformed, client, "request body framing is malformed")                 \
+    X(body_too_large, client, "request body is above the limit")                     \
+    X(upstream_unresolved, upstream, "upstream name could not be resolved")          \
+    X(upstream_refused, upstream, "upstream refused the connection")                 \
+    X(upstream_connect_timeout, upstream, "upstream missed the connect deadline")    \
+    X(upstream_tls, upstream, "TLS handshake with the upstream failed")              \
+    X(upstream_timeout, upstream, "upstream missed the first-byte deadline")         \
+    X(upstream_idle, upstream, "upstream stopped sending before its response ended") \
+    X(upstream_closed, upstream, "upstream closed before its response was complete") \
+    X(upstream_malformed, upstream, "upstream response could not be parsed")         \
+    X(store_unreachable, store, "cache store is not connected")                      \
+    X(store_timeout, store, "cache store missed its deadline")                       \
+    X(store_refused, store, "cache store answered with an error")                    \
+    X(store_malformed, store, "cache store reply could not be understood")           \
     X(shutting_down, operator_, "process is stopping")
 
 enum class Errc {
@@ -55,4 +56,5 @@ using Result = boost::system::result<T, Errc>;
 }  // namespace larder::rules
 
 template <>
-struct boost::system::is_error_code_enum<larder::rules::Errc> : std::true_type {};
+struct boost::system::is_error_code_enum<larder::rules::Errc> : std::true_type {
+};

@@ -45,7 +45,9 @@ std::string joined(const std::vector<std::string>& texts)
 class Explanation {
   public:
     Explanation(const std::vector<Rule>& rules, const Matcher& matcher, CacheMode mode)
-        : rules_(rules), matcher_(matcher), mode_(mode) {}
+        : rules_(rules), matcher_(matcher), mode_(mode)
+    {
+    }
 
     std::string run(const RequestHead& head)
     {
@@ -53,7 +55,8 @@ class Explanation {
         const NormalPath path = normalise_path(head.path, scratch);
         const RequestView request{&head, path.text, head.authority};
         line("request", std::string(head.method_text) + ' ' + std::string(head.target));
-        if (path.text != head.path) line("path", std::string(path.text) + ", the normal form of " + std::string(head.path));
+        if (path.text != head.path)
+            line("path", std::string(path.text) + ", the normal form of " + std::string(head.path));
 
         std::string key;
         const RequestJudgement judgement = judge_request(matcher_, mode_, request, path.form, key);
@@ -61,8 +64,10 @@ class Explanation {
         matcher_.match_purge(request, writes);
         if (judgement.rule) tell_rule(*judgement.rule, request);
         // A write passes by as a matter of course; what matters is what it purges.
-        if (judgement.bypass == Forward::none) tell_lookup(*judgement.rule, key);
-        else if (writes.empty() || judgement.bypass != Forward::method) tell_bypass(judgement);
+        if (judgement.bypass == Forward::none)
+            tell_lookup(*judgement.rule, key);
+        else if (writes.empty() || judgement.bypass != Forward::method)
+            tell_bypass(judgement);
         for (const Matched& write : writes) tell_purge(write, request);
         if (writes.empty() && !is_safe(head.method)) line("purges", "nothing; no purge rule matches this request");
         return std::move(out_);
@@ -105,15 +110,18 @@ class Explanation {
         line("verdict", "looked up; a miss is fetched and stored if the response allows it");
         line("lifetime", lifetime_text(rule));
         const bool override = rule.cache_control == CacheControlMode::override_;
-        line("cache_control", override ? "override: the rule's ttl wins over Expires and Cache-Control (private, no-cache, max-age, "
-                                         "s-maxage); no-store is still obeyed"
-                                       : "respect: max-age, s-maxage or Expires of the response win over the rule's ttl; no-store and "
-                                         "private are never stored");
-        if (!rule.strip_set_cookie) line("not stored", "a response with Set-Cookie (strip_set_cookie: true), and one with Vary: *");
+        line("cache_control",
+             override ? "override: the rule's ttl wins over Expires and Cache-Control (private, no-cache, max-age, "
+                        "s-maxage); no-store is still obeyed"
+                      : "respect: max-age, s-maxage or Expires of the response win over the rule's ttl; no-store and "
+                        "private are never stored");
+        if (!rule.strip_set_cookie)
+            line("not stored", "a response with Set-Cookie (strip_set_cookie: true), and one with Vary: *");
         if (rule.stale_while_revalidate.count() > 0)
             line("stale", "served for " + duration(rule.stale_while_revalidate) + " more while it is fetched again");
         if (rule.stale_if_error.count() > 0)
-            line("stale", "served for " + duration(rule.stale_if_error) + " more while the upstream fails; never after a purge");
+            line("stale",
+                 "served for " + duration(rule.stale_if_error) + " more while the upstream fails; never after a purge");
 
         bool any = false;
         for (const Rule& purger : rules_) {
@@ -133,7 +141,8 @@ class Explanation {
             texts.push_back("ttl " + duration(*rule.ttl.any) + " for 200, 203, 204, 300, 301, 308");
             texts.push_back(duration(*rule.ttl.any / 10) + " for 404, 410");
         }
-        for (const auto& [status, ttl] : rule.ttl.status) texts.push_back("ttl " + duration(ttl) + " for " + std::to_string(status));
+        for (const auto& [status, ttl] : rule.ttl.status)
+            texts.push_back("ttl " + duration(ttl) + " for " + std::to_string(status));
         return texts.empty() ? "what the response says; the rule has no ttl" : joined(texts);
     }
 
@@ -153,18 +162,21 @@ class Explanation {
                 continue;
             }
             const PurgeTarget& target = targets.front();
-            line("purges", target.text + (target.exact ? "   one key" : "   every key that matches") + ", from " + quoted(pattern.text));
+            line("purges", target.text + (target.exact ? "   one key" : "   every key that matches") + ", from " +
+                               quoted(pattern.text));
             if (target.widened) line("widened", widened_text(pattern));
             tell_reach(target);
         }
-        line("fence", rule.fence == Fence::both ? "both: from before the write is forwarded until its answer, reads of these keys pass by"
-                                                : "after: purged when the answer has arrived");
+        line("fence", rule.fence == Fence::both
+                          ? "both: from before the write is forwarded until its answer, reads of these keys pass by"
+                          : "after: purged when the answer has arrived");
     }
 
     static std::string widened_text(const Template& pattern)
     {
         std::string text = "'*' stands for what is missing";
-        if (pattern.uses(Source::body)) text += "; the values of {body...} come from the write's JSON body, which explain does not see";
+        if (pattern.uses(Source::body))
+            text += "; the values of {body...} come from the write's JSON body, which explain does not see";
         if (pattern.uses(Source::response_header)) text += "; those of {response...} from its response";
         return text;
     }
@@ -218,8 +230,8 @@ std::string explain(const std::vector<Rule>& rules, const Matcher& matcher, Cach
     if (scan == Scan::ok && head.bytes.size() == bytes.size()) return explanation.run(head);
     // A line end inside a header of the command line would end the head early: it is no header either.
     const Scan fault = scan == Scan::ok || scan == Scan::incomplete ? Scan::bad_field : scan;
-    explanation.line("verdict", "refused with " + std::to_string(status_for(fault)) + " (" + std::string(word(fault)) + "); " +
-                                    std::string(text(fault)));
+    explanation.line("verdict", "refused with " + std::to_string(status_for(fault)) + " (" + std::string(word(fault)) +
+                                    "); " + std::string(text(fault)));
     return explanation.take();
 }
 

@@ -10,8 +10,9 @@
 namespace larder::rules {
 
 /// What Larder would do with one request, for people: rule, values, key, why it passes by and which switch would change
-/// that, lifetimes and what the origin can change about them, which purge rules could purge this key; for a write: which
-/// patterns it purges, what widens them, which cache rules' keys they can match. Several lines, each "word: text".
+/// that, lifetimes and what the origin can change about them, which purge rules could purge this key; for a write:
+/// which patterns it purges, what widens them, which cache rules' keys they can match. Several lines, each "word:
+/// text".
 /// @param target   as on the command line: "/path?query" or "http://host/path"
 /// @param headers  name, value
 std::string explain(const std::vector<Rule>& rules, const Matcher& matcher, CacheMode mode, std::string_view method,
@@ -21,8 +22,9 @@ struct LintNote {
     Place place;
     std::string text;
 };
-/// Cache rules that can never match because an earlier one takes all they would; purge patterns that match no rule's key; cache rules whose key
-/// lacks one of the path's values; wide purge patterns with `fence: both`; rules that no write ever purges and that have a ttl over an hour; ...
+/// Cache rules that can never match because an earlier one takes all they would; purge patterns that match no rule's
+/// key; cache rules whose key lacks one of the path's values; wide purge patterns with `fence: both`; rules that no
+/// write ever purges and that have a ttl over an hour; ...
 std::vector<LintNote> lint(const std::vector<Rule>& rules);
 
 }  // namespace larder::rules

@@ -28,7 +28,8 @@ bool form_covers(const Segments& outer, bool outer_slash, const Segments& inner,
     for (std::size_t i = 0; i < outer.size(); ++i) {
         if (outer[i].kind == Kind::rest) return i < inner.size() || (i == inner.size() && (inner_slash || i == 0));
         if (i >= inner.size() || inner[i].kind == Kind::rest) return false;
-        if (outer[i].kind == Kind::literal && (inner[i].kind != Kind::literal || inner[i].text != outer[i].text)) return false;
+        if (outer[i].kind == Kind::literal && (inner[i].kind != Kind::literal || inner[i].text != outer[i].text))
+            return false;
     }
     return outer.size() == inner.size() && !inner_rest && (outer_slash == inner_slash || outer.empty());
 }
@@ -59,9 +60,9 @@ bool conditions_cover(const std::vector<Condition>& outer, const std::vector<Con
 
 bool covers(const Match& outer, const Match& inner)
 {
-    return (has_method(outer, "GET") || !has_method(inner, "GET")) && (outer.host.empty() || outer.host == inner.host) &&
-           path_covers(outer, inner) && conditions_cover(outer.headers, inner.headers) &&
-           conditions_cover(outer.query, inner.query);
+    return (has_method(outer, "GET") || !has_method(inner, "GET")) &&
+           (outer.host.empty() || outer.host == inner.host) && path_covers(outer, inner) &&
+           conditions_cover(outer.headers, inner.headers) && conditions_cover(outer.query, inner.query);
 }
 
 const Template& key_of(const Rule& rule) { return rule.key ? *rule.key : default_key(); }
@@ -108,14 +109,18 @@ class Linter {
     }
 
   private:
-    void note(const Rule& rule, std::string text) { notes_.push_back({rule.place, "rule " + rule.name + ": " + std::move(text)}); }
+    void note(const Rule& rule, std::string text)
+    {
+        notes_.push_back({rule.place, "rule " + rule.name + ": " + std::move(text)});
+    }
 
     void check_shadow(const Rule& rule)
     {
         for (const Rule& earlier : rules_) {
             if (&earlier == &rule) return;
             if (earlier.is_purge() || !covers(earlier.match, rule.match)) continue;
-            return note(rule, "can never match, because " + earlier.name + " before it takes all its requests; put it first");
+            return note(rule,
+                        "can never match, because " + earlier.name + " before it takes all its requests; put it first");
         }
     }
 
@@ -124,16 +129,20 @@ class Linter {
         const Template& key = key_of(rule);
         for (const PathSegment& segment : rule.match.segments)
             if (segment.kind != Kind::literal && !key_has_value(key, segment.text))
-                note(rule, "the key " + key.text + " lacks {" + segment.text + "} of the path, so that paths which differ there share one entry");
+                note(rule, "the key " + key.text + " lacks {" + segment.text +
+                               "} of the path, so that paths which differ there share one entry");
         for (const Rule& earlier : rules_) {
             if (&earlier == &rule) break;
-            if (earlier.is_purge() || !earlier.cache || (key.uses(Source::path) && key_of(earlier).uses(Source::path))) continue;
+            if (earlier.is_purge() || !earlier.cache || (key.uses(Source::path) && key_of(earlier).uses(Source::path)))
+                continue;
             if (keys_may_meet(key, key_of(earlier)))
-                note(rule, "its key " + key.text + " can be the same as that of " + earlier.name + ", " + key_of(earlier).text +
-                               "; begin the keys of each rule with a word of its own");
+                note(rule, "its key " + key.text + " can be the same as that of " + earlier.name + ", " +
+                               key_of(earlier).text + "; begin the keys of each rule with a word of its own");
         }
         if (rule.shared && rule.cache_control == CacheControlMode::override_ && !key.has_identity())
-            note(rule, "shared: true with cache_control: override stores what the origin marks as private, and shows it to everybody");
+            note(rule,
+                 "shared: true with cache_control: override stores what the origin marks as private, and shows it to "
+                 "everybody");
     }
 
     void check_life(const Rule& rule)
@@ -157,7 +166,8 @@ class Linter {
             });
             if (!used) note(rule, "purge \"" + pattern.text + "\" fits no rule's key, so that it purges nothing");
             if (rule.fence == Fence::both && shape.starts_with('*') && shape.find(':') == std::string::npos)
-                note(rule, "purge \"" + pattern.text + "\" covers every key: while such a write is under way, all reads pass by; "
+                note(rule, "purge \"" + pattern.text +
+                               "\" covers every key: while such a write is under way, all reads pass by; "
                                "narrow it, or say fence: after");
         }
     }

@@ -11,9 +11,12 @@ inline std::string shape_of(const Template& text)
 {
     std::string shape;
     for (const TemplatePart& part : text.parts) {
-        if (part.source == Source::literal) shape += part.name;
-        else if (part.source == Source::path) shape += "/*";
-        else if (!shape.ends_with('*')) shape += '*';
+        if (part.source == Source::literal)
+            shape += part.name;
+        else if (part.source == Source::path)
+            shape += "/*";
+        else if (!shape.ends_with('*'))
+            shape += '*';
     }
     return shape;
 }

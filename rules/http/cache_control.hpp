@@ -16,9 +16,9 @@ namespace larder::rules {
 struct CacheControl {
     bool present = false;
     bool no_store = false;
-    bool no_cache = false;                       // without field names
-    std::vector<std::string> no_cache_fields;    // no-cache="Set-Cookie"
-    bool is_private = false;                     // without field names
+    bool no_cache = false;                     // without field names
+    std::vector<std::string> no_cache_fields;  // no-cache="Set-Cookie"
+    bool is_private = false;                   // without field names
     std::vector<std::string> private_fields;
     bool is_public = false;
     bool must_revalidate = false;
@@ -32,7 +32,7 @@ struct CacheControl {
     std::optional<Seconds> stale_while_revalidate;
     std::optional<Seconds> stale_if_error;
     std::optional<Seconds> min_fresh;
-    bool max_stale_any = false;                  // max-stale without a value
+    bool max_stale_any = false;  // max-stale without a value
     std::optional<Seconds> max_stale;
 };
 

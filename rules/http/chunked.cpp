@@ -67,25 +67,25 @@ bool are_extensions(std::string_view text) noexcept
 bool may_stand_in_trailer(FieldId id) noexcept
 {
     switch (id) {
-        case FieldId::authorization:
-        case FieldId::cache_control:
-        case FieldId::connection:
-        case FieldId::content_encoding:
-        case FieldId::content_length:
-        case FieldId::content_range:
-        case FieldId::content_type:
-        case FieldId::cookie:
-        case FieldId::expect:
-        case FieldId::host:
-        case FieldId::keep_alive:
-        case FieldId::proxy_authorization:
-        case FieldId::proxy_connection:
-        case FieldId::set_cookie:
-        case FieldId::te:
-        case FieldId::trailer:
-        case FieldId::transfer_encoding:
-        case FieldId::upgrade: return false;
-        default: return true;
+    case FieldId::authorization:
+    case FieldId::cache_control:
+    case FieldId::connection:
+    case FieldId::content_encoding:
+    case FieldId::content_length:
+    case FieldId::content_range:
+    case FieldId::content_type:
+    case FieldId::cookie:
+    case FieldId::expect:
+    case FieldId::host:
+    case FieldId::keep_alive:
+    case FieldId::proxy_authorization:
+    case FieldId::proxy_connection:
+    case FieldId::set_cookie:
+    case FieldId::te:
+    case FieldId::trailer:
+    case FieldId::transfer_encoding:
+    case FieldId::upgrade: return false;
+    default: return true;
     }
 }
 
@@ -146,47 +146,47 @@ ChunkedDecoder::Step ChunkedDecoder::next(std::string_view& input, std::string_v
         if (state_ == State::bad) return Step::bad;
         if (input.empty()) return Step::need_more;
         switch (state_) {
-            case State::size: {
-                std::string_view line;
-                if (!take_line(input, limits_.line_bytes, line)) return fail();
-                if (line.empty()) return Step::need_more;
-                line.remove_suffix(2);
-                if (!take_size(line)) return fail();
-                line_.clear();
-                state_ = left_ > 0 ? State::data : State::trailer;
-                break;
+        case State::size: {
+            std::string_view line;
+            if (!take_line(input, limits_.line_bytes, line)) return fail();
+            if (line.empty()) return Step::need_more;
+            line.remove_suffix(2);
+            if (!take_size(line)) return fail();
+            line_.clear();
+            state_ = left_ > 0 ? State::data : State::trailer;
+            break;
+        }
+        case State::data: {
+            const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(left_, input.size()));
+            data = input.substr(0, size);
+            input.remove_prefix(size);
+            left_ -= size;
+            if (left_ == 0) state_ = State::data_cr;
+            return Step::data;
+        }
+        case State::data_cr:
+        case State::data_lf: {
+            const bool cr = state_ == State::data_cr;
+            if (input.front() != (cr ? '\r' : '\n')) return fail();
+            input.remove_prefix(1);
+            state_ = cr ? State::data_lf : State::size;
+            break;
+        }
+        case State::trailer: {
+            std::string_view line;
+            if (!take_line(input, limits_.trailer_bytes, line)) return fail();
+            if (line.empty()) return Step::need_more;
+            line.remove_suffix(2);
+            if (line.empty()) {
+                state_ = State::done;
+            } else if (!take_trailer(line)) {
+                return fail();
             }
-            case State::data: {
-                const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(left_, input.size()));
-                data = input.substr(0, size);
-                input.remove_prefix(size);
-                left_ -= size;
-                if (left_ == 0) state_ = State::data_cr;
-                return Step::data;
-            }
-            case State::data_cr:
-            case State::data_lf: {
-                const bool cr = state_ == State::data_cr;
-                if (input.front() != (cr ? '\r' : '\n')) return fail();
-                input.remove_prefix(1);
-                state_ = cr ? State::data_lf : State::size;
-                break;
-            }
-            case State::trailer: {
-                std::string_view line;
-                if (!take_line(input, limits_.trailer_bytes, line)) return fail();
-                if (line.empty()) return Step::need_more;
-                line.remove_suffix(2);
-                if (line.empty()) {
-                    state_ = State::done;
-                } else if (!take_trailer(line)) {
-                    return fail();
-                }
-                line_.clear();
-                break;
-            }
-            case State::done:
-            case State::bad: break;
+            line_.clear();
+            break;
+        }
+        case State::done:
+        case State::bad: break;
         }
     }
 }

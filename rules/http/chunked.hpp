@@ -1,4 +1,5 @@
-// The chunked transfer coding (RFC 9112 §7.1), decoded strictly and without copying: data comes out as views into the input.
+// The chunked transfer coding (RFC 9112 §7.1), decoded strictly and without copying: data comes out as views into the
+// input.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +16,8 @@ namespace larder::rules {
 class ChunkedDecoder {
   public:
     struct Limits {
-        std::size_t line_bytes = 4 * 1024;       // a size line with its extensions
-        std::size_t extensions_bytes = 16 * 1024; // of all chunks together
+        std::size_t line_bytes = 4 * 1024;         // a size line with its extensions
+        std::size_t extensions_bytes = 16 * 1024;  // of all chunks together
         std::size_t trailer_bytes = 8 * 1024;
         std::size_t trailer_count = 64;
     };

@@ -65,12 +65,12 @@ std::optional<WallTime> condition_date(const Fields& request, FieldId id, WallTi
 bool keeps_stored_value(FieldId id) noexcept
 {
     switch (id) {
-        case FieldId::age:
-        case FieldId::content_encoding:
-        case FieldId::content_length:
-        case FieldId::content_range:
-        case FieldId::set_cookie: return true;
-        default: return false;
+    case FieldId::age:
+    case FieldId::content_encoding:
+    case FieldId::content_length:
+    case FieldId::content_range:
+    case FieldId::set_cookie: return true;
+    default: return false;
     }
 }
 
@@ -125,13 +125,13 @@ std::string merge_not_modified(const Fields& stored, const Fields& not_modified)
 bool belongs_in_not_modified(FieldId id) noexcept
 {
     switch (id) {
-        case FieldId::cache_control:
-        case FieldId::content_location:
-        case FieldId::date:
-        case FieldId::etag:
-        case FieldId::expires:
-        case FieldId::vary: return true;
-        default: return false;
+    case FieldId::cache_control:
+    case FieldId::content_location:
+    case FieldId::date:
+    case FieldId::etag:
+    case FieldId::expires:
+    case FieldId::vary: return true;
+    default: return false;
     }
 }
 

@@ -11,17 +11,17 @@ namespace {
 bool is_always_hop_by_hop(FieldId id) noexcept
 {
     switch (id) {
-        case FieldId::connection:
-        case FieldId::http2_settings:
-        case FieldId::keep_alive:
-        case FieldId::proxy_authenticate:
-        case FieldId::proxy_authentication_info:
-        case FieldId::proxy_authorization:
-        case FieldId::proxy_connection:
-        case FieldId::te:
-        case FieldId::transfer_encoding:
-        case FieldId::upgrade: return true;
-        default: return false;
+    case FieldId::connection:
+    case FieldId::http2_settings:
+    case FieldId::keep_alive:
+    case FieldId::proxy_authenticate:
+    case FieldId::proxy_authentication_info:
+    case FieldId::proxy_authorization:
+    case FieldId::proxy_connection:
+    case FieldId::te:
+    case FieldId::transfer_encoding:
+    case FieldId::upgrade: return true;
+    default: return false;
     }
 }
 

@@ -9,7 +9,8 @@
 
 namespace larder::rules {
 
-/// Calls `visit(element)` for each non-empty element of a comma-separated list; commas inside quoted strings do not split.
+/// Calls `visit(element)` for each non-empty element of a comma-separated list; commas inside quoted strings do not
+/// split.
 template <class Visit>
 void for_each_element(std::string_view list, Visit visit);
 
@@ -46,8 +47,10 @@ void for_each_element(std::string_view list, Visit visit)
     };
     for (std::size_t i = 0; i < list.size(); ++i) {
         if (quoted) {
-            if (list[i] == '\\') ++i;
-            else if (list[i] == '"') quoted = false;
+            if (list[i] == '\\')
+                ++i;
+            else if (list[i] == '"')
+                quoted = false;
         } else if (list[i] == '"') {
             quoted = true;
         } else if (list[i] == ',') {

@@ -25,7 +25,8 @@ struct Lifetime {
 ///
 /// Order for a shared cache (RFC 9111 §4.2.1): s-maxage, max-age, Expires, then `fallback`, which stands
 /// where the RFC allows a heuristic: we let the operator choose instead of guessing from Last-Modified.
-Lifetime freshness_lifetime(const CacheControl& cc, std::optional<Seconds> expires, std::optional<Milliseconds> fallback);
+Lifetime freshness_lifetime(const CacheControl& cc, std::optional<Seconds> expires,
+                            std::optional<Milliseconds> fallback);
 
 /// `Expires` minus `Date` of a response; see `freshness_lifetime`. A missing `Date` counts as `now`.
 std::optional<Seconds> expires_lifetime(const Fields& fields, WallTime now);

@@ -248,26 +248,26 @@ std::optional<std::uint64_t> parse_content_length(std::string_view text) noexcep
 Method parse_method(std::string_view text) noexcept
 {
     switch (text.size()) {
-        case 3:
-            if (text == "GET") return Method::get;
-            if (text == "PUT") return Method::put;
-            break;
-        case 4:
-            if (text == "POST") return Method::post;
-            if (text == "HEAD") return Method::head;
-            break;
-        case 5:
-            if (text == "PATCH") return Method::patch;
-            if (text == "TRACE") return Method::trace;
-            break;
-        case 6:
-            if (text == "DELETE") return Method::delete_;
-            break;
-        case 7:
-            if (text == "OPTIONS") return Method::options;
-            if (text == "CONNECT") return Method::connect;
-            break;
-        default: break;
+    case 3:
+        if (text == "GET") return Method::get;
+        if (text == "PUT") return Method::put;
+        break;
+    case 4:
+        if (text == "POST") return Method::post;
+        if (text == "HEAD") return Method::head;
+        break;
+    case 5:
+        if (text == "PATCH") return Method::patch;
+        if (text == "TRACE") return Method::trace;
+        break;
+    case 6:
+        if (text == "DELETE") return Method::delete_;
+        break;
+    case 7:
+        if (text == "OPTIONS") return Method::options;
+        if (text == "CONNECT") return Method::connect;
+        break;
+    default: break;
     }
     return Method::other;
 }
@@ -442,11 +442,11 @@ std::size_t Fields::count(FieldId id) const noexcept
 int status_for(Scan fault) noexcept
 {
     switch (fault) {
-        case Scan::ok: return 200;
-        case Scan::incomplete: return 408;
+    case Scan::ok: return 200;
+    case Scan::incomplete: return 408;
 #define X(name, status, word, text) \
     case Scan::name: return status;
-            LARDER_HEAD_FAULTS(X)
+        LARDER_HEAD_FAULTS(X)
 #undef X
     }
     return 400;
@@ -455,11 +455,11 @@ int status_for(Scan fault) noexcept
 std::string_view word(Scan fault) noexcept
 {
     switch (fault) {
-        case Scan::ok: return "ok";
-        case Scan::incomplete: return "incomplete";
+    case Scan::ok: return "ok";
+    case Scan::incomplete: return "incomplete";
 #define X(name, status, word, text) \
     case Scan::name: return word;
-            LARDER_HEAD_FAULTS(X)
+        LARDER_HEAD_FAULTS(X)
 #undef X
     }
     return "unknown";
@@ -468,11 +468,11 @@ std::string_view word(Scan fault) noexcept
 std::string_view text(Scan fault) noexcept
 {
     switch (fault) {
-        case Scan::ok: return "no fault";
-        case Scan::incomplete: return "the head has not arrived completely";
+    case Scan::ok: return "no fault";
+    case Scan::incomplete: return "the head has not arrived completely";
 #define X(name, status, word, text) \
     case Scan::name: return text;
-            LARDER_HEAD_FAULTS(X)
+        LARDER_HEAD_FAULTS(X)
 #undef X
     }
     return "unknown fault";
@@ -490,22 +490,22 @@ Scan scan_request(std::string_view buffer, const HeadLimits& limits, RequestHead
     std::string_view host;
     const Scan scan = scan_fields(in, limits, head.fields, [&](const Field& field) {
         switch (field.id) {
-            case FieldId::host:
-                ++hosts_count;
-                host = field.value;
-                break;
-            case FieldId::content_length: {
-                const auto length = parse_content_length(field.value);
-                // Repeated with one value is legal to accept (RFC 9110 §8.6), but no honest client sends it.
-                if (!length || framing.length) return Scan::bad_length;
-                framing.length = length;
-                break;
-            }
-            case FieldId::transfer_encoding: framing.take_transfer_encoding(field.value); break;
-            case FieldId::connection: framing.take_connection(field.value); break;
-            case FieldId::upgrade: upgrade_field |= !field.value.empty(); break;
-            case FieldId::expect: head.expects_continue |= equals_ignoring_case(field.value, "100-continue"); break;
-            default: break;
+        case FieldId::host:
+            ++hosts_count;
+            host = field.value;
+            break;
+        case FieldId::content_length: {
+            const auto length = parse_content_length(field.value);
+            // Repeated with one value is legal to accept (RFC 9110 §8.6), but no honest client sends it.
+            if (!length || framing.length) return Scan::bad_length;
+            framing.length = length;
+            break;
+        }
+        case FieldId::transfer_encoding: framing.take_transfer_encoding(field.value); break;
+        case FieldId::connection: framing.take_connection(field.value); break;
+        case FieldId::upgrade: upgrade_field |= !field.value.empty(); break;
+        case FieldId::expect: head.expects_continue |= equals_ignoring_case(field.value, "100-continue"); break;
+        default: break;
         }
         return Scan::ok;
     });
@@ -535,22 +535,22 @@ Scan scan_response(std::string_view buffer, const HeadLimits& limits, bool to_he
     Framing framing;
     const Scan scan = scan_fields(in, limits, head.fields, [&](const Field& field) {
         switch (field.id) {
-            case FieldId::content_length: {
-                // One value said several times is one value (RFC 9112 §6.3); two values are none.
-                std::string_view rest = field.value;
-                for (;;) {
-                    const std::size_t comma = rest.find(',');
-                    const auto length = parse_content_length(trim(rest.substr(0, comma)));
-                    if (!length || (framing.length && *framing.length != *length)) return Scan::bad_length;
-                    framing.length = length;
-                    if (comma == std::string_view::npos) break;
-                    rest.remove_prefix(comma + 1);
-                }
-                break;
+        case FieldId::content_length: {
+            // One value said several times is one value (RFC 9112 §6.3); two values are none.
+            std::string_view rest = field.value;
+            for (;;) {
+                const std::size_t comma = rest.find(',');
+                const auto length = parse_content_length(trim(rest.substr(0, comma)));
+                if (!length || (framing.length && *framing.length != *length)) return Scan::bad_length;
+                framing.length = length;
+                if (comma == std::string_view::npos) break;
+                rest.remove_prefix(comma + 1);
             }
-            case FieldId::transfer_encoding: framing.take_transfer_encoding(field.value); break;
-            case FieldId::connection: framing.take_connection(field.value); break;
-            default: break;
+            break;
+        }
+        case FieldId::transfer_encoding: framing.take_transfer_encoding(field.value); break;
+        case FieldId::connection: framing.take_connection(field.value); break;
+        default: break;
         }
         return Scan::ok;
     });

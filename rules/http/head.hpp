@@ -13,53 +13,53 @@ enum class Method : std::uint8_t { get, head, post, put, patch, delete_, options
 
 /// Fields that Larder itself looks at. Everything else is `other` and only passed on.
 // Columns: name, text in lower case.
-#define LARDER_FIELDS(X)                                     \
-    X(accept_encoding, "accept-encoding")                    \
-    X(age, "age")                                            \
-    X(authorization, "authorization")                        \
-    X(cache_control, "cache-control")                        \
-    X(cache_status, "cache-status")                          \
-    X(cdn_cache_control, "cdn-cache-control")                \
-    X(connection, "connection")                              \
-    X(content_encoding, "content-encoding")                  \
-    X(content_length, "content-length")                      \
-    X(content_location, "content-location")                  \
-    X(content_range, "content-range")                        \
-    X(content_type, "content-type")                          \
-    X(cookie, "cookie")                                      \
-    X(date, "date")                                          \
-    X(etag, "etag")                                          \
-    X(expect, "expect")                                      \
-    X(expires, "expires")                                    \
-    X(forwarded, "forwarded")                                \
-    X(host, "host")                                          \
-    X(http2_settings, "http2-settings")                      \
-    X(if_match, "if-match")                                  \
-    X(if_modified_since, "if-modified-since")                \
-    X(if_none_match, "if-none-match")                        \
-    X(if_range, "if-range")                                  \
-    X(if_unmodified_since, "if-unmodified-since")            \
-    X(keep_alive, "keep-alive")                              \
-    X(larder_cache_control, "larder-cache-control")          \
-    X(last_modified, "last-modified")                        \
-    X(location, "location")                                  \
-    X(pragma, "pragma")                                      \
-    X(proxy_authenticate, "proxy-authenticate")              \
+#define LARDER_FIELDS(X)                                      \
+    X(accept_encoding, "accept-encoding")                     \
+    X(age, "age")                                             \
+    X(authorization, "authorization")                         \
+    X(cache_control, "cache-control")                         \
+    X(cache_status, "cache-status")                           \
+    X(cdn_cache_control, "cdn-cache-control")                 \
+    X(connection, "connection")                               \
+    X(content_encoding, "content-encoding")                   \
+    X(content_length, "content-length")                       \
+    X(content_location, "content-location")                   \
+    X(content_range, "content-range")                         \
+    X(content_type, "content-type")                           \
+    X(cookie, "cookie")                                       \
+    X(date, "date")                                           \
+    X(etag, "etag")                                           \
+    X(expect, "expect")                                       \
+    X(expires, "expires")                                     \
+    X(forwarded, "forwarded")                                 \
+    X(host, "host")                                           \
+    X(http2_settings, "http2-settings")                       \
+    X(if_match, "if-match")                                   \
+    X(if_modified_since, "if-modified-since")                 \
+    X(if_none_match, "if-none-match")                         \
+    X(if_range, "if-range")                                   \
+    X(if_unmodified_since, "if-unmodified-since")             \
+    X(keep_alive, "keep-alive")                               \
+    X(larder_cache_control, "larder-cache-control")           \
+    X(last_modified, "last-modified")                         \
+    X(location, "location")                                   \
+    X(pragma, "pragma")                                       \
+    X(proxy_authenticate, "proxy-authenticate")               \
     X(proxy_authentication_info, "proxy-authentication-info") \
-    X(proxy_authorization, "proxy-authorization")            \
-    X(proxy_connection, "proxy-connection")                  \
-    X(range, "range")                                        \
-    X(set_cookie, "set-cookie")                              \
-    X(te, "te")                                              \
-    X(trailer, "trailer")                                    \
-    X(transfer_encoding, "transfer-encoding")                \
-    X(upgrade, "upgrade")                                    \
-    X(vary, "vary")                                          \
-    X(via, "via")                                            \
-    X(warning, "warning")                                    \
-    X(x_forwarded_for, "x-forwarded-for")                    \
-    X(x_forwarded_host, "x-forwarded-host")                  \
-    X(x_forwarded_proto, "x-forwarded-proto")                \
+    X(proxy_authorization, "proxy-authorization")             \
+    X(proxy_connection, "proxy-connection")                   \
+    X(range, "range")                                         \
+    X(set_cookie, "set-cookie")                               \
+    X(te, "te")                                               \
+    X(trailer, "trailer")                                     \
+    X(transfer_encoding, "transfer-encoding")                 \
+    X(upgrade, "upgrade")                                     \
+    X(vary, "vary")                                           \
+    X(via, "via")                                             \
+    X(warning, "warning")                                     \
+    X(x_forwarded_for, "x-forwarded-for")                     \
+    X(x_forwarded_host, "x-forwarded-host")                   \
+    X(x_forwarded_proto, "x-forwarded-proto")                 \
     X(x_request_id, "x-request-id")
 
 enum class FieldId : std::uint8_t {
@@ -106,7 +106,7 @@ class Fields {
 enum class BodyKind : std::uint8_t { none, length, chunked, until_close };
 
 struct HeadLimits {
-    std::size_t head_bytes = 32 * 1024;   // start line and all fields
+    std::size_t head_bytes = 32 * 1024;  // start line and all fields
     std::size_t target_bytes = 16 * 1024;
     std::size_t fields_count = 128;
     std::size_t field_bytes = 16 * 1024;  // one field line
@@ -142,21 +142,21 @@ std::string_view text(Scan fault) noexcept;
 
 /// A scanned request head. All views point into the scanned buffer; `rebase` moves them when the bytes move.
 struct RequestHead {
-    std::string_view bytes;        // the whole head, with its empty line
+    std::string_view bytes;  // the whole head, with its empty line
     std::string_view method_text;
     Method method = Method::other;
-    std::string_view target;       // as received, for logs
-    std::string_view authority;    // of an absolute-form target, else the value of Host; may be empty in HTTP/1.0
-    std::string_view path;         // raw path: "/a/b"; "*" for OPTIONS *; "/" when an absolute-form target has none
-    std::string_view query;        // raw, without "?"
-    bool has_query = false;        // "/a?" and "/a" are two targets
+    std::string_view target;     // as received, for logs
+    std::string_view authority;  // of an absolute-form target, else the value of Host; may be empty in HTTP/1.0
+    std::string_view path;       // raw path: "/a/b"; "*" for OPTIONS *; "/" when an absolute-form target has none
+    std::string_view query;      // raw, without "?"
+    bool has_query = false;      // "/a?" and "/a" are two targets
     int minor_version = 1;
     Fields fields;
     BodyKind body = BodyKind::none;
     std::uint64_t content_length = 0;
-    bool keep_alive = true;        // what the client wants
+    bool keep_alive = true;  // what the client wants
     bool expects_continue = false;
-    bool upgrade = false;          // Connection names Upgrade and there is an Upgrade field, HTTP/1.1 only
+    bool upgrade = false;  // Connection names Upgrade and there is an Upgrade field, HTTP/1.1 only
 
     /// Moves every view to a copy of the same bytes that begins at `new_base`.
     void rebase(const char* new_base) noexcept;

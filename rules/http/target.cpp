@@ -63,16 +63,20 @@ bool append_path_encoding(std::string& out, std::string_view path)
             i = std::min(path.find('/', i), path.size()) - 1;
         } else if (byte != '%') {
             ambiguous = ambiguous || byte == '\\' || byte < 0x20 || byte == 0x7f;
-            if (byte > 0x7e || byte <= 0x20) append_escape(out, byte);
-            else out += path[i];
+            if (byte > 0x7e || byte <= 0x20)
+                append_escape(out, byte);
+            else
+                out += path[i];
         } else if (const int value = escaped_byte(path, i); value < 0) {
             ambiguous = true;
             out += '%';
         } else {
             const char c = static_cast<char>(value);
             ambiguous = ambiguous || c == '/' || c == '\\' || c == ';' || value < 0x20 || value == 0x7f;
-            if (is_unreserved(c)) out += c;
-            else append_escape(out, static_cast<unsigned char>(value));
+            if (is_unreserved(c))
+                out += c;
+            else
+                append_escape(out, static_cast<unsigned char>(value));
             i += 2;
         }
     }
@@ -125,8 +129,10 @@ void append_normalised_encoding(std::string& out, std::string_view text)
             out += text[i];
             continue;
         }
-        if (is_unreserved(static_cast<char>(value))) out += static_cast<char>(value);
-        else append_escape(out, static_cast<unsigned char>(value));
+        if (is_unreserved(static_cast<char>(value)))
+            out += static_cast<char>(value);
+        else
+            append_escape(out, static_cast<unsigned char>(value));
         i += 2;
     }
 }

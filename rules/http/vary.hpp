@@ -10,8 +10,8 @@
 namespace larder::rules {
 
 struct VarySpec {
-    bool any = false;                 // "*"
-    std::vector<std::string> names;   // lower case, sorted, without duplicates; empty: no Vary
+    bool any = false;                // "*"
+    std::vector<std::string> names;  // lower case, sorted, without duplicates; empty: no Vary
 };
 VarySpec parse_vary(const Fields& response_fields);
 

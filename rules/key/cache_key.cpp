@@ -18,8 +18,10 @@ const Template& key_of(const Rule& rule) { return rule.key ? *rule.key : default
 
 void append_decoded(std::string& out, std::string_view path_text)
 {
-    if (path_text.find('%') == std::string_view::npos) append_key_value(out, path_text);
-    else append_key_value(out, percent_decode(path_text));
+    if (path_text.find('%') == std::string_view::npos)
+        append_key_value(out, path_text);
+    else
+        append_key_value(out, percent_decode(path_text));
 }
 
 /// Lower case and without a default port: one site, one key.
@@ -53,7 +55,8 @@ void for_each_cookie(const Fields& fields, std::string_view name, Visit visit)
             const std::string_view pair = trim(rest.substr(0, end));
             rest = end == std::string_view::npos ? std::string_view{} : rest.substr(end + 1);
             const std::size_t equals = pair.find('=');
-            if (equals != std::string_view::npos && trim(pair.substr(0, equals)) == name) visit(trim(pair.substr(equals + 1)));
+            if (equals != std::string_view::npos && trim(pair.substr(0, equals)) == name)
+                visit(trim(pair.substr(equals + 1)));
         }
     }
 }
@@ -104,7 +107,8 @@ void for_each_named(const Rule& rule, Visit visit)
 bool may_stand_for(std::string_view raw_name, std::string_view named)
 {
     const std::string decoded = decode_parameter(raw_name);
-    return decoded.size() >= named.size() && equals_ignoring_case(std::string_view(decoded).substr(0, named.size()), named) &&
+    return decoded.size() >= named.size() &&
+           equals_ignoring_case(std::string_view(decoded).substr(0, named.size()), named) &&
            (decoded.size() == named.size() || decoded[named.size()] == '[');
 }
 
@@ -153,8 +157,10 @@ bool append_parameter(std::string& out, std::string_view query, std::string_view
         if (found || !parameter_is(parameter.name, name)) return;
         found = true;
         filled = !parameter.value.empty();
-        if (parameter.value.find_first_of("%+") == std::string_view::npos) append_key_value(out, parameter.value);
-        else append_key_value(out, decode_parameter(parameter.value));
+        if (parameter.value.find_first_of("%+") == std::string_view::npos)
+            append_key_value(out, parameter.value);
+        else
+            append_key_value(out, decode_parameter(parameter.value));
     });
     return filled;
 }
@@ -182,13 +188,16 @@ bool append_value(std::string& out, const TemplatePart& part, const Rule& rule, 
     case Source::query_value: return append_parameter(out, request.head->query, part.name);
     case Source::header:
         return append_joined(out, ", ", [&](auto visit) { for_each_header(fields, part.name, visit); });
-    case Source::cookie:
-        return append_joined(out, ";", [&](auto visit) { for_each_cookie(fields, part.name, visit); });
+    case Source::cookie: return append_joined(out, ";", [&](auto visit) { for_each_cookie(fields, part.name, visit); });
     case Source::host: append_host(out, request.host); return !request.host.empty();
     case Source::path: append_decoded(out, request.path); return true;
     case Source::query: return append_query(out, rule, request.head->query);
-    case Source::method: append_key_value(out, request.head->method == Method::head ? "GET" : request.head->method_text); return true;
-    case Source::wildcard: case Source::body: case Source::response_header: return false;  // not in keys
+    case Source::method:
+        append_key_value(out, request.head->method == Method::head ? "GET" : request.head->method_text);
+        return true;
+    case Source::wildcard:
+    case Source::body:
+    case Source::response_header: return false;  // not in keys
     }
     return false;
 }
@@ -224,10 +233,14 @@ Known append_body_value(std::string& out, const boost::json::value* body, std::s
         append_key_value(out, {text->data(), text->size()});
         return text->empty() ? Known::absent : Known::filled_in;
     }
-    if (const auto* number = value->if_int64()) out += std::to_string(*number);
-    else if (const auto* large = value->if_uint64()) out += std::to_string(*large);
-    else if (const auto* truth = value->if_bool()) out += *truth ? "true" : "false";
-    else return Known::unknown;  // a fraction may stand as 1.5 or 1.50 in a key, and a large integer has lost digits
+    if (const auto* number = value->if_int64())
+        out += std::to_string(*number);
+    else if (const auto* large = value->if_uint64())
+        out += std::to_string(*large);
+    else if (const auto* truth = value->if_bool())
+        out += *truth ? "true" : "false";
+    else
+        return Known::unknown;  // a fraction may stand as 1.5 or 1.50 in a key, and a large integer has lost digits
     return Known::filled_in;
 }
 
@@ -235,8 +248,7 @@ Known append_purge_value(std::string& out, const TemplatePart& part, const Rule&
                          const PathValues& values, const WriteValues& write)
 {
     switch (part.source) {
-    case Source::body:
-        return append_body_value(out, write.body, part.name, request.head->body != BodyKind::none);
+    case Source::body: return append_body_value(out, write.body, part.name, request.head->body != BodyKind::none);
     case Source::response_header:
         if (!write.response) return Known::unknown;
         return append_joined(out, ", ", [&](auto visit) { for_each_header(*write.response, part.name, visit); })
@@ -315,8 +327,10 @@ std::string_view unnamed_parameter(const Rule& rule, const RequestView& request)
         if (!unnamed.empty()) return;
         bool named = false, confusable = hides_another(parameter);
         for_each_named(rule, [&](std::string_view name) {
-            if (parameter_is(parameter.name, name)) named = true;
-            else confusable = confusable || may_stand_for(parameter.name, name);
+            if (parameter_is(parameter.name, name))
+                named = true;
+            else
+                confusable = confusable || may_stand_for(parameter.name, name);
         });
         if (named) return;
         if (rule.query_policy == QueryPolicy::ignore ? !confusable : is_ignored(rule, parameter)) return;
@@ -332,8 +346,10 @@ bool names_requester(const Rule& rule, const RequestView& request)
     auto look = [&](std::string_view value) { present = present || !value.empty(); };
     for (const TemplatePart& part : key_of(rule).parts) {
         if (!part.names_somebody()) continue;
-        if (part.source == Source::cookie) for_each_cookie(fields, part.name, look);
-        else for_each_header(fields, part.name, look);
+        if (part.source == Source::cookie)
+            for_each_cookie(fields, part.name, look);
+        else
+            for_each_header(fields, part.name, look);
     }
     return present;
 }

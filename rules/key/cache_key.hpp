@@ -12,10 +12,10 @@
 namespace larder::rules {
 
 /// Fills in the rule's key template. Appends to `key`. A value that is absent or empty becomes the fallback, else the
-/// empty value. Path values and `{path}` are percent-decoded; `{query.x}` takes the first parameter of that name, decoded
-/// as a form ("+" is a space); a header or cookie that stands several times gives all its values.
-/// Repeated parameters named by the key, or pinned by `match`, make `repeated_parameter` true (the caller passes such a
-/// request by: two servers may read it differently).
+/// empty value. Path values and `{path}` are percent-decoded; `{query.x}` takes the first parameter of that name,
+/// decoded as a form ("+" is a space); a header or cookie that stands several times gives all its values. Repeated
+/// parameters named by the key, or pinned by `match`, make `repeated_parameter` true (the caller passes such a request
+/// by: two servers may read it differently).
 struct KeyNotes {
     bool repeated_parameter = false;
 };
@@ -32,22 +32,23 @@ bool names_requester(const Rule& rule, const RequestView& request);
 
 /// What a purge template may take from the write itself and from its response.
 struct WriteValues {
-    const boost::json::value* body = nullptr;     // null: none, too large or not JSON
-    const Fields* response = nullptr;             // null: there is none
-    bool before_response = false;                 // not there yet: templates that need it are left out for now
+    const boost::json::value* body = nullptr;  // null: none, too large or not JSON
+    const Fields* response = nullptr;          // null: there is none
+    bool before_response = false;              // not there yet: templates that need it are left out for now
 };
 
 /// One filled-in purge template.
 struct PurgeTarget {
-    std::string text;     // a pattern when `exact` is false, else the key itself (unescaped)
+    std::string text;  // a pattern when `exact` is false, else the key itself (unescaped)
     bool exact = true;
-    bool widened = false; // a value was missing, `*` stands in its place
+    bool widened = false;  // a value was missing, `*` stands in its place
 };
 
-/// Fills in every purge template of a rule. Appends to `targets` what is not there yet. A missing value widens to `*`, or
-/// takes the fallback where it is known to be absent; a template that uses an absent `{id?}` without fallback is left out;
-/// templates that use `{response…}` are left out while `write.before_response`, and widened when `write.response` is null.
-/// From a body: strings, integers and booleans. A fraction widens (1.5 or 1.50?), as do objects and arrays.
+/// Fills in every purge template of a rule. Appends to `targets` what is not there yet. A missing value widens to `*`,
+/// or takes the fallback where it is known to be absent; a template that uses an absent `{id?}` without fallback is
+/// left out; templates that use `{response…}` are left out while `write.before_response`, and widened when
+/// `write.response` is null. From a body: strings, integers and booleans. A fraction widens (1.5 or 1.50?), as do
+/// objects and arrays.
 void append_purge_targets(std::vector<PurgeTarget>& targets, const Rule& rule, const RequestView& request,
                           const PathValues& values, const WriteValues& write);
 

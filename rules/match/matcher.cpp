@@ -19,7 +19,8 @@ constexpr std::size_t longest_host = 255;  // bytes; DNS allows no longer name, 
 std::string_view bare_host(std::string_view host) noexcept
 {
     const std::size_t colon = host.rfind(':');
-    if (colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos) host = host.substr(0, colon);
+    if (colon != std::string_view::npos && host.find(']', colon) == std::string_view::npos)
+        host = host.substr(0, colon);
     if (host.ends_with('.')) host.remove_suffix(1);
     return host;
 }
@@ -73,7 +74,8 @@ bool method_matches(const Rule& rule, std::string_view method)
 bool header_holds(const Condition& condition, const Fields& fields)
 {
     return std::any_of(fields.all.begin(), fields.all.end(), [&](const Field& field) {
-        return equals_ignoring_case(field.name, condition.name) && (!condition.equals || field.value == *condition.equals);
+        return equals_ignoring_case(field.name, condition.name) &&
+               (!condition.equals || field.value == *condition.equals);
     });
 }
 
@@ -135,7 +137,8 @@ void walk(const Node& node, std::string_view rest, Visit& visit)
     visit(node.rests);
     if (rest.empty()) return visit(node.ends);
     const std::string_view segment = take_segment(rest);
-    if (const auto literal = node.literals.find(segment); literal != node.literals.end()) walk(*literal->second, rest, visit);
+    if (const auto literal = node.literals.find(segment); literal != node.literals.end())
+        walk(*literal->second, rest, visit);
     if (node.value) walk(*node.value, rest, visit);
 }
 

@@ -66,9 +66,9 @@ class Matcher {
 
 /// Does a rule match, and what are its values? The one definition; the tree only finds candidates.
 ///
-/// A cache rule takes the slash at the end of a path as it is written: "/events" and "/events/" are two resources, often
-/// one a redirect to the other. A purge rule takes both, because most frameworks lead both to one handler, and a write
-/// that slips by would leave stale answers. `{name}` takes one segment that is not empty, `{name?}` one or none,
+/// A cache rule takes the slash at the end of a path as it is written: "/events" and "/events/" are two resources,
+/// often one a redirect to the other. A purge rule takes both, because most frameworks lead both to one handler, and a
+/// write that slips by would leave stale answers. `{name}` takes one segment that is not empty, `{name?}` one or none,
 /// `{rest*}` everything after the slash before it, maybe nothing ("/files/", but "/files" in purge rules only).
 /// Literals are compared with case, in the path's normal form. HEAD matches where GET does. Hosts are compared without
 /// case, port and final dot. A header or query condition holds when any line or parameter of that name fits.

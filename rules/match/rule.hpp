@@ -62,8 +62,8 @@ struct Rule {
     std::uint32_t index = 0;  // place among all rules of the file, from 0
     Place place;
     Match match;
-    bool cache = true;                 // `cache: off`: matching requests pass by, and no later rule is asked
-    std::optional<Template> key;       // omitted: host, path and sorted query
+    bool cache = true;            // `cache: off`: matching requests pass by, and no later rule is asked
+    std::optional<Template> key;  // omitted: host, path and sorted query
     TtlTable ttl;
     Milliseconds stale_while_revalidate{0};
     Milliseconds stale_if_error{0};

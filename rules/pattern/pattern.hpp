@@ -1,4 +1,5 @@
-// Purge patterns: `*` any bytes (also ':' and '/'), `?` one byte, `\` escapes the next. No classes. Keys are exact text.
+// Purge patterns: `*` any bytes (also ':' and '/'), `?` one byte, `\` escapes the next. No classes. Keys are exact
+// text.
 #pragma once
 
 #include <string>

@@ -13,16 +13,20 @@ namespace {
 struct Known {
     std::string_view word;  // what stands before the first dot, or alone
     Source source;
-    bool takes_name;        // {query.NAME}
-    bool in_keys;           // may stand in a key as well as in a purge template
+    bool takes_name;  // {query.NAME}
+    bool in_keys;     // may stand in a key as well as in a purge template
 };
 
 constexpr Known known_placeholders[] = {
-    {"query", Source::query_value, true, true},   {"header", Source::header, true, true},
-    {"cookie", Source::cookie, true, true},       {"body", Source::body, true, false},
+    {"query", Source::query_value, true, true},
+    {"header", Source::header, true, true},
+    {"cookie", Source::cookie, true, true},
+    {"body", Source::body, true, false},
     {"response", Source::response_header, true, false},
-    {"host", Source::host, false, true},          {"path", Source::path, false, true},
-    {"query", Source::query, false, true},        {"method", Source::method, false, true},
+    {"host", Source::host, false, true},
+    {"path", Source::path, false, true},
+    {"query", Source::query, false, true},
+    {"method", Source::method, false, true},
 };
 
 /// Insertions, deletions and replacements that turn one word into the other; a swap of neighbours counts as one.
@@ -34,7 +38,8 @@ std::size_t distance(std::string_view a, std::string_view b)
         row[0] = i;
         for (std::size_t j = 1; j <= b.size(); ++j) {
             row[j] = std::min({above[j] + 1, row[j - 1] + 1, above[j - 1] + (a[i - 1] == b[j - 1] ? 0 : 1)});
-            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) row[j] = std::min(row[j], before[j - 2] + 1);
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+                row[j] = std::min(row[j], before[j - 2] + 1);
         }
         std::swap(before, above);
         std::swap(above, row);
@@ -61,9 +66,8 @@ std::string suggestion(std::string_view word, std::string_view name)
 
 bool is_value_name(std::string_view name) noexcept
 {
-    return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
-        return is_alpha(c) || is_digit(c) || c == '_' || c == '-';
-    });
+    return !name.empty() && std::all_of(name.begin(), name.end(),
+                                        [](char c) { return is_alpha(c) || is_digit(c) || c == '_' || c == '-'; });
 }
 
 bool is_printable(char c) noexcept { return c > ' ' && c < 0x7f; }
@@ -74,10 +78,13 @@ class Parser {
 
     ParsedTemplate run()
     {
-        if (text_.empty()) fail(0, use_ == TemplateUse::key ? "a key must not be empty" : "a purge pattern must not be empty");
+        if (text_.empty())
+            fail(0, use_ == TemplateUse::key ? "a key must not be empty" : "a purge pattern must not be empty");
         while (at_ < text_.size()) {
-            if (text_[at_] == '{') parse_placeholder();
-            else parse_literal_char();
+            if (text_[at_] == '{')
+                parse_placeholder();
+            else
+                parse_literal_char();
         }
         return std::move(parsed_);
     }
@@ -91,16 +98,22 @@ class Parser {
     {
         const char c = text_[at_];
         if (c == '*') {
-            if (use_ == TemplateUse::key) fail(at_, "'*' stands for any text in a purge pattern only; a key names one entry");
+            if (use_ == TemplateUse::key)
+                fail(at_, "'*' stands for any text in a purge pattern only; a key names one entry");
             else if (parts().empty() || parts().back().source != Source::wildcard)
                 parts().push_back({Source::wildcard, "*", std::nullopt, at_});
             ++at_;
             return;
         }
-        if (c == '}') fail(at_, "'}' without '{' before it");
-        else if (c == '?') fail(at_, use_ == TemplateUse::key ? "'?' cannot stand in a key" : "'?' cannot stand in a purge pattern; write '*'");
-        else if (c == '\\' || c == '%') fail(at_, std::string("'") + c + "' cannot stand in a key; values are escaped without it");
-        else if (!is_printable(c)) fail(at_, "a key is made of printable ASCII without spaces");
+        if (c == '}')
+            fail(at_, "'}' without '{' before it");
+        else if (c == '?')
+            fail(at_, use_ == TemplateUse::key ? "'?' cannot stand in a key"
+                                               : "'?' cannot stand in a purge pattern; write '*'");
+        else if (c == '\\' || c == '%')
+            fail(at_, std::string("'") + c + "' cannot stand in a key; values are escaped without it");
+        else if (!is_printable(c))
+            fail(at_, "a key is made of printable ASCII without spaces");
         else {
             if (parts().empty() || parts().back().source != Source::literal)
                 parts().push_back({Source::literal, {}, std::nullopt, at_});
@@ -127,7 +140,9 @@ class Parser {
             part.fallback = std::string(inside.substr(bar + 1));
             inside = inside.substr(0, bar);
         }
-        if (inside.empty()) return fail(open, "an empty placeholder; write {id}, {query.page}, {header.X-Tenant}, {cookie.sid} or {path}");
+        if (inside.empty())
+            return fail(open,
+                        "an empty placeholder; write {id}, {query.page}, {header.X-Tenant}, {cookie.sid} or {path}");
         if (use_ == TemplateUse::purge && part.fallback && part.fallback->find('*') != std::string::npos)
             return fail(open, "leave the fallback out: a value that is missing becomes '*' by itself");
 
@@ -141,15 +156,15 @@ class Parser {
         for (const Known& known : known_placeholders) {
             if (known.word != word || known.takes_name != has_dot) continue;
             if (use_ == TemplateUse::key && !known.in_keys)
-                return fail(open, "{" + std::string(inside) + "} is not known when a request is looked up; it can stand in purge only");
+                return fail(open, "{" + std::string(inside) +
+                                      "} is not known when a request is looked up; it can stand in purge only");
             part.source = known.source;
             part.name = name;
             if (!check_name(part)) return;
             parts().push_back(std::move(part));
             return;
         }
-        if (has_dot)
-            return fail(open, "unknown placeholder {" + std::string(inside) + "}" + suggestion(word, name));
+        if (has_dot) return fail(open, "unknown placeholder {" + std::string(inside) + "}" + suggestion(word, name));
         parse_path_value(word, std::move(part));
     }
 
@@ -163,7 +178,8 @@ class Parser {
             return fail(open, "write {" + std::string(word.substr(0, word.size() - 1)) + "} here; '" + word.back() +
                                   "' belongs to the path in match");
         if (!is_value_name(word))
-            return fail(open, "{" + std::string(word) + "} is not a name; names are made of letters, digits, '_' and '-'");
+            return fail(open,
+                        "{" + std::string(word) + "} is not a name; names are made of letters, digits, '_' and '-'");
         part.source = Source::path_value;
         part.name = word;
         parts().push_back(std::move(part));
@@ -182,7 +198,8 @@ class Parser {
         }
         if (part.source == Source::header || part.source == Source::cookie || part.source == Source::response_header) {
             if (is_token(part.name)) return true;
-            fail(open, "\"" + part.name + "\" is not a valid " + (part.source == Source::cookie ? "cookie" : "header") + " name");
+            fail(open, "\"" + part.name + "\" is not a valid " + (part.source == Source::cookie ? "cookie" : "header") +
+                           " name");
             return false;
         }
         if (part.source == Source::body &&
@@ -204,8 +221,22 @@ class Parser {
 bool is_negotiation_header(std::string_view name) noexcept
 {
     static constexpr std::string_view names[] = {
-        "accept", "accept-charset", "accept-encoding", "accept-language", "accept-datetime", "content-type", "dnt", "host",
-        "origin", "prefer", "referer", "save-data", "user-agent", "x-forwarded-host", "x-forwarded-proto", "x-requested-with",
+        "accept",
+        "accept-charset",
+        "accept-encoding",
+        "accept-language",
+        "accept-datetime",
+        "content-type",
+        "dnt",
+        "host",
+        "origin",
+        "prefer",
+        "referer",
+        "save-data",
+        "user-agent",
+        "x-forwarded-host",
+        "x-forwarded-proto",
+        "x-requested-with",
     };
     if (name.size() > 8 && equals_ignoring_case(name.substr(0, 7), "sec-ch-")) return true;
     return std::any_of(std::begin(names), std::end(names),

@@ -59,7 +59,8 @@ struct TemplateError {
 };
 
 /// Parses a template. Literal text must be printable ASCII without space, '{', '}', '\' or '%'; '*' and '?' only
-/// as said above ('?' is never allowed). `{name}` without a dot is a path value unless it is host, path, query or method.
+/// as said above ('?' is never allowed). `{name}` without a dot is a path value unless it is host, path, query or
+/// method.
 struct ParsedTemplate {
     Template value;
     std::vector<TemplateError> errors;

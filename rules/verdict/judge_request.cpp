@@ -41,14 +41,19 @@ RequestJudgement judge_request(const Matcher& matcher, CacheMode mode, const Req
     }
     const Rule& rule = *judgement.rule;
 
-    if (!rule.cache) judgement.bypass = Forward::rule_off;
-    else if (form == PathForm::ambiguous) judgement.bypass = Forward::ambiguous_path;
-    else judgement.bypass = judge_identity(rule, request);
+    if (!rule.cache)
+        judgement.bypass = Forward::rule_off;
+    else if (form == PathForm::ambiguous)
+        judgement.bypass = Forward::ambiguous_path;
+    else
+        judgement.bypass = judge_identity(rule, request);
     if (judgement.bypass != Forward::none) return judgement;
 
     judgement.parameter = unnamed_parameter(rule, request);
-    if (!judgement.parameter.empty()) judgement.bypass = Forward::query_parameter;
-    else if (append_key(key, rule, request, matched.values).repeated_parameter) judgement.bypass = Forward::repeated_parameter;
+    if (!judgement.parameter.empty())
+        judgement.bypass = Forward::query_parameter;
+    else if (append_key(key, rule, request, matched.values).repeated_parameter)
+        judgement.bypass = Forward::repeated_parameter;
     return judgement;
 }
 

@@ -13,7 +13,7 @@ struct StoreJudgement {
     NotStored reason = NotStored::none;  // none: store it
     StoredTimes times;
     LifetimeSource lifetime_source = LifetimeSource::none;
-    bool ignored_origin = false;         // override: the origin said something else
+    bool ignored_origin = false;  // override: the origin said something else
 };
 
 /// @param request, response  heads of the fetch
@@ -22,9 +22,9 @@ struct StoreJudgement {
 /// Looks at the head only; size, truncation and the purge log are judged by who stores.
 ///
 /// The first reason that holds, in this order: not_final, partial, must_understand, no_store, is_private,
-/// response_authorization, set_cookie, vary_any, status or no_lifetime, zero_lifetime. Under `override` a ttl of the rule
-/// for this status lifts private, no-cache, §3.5 and every lifetime of the origin, and counts from the arrival here;
-/// where the rule has none, `override` has nothing to say and the origin decides.
+/// response_authorization, set_cookie, vary_any, status or no_lifetime, zero_lifetime. Under `override` a ttl of the
+/// rule for this status lifts private, no-cache, §3.5 and every lifetime of the origin, and counts from the arrival
+/// here; where the rule has none, `override` has nothing to say and the origin decides.
 StoreJudgement judge_store(const RequestHead& request, const ResponseHead& response, const Rule& rule,
                            WallTime requested, WallTime received);
 

@@ -5,11 +5,11 @@ namespace larder::rules {
 std::string_view word(Verdict verdict) noexcept
 {
     switch (verdict) {
-        case Verdict::hit: return "hit";
-        case Verdict::stale_hit: return "stale-hit";
-        case Verdict::revalidate: return "revalidate";
-        case Verdict::miss: return "miss";
-        case Verdict::bypass: return "bypass";
+    case Verdict::hit: return "hit";
+    case Verdict::stale_hit: return "stale-hit";
+    case Verdict::revalidate: return "revalidate";
+    case Verdict::miss: return "miss";
+    case Verdict::bypass: return "bypass";
     }
     return "unknown";
 }
@@ -17,10 +17,10 @@ std::string_view word(Verdict verdict) noexcept
 std::string_view word(Forward reason) noexcept
 {
     switch (reason) {
-        case Forward::none: return "none";
+    case Forward::none: return "none";
 #define X(name, word, fwd, text, change) \
     case Forward::name: return word;
-            LARDER_FORWARD_REASONS(X)
+        LARDER_FORWARD_REASONS(X)
 #undef X
     }
     return "unknown";
@@ -29,10 +29,10 @@ std::string_view word(Forward reason) noexcept
 std::string_view fwd(Forward reason) noexcept
 {
     switch (reason) {
-        case Forward::none: return "";
+    case Forward::none: return "";
 #define X(name, word, fwd, text, change) \
     case Forward::name: return fwd;
-            LARDER_FORWARD_REASONS(X)
+        LARDER_FORWARD_REASONS(X)
 #undef X
     }
     return "";
@@ -41,10 +41,10 @@ std::string_view fwd(Forward reason) noexcept
 std::string_view text(Forward reason) noexcept
 {
     switch (reason) {
-        case Forward::none: return "not forwarded";
+    case Forward::none: return "not forwarded";
 #define X(name, word, fwd, text, change) \
     case Forward::name: return text;
-            LARDER_FORWARD_REASONS(X)
+        LARDER_FORWARD_REASONS(X)
 #undef X
     }
     return "unknown reason";
@@ -53,10 +53,10 @@ std::string_view text(Forward reason) noexcept
 std::string_view remedy(Forward reason) noexcept
 {
     switch (reason) {
-        case Forward::none: return "";
+    case Forward::none: return "";
 #define X(name, word, fwd, text, change) \
     case Forward::name: return change;
-            LARDER_FORWARD_REASONS(X)
+        LARDER_FORWARD_REASONS(X)
 #undef X
     }
     return "";
@@ -65,10 +65,10 @@ std::string_view remedy(Forward reason) noexcept
 std::string_view word(NotStored reason) noexcept
 {
     switch (reason) {
-        case NotStored::none: return "none";
+    case NotStored::none: return "none";
 #define X(name, word, text, change) \
     case NotStored::name: return word;
-            LARDER_STORE_REASONS(X)
+        LARDER_STORE_REASONS(X)
 #undef X
     }
     return "unknown";
@@ -77,10 +77,10 @@ std::string_view word(NotStored reason) noexcept
 std::string_view text(NotStored reason) noexcept
 {
     switch (reason) {
-        case NotStored::none: return "stored";
+    case NotStored::none: return "stored";
 #define X(name, word, text, change) \
     case NotStored::name: return text;
-            LARDER_STORE_REASONS(X)
+        LARDER_STORE_REASONS(X)
 #undef X
     }
     return "unknown reason";
@@ -89,10 +89,10 @@ std::string_view text(NotStored reason) noexcept
 std::string_view remedy(NotStored reason) noexcept
 {
     switch (reason) {
-        case NotStored::none: return "";
+    case NotStored::none: return "";
 #define X(name, word, text, change) \
     case NotStored::name: return change;
-            LARDER_STORE_REASONS(X)
+        LARDER_STORE_REASONS(X)
 #undef X
     }
     return "";

@@ -9,29 +9,30 @@ namespace larder::rules {
 /// Decided before the fetch.
 enum class Verdict : std::uint8_t { hit, stale_hit, revalidate, miss, bypass };
 
-// Why an exchange was not served from the cache. Columns: name, word, RFC 9211 `fwd` value, text, switch that changes it.
-#define LARDER_FORWARD_REASONS(X)                                                                                          \
-    X(method, "method", "method", "only GET and HEAD are answered from the cache", "")                                     \
-    X(no_rule, "no-rule", "bypass", "no cache rule matches", "add a rule")                                                 \
-    X(rule_off, "rule-off", "bypass", "the rule says cache: off", "cache: on")                                             \
-    X(cache_off, "cache-off", "bypass", "LARDER_CACHE=off, or cache: off for the whole process", "LARDER_CACHE=on")        \
-    X(authorization, "authorization", "request", "the request has Authorization and the key names nobody",                 \
-      "put {header.Authorization} or another identity into the key, or shared: true")                                     \
-    X(cookie, "cookie", "request", "the request has Cookie and the key names nobody",                                      \
-      "put {cookie.NAME} into the key, or shared: true")                                                                   \
-    X(query_parameter, "query-parameter", "request", "a query parameter is not named by the key",                          \
-      "name it in the key, list it under ignore_query, or query: ignore")                                                  \
-    X(repeated_parameter, "repeated-parameter", "request", "a query parameter that the key names stands twice", "")        \
-    X(ambiguous_path, "ambiguous-path", "request", "the path can be read in two ways", "")                                 \
-    X(request_body, "request-body", "request", "a GET with a body", "")                                                    \
-    X(upgrade, "upgrade", "request", "the client asks for another protocol", "")                                           \
-    X(range, "range", "request", "a Range request that the cache cannot answer yet", "")                                   \
-    X(store_away, "store-away", "bypass", "the store does not answer", "")                                                 \
-    X(write_open, "write-open", "bypass", "a write to this key is under way", "fence: after")                              \
-    X(uncacheable, "uncacheable", "bypass", "the last answer to this key could not be stored", "")                         \
-    X(uri_miss, "uri-miss", "uri-miss", "nothing is stored under this key", "")                                            \
-    X(vary_miss, "vary-miss", "vary-miss", "stored, but for other request header values", "")                              \
-    X(purged, "purged", "miss", "a write has purged this key", "")                                      \
+// Why an exchange was not served from the cache. Columns: name, word, RFC 9211 `fwd` value, text, switch that changes
+// it.
+#define LARDER_FORWARD_REASONS(X)                                                                                   \
+    X(method, "method", "method", "only GET and HEAD are answered from the cache", "")                              \
+    X(no_rule, "no-rule", "bypass", "no cache rule matches", "add a rule")                                          \
+    X(rule_off, "rule-off", "bypass", "the rule says cache: off", "cache: on")                                      \
+    X(cache_off, "cache-off", "bypass", "LARDER_CACHE=off, or cache: off for the whole process", "LARDER_CACHE=on") \
+    X(authorization, "authorization", "request", "the request has Authorization and the key names nobody",          \
+      "put {header.Authorization} or another identity into the key, or shared: true")                               \
+    X(cookie, "cookie", "request", "the request has Cookie and the key names nobody",                               \
+      "put {cookie.NAME} into the key, or shared: true")                                                            \
+    X(query_parameter, "query-parameter", "request", "a query parameter is not named by the key",                   \
+      "name it in the key, list it under ignore_query, or query: ignore")                                           \
+    X(repeated_parameter, "repeated-parameter", "request", "a query parameter that the key names stands twice", "") \
+    X(ambiguous_path, "ambiguous-path", "request", "the path can be read in two ways", "")                          \
+    X(request_body, "request-body", "request", "a GET with a body", "")                                             \
+    X(upgrade, "upgrade", "request", "the client asks for another protocol", "")                                    \
+    X(range, "range", "request", "a Range request that the cache cannot answer yet", "")                            \
+    X(store_away, "store-away", "bypass", "the store does not answer", "")                                          \
+    X(write_open, "write-open", "bypass", "a write to this key is under way", "fence: after")                       \
+    X(uncacheable, "uncacheable", "bypass", "the last answer to this key could not be stored", "")                  \
+    X(uri_miss, "uri-miss", "uri-miss", "nothing is stored under this key", "")                                     \
+    X(vary_miss, "vary-miss", "vary-miss", "stored, but for other request header values", "")                       \
+    X(purged, "purged", "miss", "a write has purged this key", "")                                                  \
     X(stale, "stale", "stale", "the stored response has expired", "a longer ttl, or stale_while_revalidate")
 
 enum class Forward : std::uint8_t {
@@ -42,28 +43,29 @@ enum class Forward : std::uint8_t {
 };
 
 // Why a response was not stored. Columns: name, word, text, switch that changes it.
-#define LARDER_STORE_REASONS(X)                                                                                           \
-    X(status, "status", "the rule gives no ttl for this status and the origin no lifetime", "ttl: {STATUS: ...}")         \
-    X(no_lifetime, "no-lifetime", "neither the origin nor the rule says how long", "ttl in the rule")                     \
-    X(no_store, "no-store", "Cache-Control: no-store", "")                                                                \
-    X(is_private, "private", "Cache-Control: private", "cache_control: override")                                         \
-    X(zero_lifetime, "zero-lifetime", "the lifetime is 0 and there is no validator", "cache_control: override")           \
-    X(response_authorization, "authorization-not-public", "RFC 9111 3.5: the request had Authorization",                  \
-      "public or s-maxage from the origin, or cache_control: override")                                                   \
-    X(set_cookie, "set-cookie", "the response sets a cookie", "strip_set_cookie: true")                                   \
-    X(vary_any, "vary-any", "Vary: *", "")                                                                                \
-    X(vary_cap, "vary-cap", "the key has 16 variants already", "")                                                        \
-    X(too_large, "too-large", "the body is above max_object", "max_object")                                               \
-    X(partial, "partial", "a 206 is not the whole", "")                                                                   \
-    X(not_final, "not-final", "a 1xx, 304, 412 or 416 is no answer of its own", "")                                                 \
-    X(incomplete, "incomplete", "the response was cut short", "")                                                         \
-    X(close_delimited, "close-delimited", "only the close of the connection marks the body's end: cut or whole, nobody can tell", \
-      "Content-Length or chunked from the origin")                                                                        \
-    X(fenced, "fenced", "a write purged this key while the response was on its way", "")                                  \
-    X(newer, "newer", "a newer response is stored already", "")                                                           \
-    X(log_gap, "log-gap", "the purge log could not be read without a gap", "")                                            \
-    X(store_failed, "store-failed", "the store did not take it", "")                                                      \
-    X(request_no_store, "request-no-store", "the request says no-store", "")                                              \
+#define LARDER_STORE_REASONS(X)                                                                                   \
+    X(status, "status", "the rule gives no ttl for this status and the origin no lifetime", "ttl: {STATUS: ...}") \
+    X(no_lifetime, "no-lifetime", "neither the origin nor the rule says how long", "ttl in the rule")             \
+    X(no_store, "no-store", "Cache-Control: no-store", "")                                                        \
+    X(is_private, "private", "Cache-Control: private", "cache_control: override")                                 \
+    X(zero_lifetime, "zero-lifetime", "the lifetime is 0 and there is no validator", "cache_control: override")   \
+    X(response_authorization, "authorization-not-public", "RFC 9111 3.5: the request had Authorization",          \
+      "public or s-maxage from the origin, or cache_control: override")                                           \
+    X(set_cookie, "set-cookie", "the response sets a cookie", "strip_set_cookie: true")                           \
+    X(vary_any, "vary-any", "Vary: *", "")                                                                        \
+    X(vary_cap, "vary-cap", "the key has 16 variants already", "")                                                \
+    X(too_large, "too-large", "the body is above max_object", "max_object")                                       \
+    X(partial, "partial", "a 206 is not the whole", "")                                                           \
+    X(not_final, "not-final", "a 1xx, 304, 412 or 416 is no answer of its own", "")                               \
+    X(incomplete, "incomplete", "the response was cut short", "")                                                 \
+    X(close_delimited, "close-delimited",                                                                         \
+      "only the close of the connection marks the body's end: cut or whole, nobody can tell",                     \
+      "Content-Length or chunked from the origin")                                                                \
+    X(fenced, "fenced", "a write purged this key while the response was on its way", "")                          \
+    X(newer, "newer", "a newer response is stored already", "")                                                   \
+    X(log_gap, "log-gap", "the purge log could not be read without a gap", "")                                    \
+    X(store_failed, "store-failed", "the store did not take it", "")                                              \
+    X(request_no_store, "request-no-store", "the request says no-store", "")                                      \
     X(must_understand, "must-understand", "must-understand with a status that Larder does not know", "")
 
 enum class NotStored : std::uint8_t {

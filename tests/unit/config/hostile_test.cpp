@@ -95,10 +95,10 @@ TEST_CASE("configurations with random damage load or fail with messages")
         for (std::size_t i = 0, damages = 1 + below(6); i < damages && !text.empty(); ++i) {
             const std::size_t at = below(text.size());
             switch (below(4)) {
-                case 0: text[at] = bytes[below(bytes.size())]; break;
-                case 1: text.insert(at, 1, bytes[below(bytes.size())]); break;
-                case 2: text.erase(at, 1 + below(8)); break;
-                case 3: text.insert(at, text.substr(below(text.size()), below(40))); break;
+            case 0: text[at] = bytes[below(bytes.size())]; break;
+            case 1: text.insert(at, 1, bytes[below(bytes.size())]); break;
+            case 2: text.erase(at, 1 + below(8)); break;
+            case 3: text.insert(at, text.substr(below(text.size()), below(40))); break;
             }
         }
         const Loaded loaded = load_text(text, "f", environment_of({}));

@@ -142,12 +142,12 @@ class RedisServer {
         Reply reply;
         reply.integer = from.integer;
         switch (from.type) {
-            case REDIS_REPLY_STRING: reply.kind = Reply::Kind::text; break;
-            case REDIS_REPLY_STATUS: reply.kind = Reply::Kind::status; break;
-            case REDIS_REPLY_ERROR: reply.kind = Reply::Kind::error; break;
-            case REDIS_REPLY_INTEGER: reply.kind = Reply::Kind::integer; break;
-            case REDIS_REPLY_ARRAY: reply.kind = Reply::Kind::array; break;
-            default: break;
+        case REDIS_REPLY_STRING: reply.kind = Reply::Kind::text; break;
+        case REDIS_REPLY_STATUS: reply.kind = Reply::Kind::status; break;
+        case REDIS_REPLY_ERROR: reply.kind = Reply::Kind::error; break;
+        case REDIS_REPLY_INTEGER: reply.kind = Reply::Kind::integer; break;
+        case REDIS_REPLY_ARRAY: reply.kind = Reply::Kind::array; break;
+        default: break;
         }
         if (from.str) reply.text.assign(from.str, from.len);
         for (std::size_t i = 0; i < from.elements; ++i) reply.elements.push_back(convert(*from.element[i]));

@@ -72,7 +72,8 @@ inline Rule purge_rule(std::string_view match, const std::vector<std::string>& p
 
 /// A request that keeps the bytes its views point into; made by the real scanner. Not movable.
 struct Request {
-    Request(std::string_view method, std::string_view target, std::string_view fields = "", std::string_view host = "shop")
+    Request(std::string_view method, std::string_view target, std::string_view fields = "",
+            std::string_view host = "shop")
     {
         bytes = std::string(method) + ' ' + std::string(target) + " HTTP/1.1\r\nHost: " + std::string(host) + "\r\n" +
                 std::string(fields) + "\r\n";

@@ -24,7 +24,8 @@ std::vector<Rule> shop()
 bool noted(const std::vector<Rule>& rules, std::string_view part)
 {
     const auto notes = lint(rules);
-    return std::any_of(notes.begin(), notes.end(), [&](const LintNote& note) { return note.text.find(part) != std::string::npos; });
+    return std::any_of(notes.begin(), notes.end(),
+                       [&](const LintNote& note) { return note.text.find(part) != std::string::npos; });
 }
 
 }  // namespace
@@ -33,20 +34,50 @@ TEST_CASE("explain tells rule, key, reason, switch, lifetime and the writes that
 {
     const auto rules = shop();
     const Matcher matcher(rules);
-    struct Row { const char* why; const char* method; const char* target; std::vector<std::pair<std::string, std::string>> headers; const char* part; };
+    struct Row {
+        const char* why;
+        const char* method;
+        const char* target;
+        std::vector<std::pair<std::string, std::string>> headers;
+        const char* part;
+    };
     const Row rows[] = {
         {"the rule", "GET", "/api/events?page=2", {}, "rule: event-list (line 1): GET /api/events\n"},
         {"the key", "GET", "http://shop/api/events?page=2", {}, "key: events:list:2 "},
-        {"the lifetime", "GET", "/api/events", {}, "lifetime: ttl 1m for 200, 203, 204, 300, 301, 308, 6s for 404, 410\n"},
-        {"the writes", "GET", "/api/events", {}, "purged by: event-write (line 3): POST|PUT /api/events/{id?} with \"events:list:*\"\n"},
+        {"the lifetime",
+         "GET",
+         "/api/events",
+         {},
+         "lifetime: ttl 1m for 200, 203, 204, 300, 301, 308, 6s for 404, 410\n"},
+        {"the writes",
+         "GET",
+         "/api/events",
+         {},
+         "purged by: event-write (line 3): POST|PUT /api/events/{id?} with \"events:list:*\"\n"},
         {"the value", "GET", "/api/events/%37", {}, "values: id = \"7\"\n"},
         {"the normal path", "GET", "/api/events/%37", {}, "path: /api/events/7, the normal form of /api/events/%37\n"},
-        {"the reason", "GET", "/api/events?x=1", {}, "verdict: bypass (query-parameter); a query parameter is not named by the key: \"x\"\n"},
-        {"the switch", "GET", "/api/events", {{"Cookie", "a=b"}}, "to change that: put {cookie.NAME} into the key, or shared: true\n"},
+        {"the reason",
+         "GET",
+         "/api/events?x=1",
+         {},
+         "verdict: bypass (query-parameter); a query parameter is not named by the key: \"x\"\n"},
+        {"the switch",
+         "GET",
+         "/api/events",
+         {{"Cookie", "a=b"}},
+         "to change that: put {cookie.NAME} into the key, or shared: true\n"},
         {"no rule", "GET", "/other", {}, "(no-rule)"},
-        {"what a write purges", "PUT", "/api/events/7", {}, "purges: event:7   one key, from \"event:{id}\"\nreaches: keys of event (line 2)\n"},
+        {"what a write purges",
+         "PUT",
+         "/api/events/7",
+         {},
+         "purges: event:7   one key, from \"event:{id}\"\nreaches: keys of event (line 2)\n"},
         {"what it leaves out", "POST", "/api/events", {}, "left out: \"event:{id}\""},
-        {"what it widens", "POST", "/api/events", {}, "purges: user:*   every key that matches, from \"user:{body.user_id}\"\nwidened: "},
+        {"what it widens",
+         "POST",
+         "/api/events",
+         {},
+         "purges: user:*   every key that matches, from \"user:{body.user_id}\"\nwidened: "},
         {"a write without rule", "DELETE", "/other", {}, "purges: nothing"},
         {"a request that is none", "GET", "/a b", {}, "verdict: refused with 400"},
         {"a header with a line end", "GET", "/", {{"A", "b\r\n\r\nGET /"}}, "verdict: refused with 400"},

@@ -8,7 +8,12 @@ using namespace larder::rules;
 
 TEST_CASE("RFC 3986 6.2.2: a path has one normal form, and what two servers may read differently is ambiguous")
 {
-    struct Row { const char* why; const char* raw; PathForm form; const char* want; };
+    struct Row {
+        const char* why;
+        const char* raw;
+        PathForm form;
+        const char* want;
+    };
     const auto normal = PathForm::normal, normalised = PathForm::normalised, ambiguous = PathForm::ambiguous;
     const Row rows[] = {
         {"plain", "/api/events/7", normal, "/api/events/7"},
@@ -71,7 +76,11 @@ TEST_CASE("normalising a normal form changes nothing, whatever the bytes")
 
 TEST_CASE("a query is sorted by name, keeps the order of equal names and has one encoding")
 {
-    struct Row { const char* why; const char* raw; const char* want; };
+    struct Row {
+        const char* why;
+        const char* raw;
+        const char* want;
+    };
     const Row rows[] = {
         {"nothing", "", ""},
         {"by name", "b=2&a=1", "a=1&b=2"},

@@ -57,7 +57,13 @@ std::string percent_encoded(std::string_view value)
 
 TEST_CASE("a key is the template with the request's values in it")
 {
-    struct Row { const char* why; const char* key; const char* target; const char* fields; const char* want; };
+    struct Row {
+        const char* why;
+        const char* key;
+        const char* target;
+        const char* fields;
+        const char* want;
+    };
     const Row rows[] = {
         {"a path value", "e:{id}", "/e/7", "", "e:7"},
         {"encoded or not, it is the same resource", "e:{id}", "/e/%37", "", "e:7"},
@@ -102,7 +108,8 @@ TEST_CASE("a query of many parameters is sorted like a short one")
     std::string target = "/e/7?", want;
     for (int i = 0; i < 60; ++i) target += "a=" + std::to_string(i) + "&";
     for (int i = 0; i < 60; ++i) want += "a=" + std::to_string(i) + "&";
-    CHECK(key_for(cache_rule("GET /e/{id}", "{query}"), Request("GET", target + "A=1")) == "A=1&" + want.substr(0, want.size() - 1));
+    CHECK(key_for(cache_rule("GET /e/{id}", "{query}"), Request("GET", target + "A=1")) ==
+          "A=1&" + want.substr(0, want.size() - 1));
 }
 
 TEST_CASE("no request value leaves its place in a key, and different values make different keys")
@@ -112,7 +119,8 @@ TEST_CASE("no request value leaves its place in a key, and different values make
     std::map<std::string, std::pair<std::string, std::string>> seen;
     for (int round = 0; round < 4000; ++round) {
         std::string parameter, header;
-        for (unsigned n = random() % 5; n > 0; --n) parameter += static_cast<char>(random() % 2 ? random() % 256 : ":*%{}?"[random() % 6]);
+        for (unsigned n = random() % 5; n > 0; --n)
+            parameter += static_cast<char>(random() % 2 ? random() % 256 : ":*%{}?"[random() % 6]);
         for (unsigned n = random() % 5; n > 0; --n) header += static_cast<char>(33 + random() % 94);
         const Request request("GET", "/e/1?q=" + percent_encoded(parameter), "X-Y: " + header + "\r\n");
         const std::string key = key_for(rule, request);
@@ -126,7 +134,13 @@ TEST_CASE("no request value leaves its place in a key, and different values make
 
 TEST_CASE("a parameter that the key does not name is found, unless the rule lets it be")
 {
-    struct Row { const char* why; const char* key; const char* target; QueryPolicy policy; const char* want; };
+    struct Row {
+        const char* why;
+        const char* key;
+        const char* target;
+        QueryPolicy policy;
+        const char* want;
+    };
     const auto strict = QueryPolicy::strict, ignore = QueryPolicy::ignore;
     const Row rows[] = {
         {"none", "k:{query.page}", "/a", strict, ""},
@@ -169,7 +183,13 @@ TEST_CASE("a purge target widens where a value is missing, and never narrows")
             "items": [{"id": -3}], "huge": 123456789012345678901234567890})");
     const Request response_bytes("GET", "/", "Location: /e/8\r\n");  // only its fields are used
     WriteValues read{&body, &response_bytes.head.fields}, unread;
-    struct Row { const char* why; const char* text; const char* target; const WriteValues* write; const char* want; };
+    struct Row {
+        const char* why;
+        const char* text;
+        const char* target;
+        const WriteValues* write;
+        const char* want;
+    };
     const Row rows[] = {
         {"a path value", "e:{id}", "/e/7", &unread, "e:7"},
         {"a value cannot be a wildcard", "e:{id}", "/e/*", &unread, "e:%2A"},
@@ -215,7 +235,8 @@ TEST_CASE("a write without a body lacks its values for certain, so that fallback
     CHECK(target_for(rule, Request("DELETE", "/e/7")) == "e:plain:7");
 }
 
-TEST_CASE("before the response is there, a template that needs it names nothing, so that the mark of a write stays narrow")
+TEST_CASE(
+    "before the response is there, a template that needs it names nothing, so that the mark of a write stays narrow")
 {
     const Rule rule = purge_rule("POST /e", {"e:list", "e:{response.header.Location}"});
     const Request request("POST", "/e");

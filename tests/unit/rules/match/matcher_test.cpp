@@ -11,7 +11,15 @@ using namespace larder::rules::test;
 
 TEST_CASE("a path template matches what its words say")
 {
-    struct Row { const char* why; const char* rule; bool purge; const char* request; bool want; const char* name; const char* value; };
+    struct Row {
+        const char* why;
+        const char* rule;
+        bool purge;
+        const char* request;
+        bool want;
+        const char* name;
+        const char* value;
+    };
     const Row rows[] = {
         {"the root", "GET /", false, "/", true, "", ""},
         {"a literal", "GET /api/events", false, "/api/events", true, "", ""},
@@ -46,8 +54,10 @@ TEST_CASE("a path template matches what its words say")
         const Matcher matcher(rules);
         const Request request("GET", row.request);
         std::vector<Matched> found;
-        if (row.purge) matcher.match_purge(request.view, found);
-        else if (const Matched matched = matcher.match_cache(request.view); matched.rule) found.push_back(matched);
+        if (row.purge)
+            matcher.match_purge(request.view, found);
+        else if (const Matched matched = matcher.match_cache(request.view); matched.rule)
+            found.push_back(matched);
         REQUIRE(found.size() == (row.want ? 1 : 0));
         if (!row.want || !*row.name) continue;
         const auto value = found[0].values.find(row.name);
@@ -84,7 +94,14 @@ TEST_CASE("method, host, header and query conditions must all hold")
     rule.match.query = {{"format", "json"}};
     const std::vector<Rule> rules{rule};
     const Matcher matcher(rules);
-    struct Row { const char* why; const char* method; const char* target; const char* fields; const char* host; bool want; };
+    struct Row {
+        const char* why;
+        const char* method;
+        const char* target;
+        const char* fields;
+        const char* host;
+        bool want;
+    };
     const char* fields = "x-api: 2\r\nX-Any: \r\n";
     const Row rows[] = {
         {"all hold", "GET", "/a?format=json", fields, "shop.example", true},
@@ -127,7 +144,8 @@ TEST_CASE("the tree finds what a scan of all rules finds, for random rules and p
         std::vector<Rule> rules;
         for (unsigned n = random() % 25; n > 0; --n) {
             const std::string method = random() % 2 ? "GET " : "POST|PUT ";
-            rules.push_back(random() % 2 ? cache_rule(method + path_of(true)) : purge_rule(method + path_of(true), {"x"}));
+            rules.push_back(random() % 2 ? cache_rule(method + path_of(true))
+                                         : purge_rule(method + path_of(true), {"x"}));
             rules.back().match.host = hosts[random() % 4];
             if (random() % 5 == 0) rules.back().match.query = {{"q", std::nullopt}};
         }
@@ -140,8 +158,10 @@ TEST_CASE("the tree finds what a scan of all rules finds, for random rules and p
             PathValues values;
             for (const Rule& rule : rules) {
                 if (!matches_rule(rule, request.view, values)) continue;
-                if (rule.is_purge()) purges.push_back(&rule);
-                else if (!first_cache) first_cache = &rule;
+                if (rule.is_purge())
+                    purges.push_back(&rule);
+                else if (!first_cache)
+                    first_cache = &rule;
             }
             std::vector<Matched> found;
             matcher.match_purge(request.view, found);

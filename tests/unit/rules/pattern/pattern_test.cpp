@@ -9,7 +9,12 @@ using namespace larder::rules;
 
 TEST_CASE("a pattern matches whole keys: '*' any run, '?' one byte, '\\' takes the next byte as it is")
 {
-    struct Row { const char* why; const char* pattern; const char* key; bool want; };
+    struct Row {
+        const char* why;
+        const char* pattern;
+        const char* key;
+        bool want;
+    };
     const Row rows[] = {
         {"itself", "event:7", "event:7", true},
         {"not a prefix of it", "event:7", "event:71", false},
@@ -81,7 +86,12 @@ TEST_CASE("no value leaves its segment, and no two values look the same in a key
 
 TEST_CASE("two patterns overlap when a key exists that both match")
 {
-    struct Row { const char* why; const char* a; const char* b; bool want; };
+    struct Row {
+        const char* why;
+        const char* a;
+        const char* b;
+        bool want;
+    };
     const Row rows[] = {
         {"the same key", "a:1", "a:1", true},
         {"two keys", "a:1", "a:2", false},

@@ -6,14 +6,22 @@ using namespace larder::rules;
 
 TEST_CASE("a template is cut into literals and placeholders, each with its source, name, fallback and column")
 {
-    const auto parsed = parse_template("u:{id}:{query.page|1}{header.X-Tenant}:{cookie.sid}:{host}{path}{query}{method}", TemplateUse::key);
+    const auto parsed = parse_template(
+        "u:{id}:{query.page|1}{header.X-Tenant}:{cookie.sid}:{host}{path}{query}{method}", TemplateUse::key);
     REQUIRE(parsed.errors.empty());
-    struct Row { Source source; const char* name; std::optional<std::string> fallback; std::size_t column; };
+    struct Row {
+        Source source;
+        const char* name;
+        std::optional<std::string> fallback;
+        std::size_t column;
+    };
     const Row rows[] = {
-        {Source::literal, "u:", {}, 0},        {Source::path_value, "id", {}, 2},      {Source::literal, ":", {}, 6},
-        {Source::query_value, "page", "1", 7}, {Source::header, "X-Tenant", {}, 21},   {Source::literal, ":", {}, 38},
-        {Source::cookie, "sid", {}, 39},       {Source::literal, ":", {}, 51},         {Source::host, "", {}, 52},
-        {Source::path, "", {}, 58},            {Source::query, "", {}, 64},            {Source::method, "", {}, 71},
+        {Source::literal, "u:", {}, 0},       {Source::path_value, "id", {}, 2},
+        {Source::literal, ":", {}, 6},        {Source::query_value, "page", "1", 7},
+        {Source::header, "X-Tenant", {}, 21}, {Source::literal, ":", {}, 38},
+        {Source::cookie, "sid", {}, 39},      {Source::literal, ":", {}, 51},
+        {Source::host, "", {}, 52},           {Source::path, "", {}, 58},
+        {Source::query, "", {}, 64},          {Source::method, "", {}, 71},
     };
     REQUIRE(parsed.value.parts.size() == std::size(rows));
     for (std::size_t i = 0; i < std::size(rows); ++i) {
@@ -37,7 +45,13 @@ TEST_CASE("a purge template may hold wildcards and values of the body and of the
 
 TEST_CASE("a template error says where it is and what to write")
 {
-    struct Row { const char* why; const char* text; TemplateUse use; std::size_t column; const char* part; };
+    struct Row {
+        const char* why;
+        const char* text;
+        TemplateUse use;
+        std::size_t column;
+        const char* part;
+    };
     const Row rows[] = {
         {"a transposed word", "k:{qeury.page}", TemplateUse::key, 2, "did you mean {query.page}?"},
         {"a plural", "{headers.X-Id}", TemplateUse::key, 0, "did you mean {header.X-Id}?"},

@@ -32,7 +32,14 @@ const std::vector<Rule>& rules_under_test()
 TEST_CASE("a request that may not be answered from the cache has the first reason that holds")
 {
     const Matcher matcher(rules_under_test());
-    struct Row { const char* why; const char* method; const char* target; const char* fields; CacheMode mode; Forward want; };
+    struct Row {
+        const char* why;
+        const char* method;
+        const char* target;
+        const char* fields;
+        CacheMode mode;
+        Forward want;
+    };
     const auto by_rules = CacheMode::rules;
     const Row rows[] = {
         {"nothing is in the way", "GET", "/list?page=2", "", by_rules, Forward::none},
@@ -42,7 +49,8 @@ TEST_CASE("a request that may not be answered from the cache has the first reaso
         {"a write", "POST", "/list", "", by_rules, Forward::method},
         {"OPTIONS", "OPTIONS", "/list", "", by_rules, Forward::method},
         {"a method in lower case is another method", "get", "/list", "", by_rules, Forward::method},
-        {"another protocol", "GET", "/list", "Connection: upgrade\r\nUpgrade: websocket\r\n", by_rules, Forward::upgrade},
+        {"another protocol", "GET", "/list", "Connection: upgrade\r\nUpgrade: websocket\r\n", by_rules,
+         Forward::upgrade},
         {"a body", "GET", "/list", "Content-Length: 2\r\n", by_rules, Forward::request_body},
         {"a chunked body", "GET", "/list", "Transfer-Encoding: chunked\r\n", by_rules, Forward::request_body},
         {"the rollback switch", "GET", "/list", "", CacheMode::off, Forward::cache_off},
@@ -51,17 +59,22 @@ TEST_CASE("a request that may not be answered from the cache has the first reaso
         {"a path that can be read in two ways", "GET", "//list", "", by_rules, Forward::ambiguous_path},
         {"Authorization", "GET", "/list", "Authorization: x\r\n", by_rules, Forward::authorization},
         {"Cookie", "GET", "/list", "Cookie: a=b\r\n", by_rules, Forward::cookie},
-        {"Authorization before Cookie", "GET", "/list", "Cookie: a=b\r\nAuthorization: x\r\n", by_rules, Forward::authorization},
+        {"Authorization before Cookie", "GET", "/list", "Cookie: a=b\r\nAuthorization: x\r\n", by_rules,
+         Forward::authorization},
         {"the key names the session", "GET", "/mine", "Cookie: sid=1\r\n", by_rules, Forward::none},
         {"but this request has none", "GET", "/mine", "Cookie: other=1\r\n", by_rules, Forward::cookie},
-        {"a bearer without session is nobody to that key", "GET", "/mine", "Authorization: x\r\n", by_rules, Forward::authorization},
+        {"a bearer without session is nobody to that key", "GET", "/mine", "Authorization: x\r\n", by_rules,
+         Forward::authorization},
         {"the key names the bearer", "GET", "/token", "Authorization: x\r\n", by_rules, Forward::none},
-        {"a language is nobody", "GET", "/language", "Cookie: a=b\r\nAccept-Language: de\r\n", by_rules, Forward::cookie},
-        {"shared lifts the identity switch", "GET", "/shared", "Authorization: x\r\nCookie: a=b\r\n", by_rules, Forward::none},
+        {"a language is nobody", "GET", "/language", "Cookie: a=b\r\nAccept-Language: de\r\n", by_rules,
+         Forward::cookie},
+        {"shared lifts the identity switch", "GET", "/shared", "Authorization: x\r\nCookie: a=b\r\n", by_rules,
+         Forward::none},
         {"and no other", "GET", "/shared?x=1", "", by_rules, Forward::query_parameter},
         {"a parameter that the key does not name", "GET", "/list?x=1", "", by_rules, Forward::query_parameter},
         {"one that it names, twice", "GET", "/list?page=1&page=2", "", by_rules, Forward::repeated_parameter},
-        {"without rules the origin decides", "GET", "/other?x=1", "Cookie: a=b\r\n", CacheMode::respect_origin, Forward::none},
+        {"without rules the origin decides", "GET", "/other?x=1", "Cookie: a=b\r\n", CacheMode::respect_origin,
+         Forward::none},
         {"but a rule that matches still counts", "GET", "/off", "", CacheMode::respect_origin, Forward::rule_off},
     };
     for (const Row& row : rows) {
