@@ -14,6 +14,7 @@
 #include "proxy/admin/admin_server.hpp"
 #include "proxy/coherence/local_log.hpp"
 #include "proxy/net/clock.hpp"
+#include "proxy/observe/advice.hpp"
 #include "proxy/observe/log.hpp"
 #include "proxy/observe/metrics.hpp"
 #include "proxy/redis/keyspace.hpp"
@@ -72,6 +73,12 @@ struct App::State {
             if (!worker->ready()) return false;
         return !workers.empty();
     }
+    std::vector<const Counters*> counters() const
+    {
+        std::vector<const Counters*> all;
+        for (const auto& worker : workers) all.push_back(&worker->counters());
+        return all;
+    }
     std::string metrics() const;
     std::string health() const;
 
@@ -93,8 +100,6 @@ App::~App() = default;
 
 std::string App::State::metrics() const
 {
-    std::vector<const Counters*> counters;
-    for (const auto& worker : workers) counters.push_back(&worker->counters());
     const MemoryStats stats = memory.stats();
     ExtraGauges extra;
     extra.started = started;
@@ -104,7 +109,7 @@ std::string App::State::metrics() const
     extra.memory_capacity_bytes = memory.capacity_bytes();
     extra.memory_evicted = stats.evicted;
     extra.memory_expired = stats.expired;
-    return metrics_text(counters, *config, extra);
+    return metrics_text(counters(), *config, extra);
 }
 
 std::string App::State::health() const
@@ -211,6 +216,22 @@ int App::run()
         ready_timer.async_wait(say_ready);
     };
     say_ready(error_code{});
+    asio::steady_timer advice_timer(context);
+    Advice advice;
+    std::function<void(error_code)> advise = [&](error_code ec) {
+        if (ec) return;
+        for (const Advised& one : advice.look(state.counters(), config))
+            log_event(LogLevel::warn, "most requests of a rule are not cached",
+                      {{"rule", one.rule},
+                       {"reason", one.reason},
+                       {"because", one.text},
+                       {"change", one.remedy},
+                       {"requests", static_cast<std::int64_t>(one.requests)},
+                       {"affected", static_cast<std::int64_t>(one.affected)}});
+        advice_timer.expires_after(std::chrono::seconds(2));
+        advice_timer.async_wait(advise);
+    };
+    advise(error_code{});
     context.run();
 
     // Probes and metrics are answered while the workers drain.

@@ -25,6 +25,9 @@ void judge(Services& services, Exchange& exchange)
     exchange.key.clear();
     exchange.judgement = rules::judge_request(*services.config.matcher, services.config.cache, exchange.view,
                                               exchange.path.form, exchange.key);
+    exchange.request_id.clear();
+    exchange.body_bytes = 0;
+    exchange.answered = false;
     exchange.count = ExchangeCount{};
     exchange.count.forward = exchange.judgement.bypass;
     if (exchange.judgement.rule) exchange.count.rule = exchange.judgement.rule->index;

@@ -253,6 +253,17 @@ TEST_CASE("larder explain uses the words that the header uses")
     CHECK(contains(run_larder({"explain", file, "PUT", "/items/7"}).standard_output, "item:7"));
 }
 
+TEST_CASE("a rule whose requests all bring a cookie is said to be of no use, with the switch that would change it")
+{
+    Stage stage(over<Embedded>(item_rules));
+    auto client = stage.connect();
+    for (int i = 0; i < 120; ++i) client->get("/items/1", {"Cookie: sid=1"});
+    await_condition("the log names the rule", [&] {
+        const std::string line = line_with(stage.larder->log(), "most requests of a rule");
+        return contains(line, "rule=item") && contains(line, "reason=cookie") && contains(line, "shared: true");
+    });
+}
+
 TEST_CASE("--help and --version say what they should, and nonsense is refused")
 {
     const Finished help = run_larder({"--help"});

@@ -1,0 +1,46 @@
+#include "proxy/observe/advice.hpp"
+
+#include "proxy/observe/cells.hpp"
+
+namespace larder::proxy {
+
+namespace {
+
+template <class Member>
+std::uint64_t sum_of(const std::vector<const Counters*>& workers, std::size_t rule, Member member, std::size_t index)
+{
+    std::uint64_t sum = 0;
+    for (const Counters* worker : workers)
+        sum += (worker->cells().rules[rule].*member)[index].load(std::memory_order_relaxed);
+    return sum;
+}
+
+}  // namespace
+
+std::vector<Advised> Advice::look(const std::vector<const Counters*>& workers, const config::Config& config)
+{
+    using Row = Counters::Cells::RuleRow;
+    std::vector<Advised> advised;
+    for (std::size_t rule = 0; rule < config.rules.size(); ++rule) {
+        std::uint64_t requests = 0;
+        for (std::size_t i = 0; i < verdicts_count; ++i) requests += sum_of(workers, rule, &Row::verdicts, i);
+        if (requests < least_requests) continue;
+        const auto consider = [&](std::uint64_t affected, auto reason) {
+            const std::string_view remedy = rules::remedy(reason);
+            if (affected * 2 <= requests || remedy.empty()) return;
+            if (!said_.emplace(rule, rules::word(reason)).second) return;
+            advised.push_back(
+                {config.rules[rule].name, rules::word(reason), rules::text(reason), remedy, requests, affected});
+        };
+        for (std::size_t i = 1; i < rules::forward_reasons_count; ++i) {
+            const auto reason = static_cast<rules::Forward>(i);
+            // Only what the request brings with it: the rest is an operator's decision or passes.
+            if (rules::fwd(reason) == "request") consider(sum_of(workers, rule, &Row::forwards, i), reason);
+        }
+        for (std::size_t i = 1; i < rules::store_reasons_count; ++i)
+            consider(sum_of(workers, rule, &Row::not_stored, i), static_cast<rules::NotStored>(i));
+    }
+    return advised;
+}
+
+}  // namespace larder::proxy
