@@ -485,7 +485,7 @@ const Options<Draft>& all_options()
                 "where clients come; `:8080` is any address, port 0 any free port"),
             upstream,
             row("admin", of_config(&Config::admin), endpoint_or_none(),
-                "where probes, metrics, purge and explain are; keep it away from the outside"),
+                "where probes, metrics and explain are; keep it away from the outside"),
             row("namespace", of_config(&Config::namespace_), identifier(),
                 "first part of every Redis key; replicas of one app share it"),
             url_or_group<Draft>("store", of_config(&Config::store), store_options(),
@@ -510,7 +510,8 @@ const Options<Draft>& all_options()
                 "who may set `X-Forwarded-*`; from others it is replaced", std::optional<std::string>("nobody")),
             group<Draft>("timeouts", of_config(&Config::timeouts), timeouts_options(), "of clients"),
             group<Draft>("limits", of_config(&Config::limits), limits_options(), "of requests and responses"),
-            group<Draft>("log", of_config(&Config::log), log_options(), "what is logged, to standard output"),
+            group<Draft>("log", of_config(&Config::log), log_options(),
+                         "what is logged: events to standard error, the access log to standard output"),
             rules_row,
         };
     }();

@@ -87,7 +87,7 @@ struct App::State {
     LocalLog local_log;
     Keyspace keyspace;
     std::unique_ptr<TlsContext> store_tls;
-    DeferredPurges deferred;
+    SharedLogState log_state;
     Fills fills;
     ConnectionLimit connections;
     rules::WallTime started = wall_now();
@@ -117,12 +117,12 @@ std::string App::State::health() const
     const bool redis = config->store.kind == config::StoreKind::redis;
     std::size_t up = 0;
     for (const auto& worker : workers) up += worker->counters().store_up.load(std::memory_order_relaxed) ? 1 : 0;
-    const bool degraded = redis && (up < workers.size() || deferred.count() != 0);
+    const bool degraded = redis && (up < workers.size() || log_state.deferred.count() != 0);
     std::string text = R"({"status":")";
     text += stopping ? "draining" : degraded ? "degraded" : "ok";
     text += R"(","store":")";
     text += !redis ? "embedded" : up == workers.size() ? "up" : up == 0 ? "down" : "partly up";
-    text += R"(","deferred_purges":)" + std::to_string(deferred.count());
+    text += R"(","deferred_purges":)" + std::to_string(log_state.deferred.count());
     text += R"(,"version":")" LARDER_VERSION "\"}\n";
     return text;
 }
@@ -146,7 +146,7 @@ int App::run()
                         config.store.kind == config::StoreKind::embedded ? &state.local_log : nullptr,
                         state.keyspace,
                         state.store_tls.get(),
-                        state.deferred,
+                        state.log_state,
                         state.fills,
                         state.connections};
     for (std::uint32_t i = 0; i < count; ++i) {
@@ -203,6 +203,13 @@ int App::run()
         for (const auto& worker : state.workers) worker->drain(config.timeouts.drain);
         context.stop();
     });
+    asio::signal_set hangup(context, SIGHUP);
+    std::function<void(error_code, int)> ignore_hangup = [&](error_code ec, int) {
+        if (ec) return;
+        log_event(LogLevel::warn, "SIGHUP is ignored: restart to read the configuration anew");
+        hangup.async_wait(ignore_hangup);
+    };
+    hangup.async_wait(ignore_hangup);
     // "ready" is said once, when it is true: people and scripts wait for the line.
     asio::steady_timer ready_timer(context);
     std::function<void(error_code)> say_ready = [&](error_code ec) {

@@ -55,7 +55,7 @@ Worker::Worker(const Shared& shared)
       redis_store_(link_ ? std::make_unique<RedisStore>(*link_, shared.keyspace) : nullptr),
       redis_log_(link_ ? std::make_unique<RedisLog>(*link_, shared.keyspace, log_options(*shared.config)) : nullptr),
       cache_(context_, shared.memory, shared.local_log ? *shared.local_log : *redis_log_, redis_store_.get(),
-             shared.deferred, counters_, cache_options(*shared.config)),
+             shared.log_state, counters_, cache_options(*shared.config)),
       services_{context_,
                 *shared.config,
                 request_limits(shared.config->limits),
@@ -79,7 +79,7 @@ std::string Worker::listen(const config::Endpoint& endpoint, const Worker* first
     if (first && !endpoint.unix_path.empty()) return listener_.share(first->listener_);
     config::Endpoint mine = endpoint;
     if (first) mine.port = first->port();
-    return listener_.open(mine);
+    return listener_.open(mine, first != nullptr);
 }
 
 void Worker::start()
@@ -120,7 +120,7 @@ asio::awaitable<void> Worker::run_housekeeping()
             const bool given_up = instant_now() - begun > store_patience;
             if (cache_.embedded() || cache_.trusted() || given_up) ready_.store(true, std::memory_order_release);
         }
-        const rules::Milliseconds time = ready() ? period : first_period;
+        const rules::Milliseconds time = ready() && !cache_.wants_tending() ? period : first_period;
         if (!draining_) co_await pause(time);
     }
 }
@@ -156,6 +156,7 @@ asio::awaitable<void> Worker::run_drain(rules::Milliseconds patience)
     access_log_.flush();
     if (link_) link_->stop();
     wheel_.stop();
+    tasks_.stop_when_none();
     // Whatever still waits now has missed the deadline for stopping.
     if (tasks_.running() > own_tasks) context_.stop();
 }

@@ -22,7 +22,7 @@ struct Shared {
     PurgeLog* local_log;  // null with a shared store
     const Keyspace& keyspace;
     const TlsContext* store_tls;  // null without TLS
-    DeferredPurges& deferred;
+    SharedLogState& log_state;
     Fills& fills;
     ConnectionLimit& connections;
 };

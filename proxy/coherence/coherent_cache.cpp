@@ -29,6 +29,12 @@ std::uint32_t epoch_of(const std::string& run_id)
 void DeferredPurges::add(Record record)
 {
     const std::lock_guard lock(mutex_);
+    if (records_.size() >= most) {
+        count_.fetch_sub(records_.size(), std::memory_order_release);
+        records_.clear();
+        record = Record{};
+        record.patterns = {"*"};
+    }
     records_.push_back(std::move(record));
     count_.fetch_add(1, std::memory_order_release);
 }
@@ -49,28 +55,31 @@ void DeferredPurges::put_back(Record record)
 }
 
 CoherentCache::CoherentCache(asio::io_context& context, MemoryStore& memory, PurgeLog& log, Store* store,
-                             DeferredPurges& deferred, Counters& counters, CacheOptions options)
+                             SharedLogState& process, Counters& counters, CacheOptions options)
     : context_(context),
       memory_(memory),
       log_(log),
       store_(store),
-      deferred_(deferred),
+      process_(process),
       counters_(counters),
       options_(options)
 {
 }
 
+bool CoherentCache::wants_tending() const noexcept
+{
+    if (embedded() || log_.connection() == 0) return false;
+    return process_.deferred.count() != 0 || !replica_.ready() || connection_ != log_.connection();
+}
+
 bool CoherentCache::trusted() const noexcept
 {
-    return embedded() || (log_.connection() != 0 && deferred_.count() == 0);
+    return embedded() || (log_.connection() != 0 && process_.deferred.count() == 0);
 }
 
-Found CoherentCache::found_nothing(Found::Kind kind) const noexcept
-{
-    return Found{kind, nullptr, replica_.position(), false};
-}
+Found CoherentCache::found_nothing(Found::Kind kind) const noexcept { return Found{kind, nullptr, token(), false}; }
 
-/// An exact purge removes the entry, so that only the log's memory can tell why there is none.
+/// A purge removes the entry, so that only the log's memory can tell why there is none.
 Found CoherentCache::found_none(std::string_view key) const noexcept
 {
     return found_nothing(replica_.remembers_purge(key) ? Found::Kind::purged : Found::Kind::none);
@@ -118,6 +127,24 @@ void CoherentCache::count_replica()
     counters_.replica_patterns.store(static_cast<std::int64_t>(replica_.patterns_count()), std::memory_order_relaxed);
 }
 
+/// One at a time; the others wait for it and look again, however it ends.
+class CoherentCache::Synchronising {
+  public:
+    explicit Synchronising(CoherentCache& cache) : cache_(cache) { cache_.synchronising_ = true; }
+    ~Synchronising()
+    {
+        cache_.synchronising_ = false;
+        const std::vector<WakeUp*> waiting = std::move(cache_.waiting_for_sync_);
+        cache_.waiting_for_sync_.clear();
+        for (WakeUp* waiter : waiting) waiter->wake();
+    }
+    Synchronising(const Synchronising&) = delete;
+    Synchronising& operator=(const Synchronising&) = delete;
+
+  private:
+    CoherentCache& cache_;
+};
+
 asio::awaitable<bool> CoherentCache::synchronise(Position counter, std::uint64_t connection)
 {
     if (counter == 0) {  // the log has lost its counter: whatever we know is of another life
@@ -134,12 +161,8 @@ asio::awaitable<bool> CoherentCache::synchronise(Position counter, std::uint64_t
             continue;
         }
         ++tries;
-        synchronising_ = true;
+        const Synchronising guard(*this);
         const bool ok = co_await catch_up_once(connection);
-        synchronising_ = false;
-        std::vector<WakeUp*> waiting = std::move(waiting_for_sync_);
-        waiting_for_sync_.clear();
-        for (WakeUp* waiter : waiting) waiter->wake();
         if (!ok) co_return false;
     }
     co_return false;
@@ -155,8 +178,7 @@ asio::awaitable<bool> CoherentCache::catch_up_once(std::uint64_t connection)
         epoch_ = epoch_of(snapshot->run_id);
         counters_.add(Counter::log_resyncs);
         count_replica();
-        // What other workers or replicas appended since counts only after our own deferred purges are in.
-        co_return co_await replay_deferred();
+        co_return true;
     }
     const rules::Result<std::vector<Record>> records = co_await log_.records_after(replica_.position());
     if (records.has_error() || log_.connection() != connection) co_return false;
@@ -170,22 +192,25 @@ asio::awaitable<bool> CoherentCache::catch_up_once(std::uint64_t connection)
 
 // --- reads -----------------------------------------------------------------------------------------------------------
 
-bool CoherentCache::voided_since(std::string_view key, Position since)
+bool CoherentCache::voided_since(std::string_view key, LogToken since)
 {
     if (embedded()) catch_up_here();
-    return !replica_.ready() || replica_.matched_since(key, since) != Since::clean;
+    return !replica_.ready() || since.epoch != epoch_ || replica_.matched_since(key, since.position) != Since::clean;
 }
 
 Found CoherentCache::judge_memory(const EntryPtr& entry, std::string_view key)
 {
-    Found found{Found::Kind::none, nullptr, replica_.position(), true};
+    Found found{Found::Kind::none, nullptr, token(), true};
     if (entry->epoch != epoch_) return found;
     const Position held = entry->position.load(std::memory_order_acquire);
     if (held < replica_.position()) {
         Since since = replica_.matched_since(key, held);
         if (since == Since::unknown && entry->settled.load(std::memory_order_acquire))
             since = replica_.matched_pattern_since(key, held);
-        if (since == Since::matched) found.kind = Found::Kind::purged;
+        if (since == Since::matched) {
+            found.kind = Found::Kind::purged;
+            memory_.erase(storage_key(entry->key, entry->variant));
+        }
         if (since != Since::clean) return found;
         entry->position.store(replica_.position(), std::memory_order_release);
     }
@@ -200,7 +225,8 @@ std::optional<Found> CoherentCache::find_here(std::string_view key, std::string_
         catch_up_here();
     } else {
         const bool fresh_look = options_.trust.count() > 0 && replica_.ready() && connection_ == log_.connection() &&
-                                deferred_.count() == 0 && instant_now() - checked_ <= options_.trust;
+                                process_.deferred.count() == 0 && instant_now() - checked_ <= options_.trust &&
+                                replica_.position() >= process_.newest_own.load(std::memory_order_acquire);
         if (!fresh_look) return std::nullopt;
     }
     if (replica_.open_marks() != 0 && replica_.marked(key, instant_now())) return found_nothing(Found::Kind::marked);
@@ -218,14 +244,8 @@ asio::awaitable<Found> CoherentCache::find(const std::string& key, const std::st
 {
     const std::string stored_as = storage_key(key, variant);
     if (auto here = find_here(key, stored_as, now)) co_return std::move(*here);
-    if (!trusted()) {
-        // Something is queued, or the connection is away: try to bring it into order, but never wait for a reconnect.
-        if (log_.connection() == 0) co_return found_nothing(Found::Kind::away);
-        const std::uint64_t connection = log_.connection();
-        const bool ok = co_await synchronise(1, connection);
-        const bool replayed = ok && co_await replay_deferred();
-        if (!replayed) co_return found_nothing(Found::Kind::away);
-    }
+    // A queue to be replayed or a whole log to be read first may take long: housekeeping does it, requests pass by.
+    if (!trusted() || wants_tending()) co_return found_nothing(Found::Kind::away);
 
     EntryPtr entry = memory_.find(stored_as, now);
     if (entry && entry->epoch == epoch_) {
@@ -258,7 +278,7 @@ asio::awaitable<Found> CoherentCache::find(const std::string& key, const std::st
         read->entry->position.store(replica_.position(), std::memory_order_relaxed);
         insert_memory(read->entry, now);
     }
-    Found found{Found::Kind::hit, read->entry, replica_.position(), false};
+    Found found{Found::Kind::hit, read->entry, token(), false};
     co_return found;
 }
 
@@ -277,7 +297,7 @@ void CoherentCache::insert_memory(EntryPtr entry, rules::WallTime now)
         memory_.erase(stored_as);
 }
 
-asio::awaitable<NotStored> CoherentCache::store(std::shared_ptr<Entry> entry, Position token)
+asio::awaitable<NotStored> CoherentCache::store(std::shared_ptr<Entry> entry, LogToken token)
 {
     const rules::WallTime now = wall_now();
     if (embedded()) {
@@ -288,7 +308,7 @@ asio::awaitable<NotStored> CoherentCache::store(std::shared_ptr<Entry> entry, Po
         co_return NotStored::none;
     }
     if (!trusted() || !replica_.ready()) co_return NotStored::store_failed;
-    if (replica_.matched_since(entry->key, token) != Since::clean) co_return NotStored::fenced;
+    if (voided_since(entry->key, token)) co_return NotStored::fenced;
     counters_.add(Counter::store_puts);
     const std::uint64_t connection = connection_;
     const std::uint32_t epoch = epoch_;
@@ -338,6 +358,9 @@ asio::awaitable<Errc> CoherentCache::append(Record record)
     const std::uint64_t connection = log_.connection();
     const rules::Result<Appended> appended = co_await log_.append(record);
     if (appended.has_error()) co_return appended.error();
+    Position newest = process_.newest_own.load(std::memory_order_relaxed);
+    while (newest < appended->position &&
+           !process_.newest_own.compare_exchange_weak(newest, appended->position, std::memory_order_acq_rel)) {}
     // Our own record is applied before anybody is answered.
     if (replica_.ready() && connection_ == connection && appended->previous == replica_.position()) {
         record.previous = appended->previous;
@@ -376,23 +399,23 @@ asio::awaitable<Errc> CoherentCache::commit(WritePurge& write)
         if (error == Errc::ok) continue;
         result = error;
         counters_.add(Counter::purge_deferred);
-        deferred_.add(record);
+        process_.deferred.add(record);
     }
     co_return result;
 }
 
 asio::awaitable<bool> CoherentCache::replay_deferred()
 {
-    while (auto record = deferred_.take()) {
+    while (auto record = process_.deferred.take()) {
         const rules::Result<Appended> appended = co_await log_.append(*record);
         if (appended.has_error()) {
-            deferred_.put_back(std::move(*record));
+            process_.deferred.put_back(std::move(*record));
             co_return false;
         }
-        deferred_.done();
+        process_.deferred.done();
         counters_.add(Counter::purge_replayed);
     }
-    co_return deferred_.count() == 0;
+    co_return process_.deferred.count() == 0;
 }
 
 asio::awaitable<void> CoherentCache::tend()

@@ -20,6 +20,12 @@
 
 namespace larder::proxy {
 
+/// Where the log stood, and in which server run: positions of different runs are not comparable.
+struct LogToken {
+    Position position = 0;
+    std::uint32_t epoch = 0;
+};
+
 struct Found {
     enum class Kind : std::uint8_t {
         hit,     // `entry` is valid by the log (fresh or not is for the judge)
@@ -29,7 +35,7 @@ struct Found {
         away,    // the store does not answer: pass, do not store
     } kind = Kind::none;
     EntryPtr entry;
-    Position token = 0;  // where the log stood: the token of a fill begun on this answer
+    LogToken token;  // where the log stood: the token of a fill begun on this answer
     bool from_memory = false;
 };
 
@@ -51,6 +57,8 @@ struct CacheOptions {
 /// trusts the store; whoever reaches it first replays them.
 class DeferredPurges {
   public:
+    /// More than these are replaced by one that purges everything: always right, and bounded.
+    static constexpr std::size_t most = 10'000;
     void add(Record record);
     /// Takes the oldest, or nothing. It counts as deferred until `done` or `put_back`.
     std::optional<Record> take();
@@ -64,12 +72,20 @@ class DeferredPurges {
     std::atomic<std::size_t> count_{0};
 };
 
+/// What the workers of a process tell each other about the log. Thread-safe.
+struct SharedLogState {
+    DeferredPurges deferred;
+    /// Of the newest record that this process has appended. Within `trust` a worker that has not seen it must look: the
+    /// same process never forgets its own writes (COHERENCE §4, bounded).
+    std::atomic<Position> newest_own{0};
+};
+
 /// Single-threaded: one per worker. `memory`, `log` and `store` outlive it; memory and a local log are shared by
 /// workers.
 class CoherentCache {
   public:
     /// @param store  null: embedded, memory is the store
-    CoherentCache(asio::io_context& context, MemoryStore& memory, PurgeLog& log, Store* store, DeferredPurges& deferred,
+    CoherentCache(asio::io_context& context, MemoryStore& memory, PurgeLog& log, Store* store, SharedLogState& process,
                   Counters& counters, CacheOptions options);
 
     /// What can be answered without waiting: always with the in-process log; with Redis only memory hits within
@@ -79,9 +95,9 @@ class CoherentCache {
     asio::awaitable<Found> find(const std::string& key, const std::string& variant, rules::WallTime now);
 
     /// Has a record after `since`, known to this worker, voided the key?
-    bool voided_since(std::string_view key, Position since);
+    bool voided_since(std::string_view key, LogToken since);
     /// Stores a complete response that was fetched with `token`. `entry` is not shared yet; its position is set here.
-    asio::awaitable<rules::NotStored> store(std::shared_ptr<Entry> entry, Position token);
+    asio::awaitable<rules::NotStored> store(std::shared_ptr<Entry> entry, LogToken token);
 
     /// PREPARE: voids the targets and opens the mark. Errors: store_*.
     asio::awaitable<rules::Errc> prepare(WritePurge& write);
@@ -95,9 +111,13 @@ class CoherentCache {
     bool embedded() const noexcept { return store_ == nullptr; }
     /// The log can be reached and nothing is queued: entries may be trusted.
     bool trusted() const noexcept;
+    /// `tend` has something to do that requests are waiting for (they pass by meanwhile).
+    bool wants_tending() const noexcept;
+    LogToken token() const noexcept { return {replica_.position(), epoch_}; }
     rules::Milliseconds mark_life() const noexcept { return options_.mark_life; }
 
   private:
+    class Synchronising;
     asio::awaitable<bool> synchronise(Position counter, std::uint64_t connection);
     asio::awaitable<bool> catch_up_once(std::uint64_t connection);
     bool catch_up_here();
@@ -115,7 +135,7 @@ class CoherentCache {
     MemoryStore& memory_;
     PurgeLog& log_;
     Store* store_;
-    DeferredPurges& deferred_;
+    SharedLogState& process_;
     Counters& counters_;
     CacheOptions options_;
     Replica replica_;

@@ -338,7 +338,10 @@ Since Replica::matched_since(std::string_view key, Position since) const noexcep
     return since < state_->exact.horizon() ? Since::unknown : Since::clean;
 }
 
-bool Replica::remembers_purge(std::string_view key) const noexcept { return ready_ && state_->exact.last(key) != 0; }
+bool Replica::remembers_purge(std::string_view key) const noexcept
+{
+    return ready_ && (state_->exact.last(key) != 0 || state_->patterns.match_since(key, 0));
+}
 
 Since Replica::matched_pattern_since(std::string_view key, Position since) const noexcept
 {

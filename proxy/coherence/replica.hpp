@@ -39,7 +39,7 @@ class Replica {
     /// Patterns and the floor only. For entries that exact purges remove themselves (those in Redis).
     Since matched_pattern_since(std::string_view key, Position since) const noexcept;
 
-    /// An exact purge of the key is remembered. Says why something is not there, not whether what is there holds.
+    /// A purge of the key is remembered. Says why something is not there, not whether what is there holds.
     bool remembers_purge(std::string_view key) const noexcept;
 
     /// An open mark matches the key: a write to it is under way.

@@ -79,7 +79,7 @@ bool name_variant(const FillRequest& request, const rules::VarySpec& spec, Entry
 }
 
 asio::awaitable<NotStored> store_entry(Services& services, std::shared_ptr<Entry> entry,
-                                       std::shared_ptr<Entry> new_index, EntryPtr old_index, Position token)
+                                       std::shared_ptr<Entry> new_index, EntryPtr old_index, LogToken token)
 {
     if (new_index) {
         new_index->expires = old_index ? std::max(old_index->expires, entry->expires) : entry->expires;
@@ -119,11 +119,11 @@ std::shared_ptr<Entry> refresh_entry(const FillRequest& request, const rules::Re
 }
 
 /// The fetch failed before anything could be streamed: the stale entry if it may stand in, else the error.
-void end_failed(Services& services, const FillRequest& request, Errc error, int status)
+void end_failed(Services& services, const FillRequest& request, Errc error)
 {
     if (request.stale && rules::may_serve_on_error(request.stale->times, wall_now())) {
         if (error != Errc::ok) services.counters.add_error(error);
-        request.fill->complete(request.stale, status, true, NotStored::none);
+        request.fill->complete(request.stale, 0, true, NotStored::none);
         return;
     }
     request.fill->fail(error);
@@ -176,7 +176,7 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest request)
     Errc error = co_await fetch->send(request_head, no_body, true);
     if (error == Errc::ok) error = co_await read_final_head(*fetch, fill);
     exchange.upstream_time = instant_now() - (fetch->connection() ? fetch->sent_at() : exchange.begun);
-    if (error != Errc::ok) co_return end_failed(services, request, error, 0);
+    if (error != Errc::ok) co_return end_failed(services, request, error);
 
     const rules::WallTime received = wall_now();
     const rules::ResponseHead& response = fetch->head();
@@ -190,7 +190,7 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest request)
     }
     const bool server_failed = response.status >= 500 && response.status <= 504 && response.status != 501;
     if (server_failed && request.stale && rules::may_serve_on_error(request.stale->times, received))
-        co_return end_failed(services, request, Errc::ok, response.status);
+        co_return fill.complete(request.stale, response.status, true, NotStored::none);
 
     const rules::StoreJudgement judged = rules::judge_store(exchange.head, response, rule, requested, received);
     NotStored reason = judged.reason;
@@ -209,6 +209,7 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest request)
         if (response.status < 500 && reason != NotStored::response_authorization)
             services.fills.remember_uncacheable(fill.stored_as, reason, instant_now() + uncacheable_memory);
         fetch->keep();
+        fetch->pause_deadline();  // until the leader reads on
         co_return fill.release(reason, std::move(fetch));
     }
     services.fills.forget_uncacheable(fill.stored_as);
@@ -227,6 +228,7 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest request)
             services.fills.remember_uncacheable(fill.stored_as, NotStored::too_large,
                                                 instant_now() + uncacheable_memory);
             fetch->keep();
+            fetch->pause_deadline();
             co_return fill.release(NotStored::too_large, std::move(fetch));
         }
         if (piece.kind == BodyPiece::Kind::end) break;
@@ -259,7 +261,7 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest request)
         fill.complete(entry, 0, false, fenced ? NotStored::fenced : NotStored::none);
         if (fenced) co_return;
         const NotStored refused = co_await store_entry(services, entry, new_index, request.index, fill.token);
-        exchange.count.not_stored = refused;
+        if (refused != NotStored::none) services.counters.add_not_stored(exchange.count.rule, refused);
     }
 }
 
@@ -268,12 +270,32 @@ asio::awaitable<void> run_fill(Services& services, FillRequest request)
     services.counters.add(Counter::fills);
     services.counters.fills_under_way.fetch_add(1, std::memory_order_relaxed);
     const std::shared_ptr<Fill> fill = request.fill;
-    co_await fetch_and_store(services, std::move(request));
+    std::exception_ptr bug;
+    try {
+        co_await fetch_and_store(services, std::move(request));
+    } catch (...) {  // nobody may be left waiting for it
+        bug = std::current_exception();
+        fill->fail(Errc::upstream_closed);
+    }
     services.fills.end(*fill);
     services.counters.fills_under_way.fetch_sub(1, std::memory_order_relaxed);
+    if (bug) std::rethrow_exception(bug);
 }
 
 // --- readers ---------------------------------------------------------------------------------------------------------
+
+/// Not stored, yet good for all who had asked for it: the store or a write stood in the way, not the origin's word.
+bool may_be_shared(NotStored reason) noexcept
+{
+    switch (reason) {
+    case NotStored::none:
+    case NotStored::fenced:
+    case NotStored::newer:
+    case NotStored::log_gap:
+    case NotStored::store_failed: return true;
+    default: return false;
+    }
+}
 
 /// Hands the answer of a fill to one client while it comes.
 class FillReader {
@@ -319,6 +341,7 @@ class FillReader {
             }
             case Fill::State::complete:
                 if (!head_sent_) {
+                    if (!leader_ && !may_be_shared(view.not_stored)) co_return FillAnswer::alone;
                     if (!leader_ && !is_my_variant(*view.whole)) co_return FillAnswer::look_again;
                     co_await serve_whole(view);
                     co_return FillAnswer::done;
@@ -333,6 +356,8 @@ class FillReader {
             }
             case Fill::State::failed:
                 if (!view.news.empty() && head_sent_) co_await stream(view);
+                exchange_->count.not_stored = view.not_stored;
+                exchange_->stored = false;
                 co_await refuse(services_, client_, *exchange_, view.error);
                 co_return FillAnswer::done;
             }
@@ -496,7 +521,7 @@ class FillReader {
     WakeUp* waiting_ = nullptr;
 };
 
-Fills::Joined join_or_begin(Services& services, const Exchange& exchange, Position token)
+Fills::Joined join_or_begin(Services& services, const Exchange& exchange, LogToken token)
 {
     const auto joinable = [&](const Fill& fill) { return !services.cache.voided_since(exchange.key, fill.token); };
     const auto make = [&] { return std::make_shared<Fill>(exchange.key, exchange.stored_as, token); };

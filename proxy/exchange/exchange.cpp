@@ -10,6 +10,7 @@
 #include "proxy/net/clock.hpp"
 #include "rules/base/text.hpp"
 #include "rules/http/cache_control.hpp"
+#include "rules/http/fields.hpp"
 
 namespace larder::proxy {
 
@@ -141,6 +142,10 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
         if (exchange->is_head()) co_return co_await pass(services, client, exchange);
         if (wants_range(*exchange)) {
             exchange->count.forward = Forward::range;
+            co_return co_await pass(services, client, exchange);
+        }
+        if (rules::HopByHop(exchange->head.fields).names_end_to_end_field()) {
+            exchange->count.forward = Forward::connection_option;
             co_return co_await pass(services, client, exchange);
         }
         // A client's no-store keeps its own answer out (RFC 9111 §5.2.1.5); it does not keep others from what is

@@ -128,6 +128,7 @@ void Fill::release(rules::NotStored reason, std::unique_ptr<Fetch> fetch)
 void Fill::fail(rules::Errc error)
 {
     const std::lock_guard lock(mutex_);
+    if (now_.state == State::streaming) now_.not_stored = rules::NotStored::incomplete;
     now_.state = State::failed;
     now_.error = error;
     wake_all();

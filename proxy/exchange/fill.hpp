@@ -30,14 +30,14 @@ class Fill {
         failed,     // no response, or it was cut: `error`
     };
 
-    Fill(std::string key, std::string stored_as, Position token)
+    Fill(std::string key, std::string stored_as, LogToken token)
         : key(std::move(key)), stored_as(std::move(stored_as)), token(token)
     {
     }
 
     const std::string key;        // logical
     const std::string stored_as;  // under which it is registered
-    const Position token;         // the log's position when it began: joins never cross a record after it
+    const LogToken token;         // the log's position when it began: joins never cross a record after it
 
     struct Segment {
         std::unique_ptr<char[]> bytes;

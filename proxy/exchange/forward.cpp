@@ -1,6 +1,7 @@
 #include "proxy/exchange/forward.hpp"
 
 #include <array>
+#include <boost/asio/post.hpp>
 #include <charconv>
 
 #include "proxy/exchange/refuse.hpp"
@@ -24,6 +25,9 @@ struct Forwarding::Upload {
 };
 
 namespace {
+
+/// A transfer gives way to the worker's other connections after so much without waiting.
+constexpr std::size_t turn_bytes = 1024 * 1024;
 
 /// A chunk's size line.
 std::string_view size_line(std::array<char, 20>& buffer, std::size_t size)
@@ -98,6 +102,7 @@ asio::awaitable<Forwarding::Buffered> Forwarding::buffer_body(std::size_t limit)
             buffered_.append(piece.data);
         } else if (piece.kind == RequestBody::Kind::end) {
             body_whole_ = result.whole = true;
+            body_->keep();
             co_return result;
         } else if (piece.kind == RequestBody::Kind::failed) {
             result.error = piece.error;
@@ -180,11 +185,13 @@ asio::awaitable<Errc> Forwarding::request()
             // It may have answered before it stopped reading: what it said is worth more than our complaint.
             const Errc early = co_await read_final_head();
             if (early == Errc::ok) {
+                fetch_->keep();
                 fetch_->upload_pending(true);
                 if (!whole) exchange_->keep_alive = false;
                 co_return Errc::ok;
             }
         }
+        co_await end_upload();
         co_return sent;
     }
     if (!whole) {
@@ -193,7 +200,10 @@ asio::awaitable<Errc> Forwarding::request()
     }
     const Errc error = co_await read_final_head();
     exchange_->upstream_time = instant_now() - fetch_->sent_at();
-    if (error != Errc::ok) co_await end_upload();
+    if (error == Errc::ok)
+        fetch_->keep();  // the caller may suspend before it responds
+    else
+        co_await end_upload();
     co_return error;
 }
 
@@ -234,6 +244,7 @@ asio::awaitable<void> Forwarding::run_upload(std::shared_ptr<Upload> upload)
     };
     const bool chunked = exchange_->head.body == BodyKind::chunked;
     bool upstream_takes = true;
+    std::size_t moved = 0;
     std::string rest;
     while (!upload->stop && upstream_takes) {
         const RequestBody::Piece piece = body_->next();
@@ -248,6 +259,7 @@ asio::awaitable<void> Forwarding::run_upload(std::shared_ptr<Upload> upload)
             fetch_->abort(piece.error);
             break;
         }
+        moved += piece.data.size();
         std::array<char, 20> line;
         std::string last;
         std::array<iovec, 3> pieces{};
@@ -302,18 +314,20 @@ asio::awaitable<void> Forwarding::run_upload(std::shared_ptr<Upload> upload)
             upload->done = true;
             break;
         }
+        if (moved > turn_bytes) {
+            moved = 0;
+            body_->keep();
+            co_await asio::post(services_.context, asio::use_awaitable);
+        }
     }
+    body_->keep();
     upload->finished.wake();
 }
 
 asio::awaitable<void> Forwarding::end_upload()
 {
     if (!upload_) {
-        if (body_) {
-            if (!body_whole_) exchange_->keep_alive = false;
-            body_->give_back();
-            body_.reset();
-        }
+        abandon();
         co_return;
     }
     if (!upload_->finished.woken()) {
@@ -332,12 +346,21 @@ asio::awaitable<void> Forwarding::end_upload()
     body_.reset();
 }
 
+void Forwarding::abandon()
+{
+    if (!body_) return;
+    if (!body_whole_) exchange_->keep_alive = false;
+    body_->give_back();
+    body_.reset();
+}
+
 asio::awaitable<void> Forwarding::respond()
 {
     const rules::ResponseHead& head = fetch_->head();
     if (head.status == 101) {
-        co_await tunnel();
+        // What the client sends from here on is no longer a request's body.
         co_await end_upload();
+        co_await tunnel();
         co_return;
     }
 
@@ -387,6 +410,7 @@ asio::awaitable<void> Forwarding::relay_body(Framing framing)
     std::string& out = services_.out;  // holds the head: it goes out with the first piece
     const bool chunked = framing.kind == BodyKind::chunked;
     constexpr std::size_t pieces_limit = 16;
+    std::size_t moved = 0;
     for (;;) {
         std::array<iovec, pieces_limit + 2> pieces{};
         std::size_t count = 1, size = 0;
@@ -410,10 +434,20 @@ asio::awaitable<void> Forwarding::relay_body(Framing framing)
         exchange_->body_bytes += size;
         bool there = client_.put(std::span<const iovec>(pieces.data(), count));
         out.clear();
+        moved += size;
         if (client_.blocked()) {
             fetch_->keep();
+            fetch_->pause_deadline();  // now the client is waited for, not the upstream
             there = co_await client_.flush();
+            fetch_->resume_deadline();
             out.clear();  // shared by the thread: another exchange may have used it meanwhile
+            moved = 0;
+        } else if (moved > turn_bytes && piece.kind != BodyPiece::Kind::end) {
+            // Both sides are as fast as we are: the other connections of this worker want their turn, too.
+            fetch_->keep();
+            co_await asio::post(services_.context, asio::use_awaitable);
+            out.clear();
+            moved = 0;
         }
         if (!there) {
             exchange_->count.outcome = Outcome::client_gone;
@@ -428,6 +462,7 @@ asio::awaitable<void> Forwarding::relay_body(Framing framing)
             co_return;
         }
         if (piece.kind == BodyPiece::Kind::blocked) {
+            moved = 0;
             const bool ready = co_await fetch_->wait_body();
             out.clear();
             if (!ready) continue;  // the next piece says why
@@ -444,7 +479,12 @@ asio::awaitable<void> run_pump(Services& services, Transport& from, Transport& t
     bool ok = co_await to.write_all(first);
     moved += first.size();
     std::string rest;
+    std::size_t turn = 0;
     while (ok) {
+        if (turn > turn_bytes) {
+            turn = 0;
+            co_await asio::post(services.context, asio::use_awaitable);
+        }
         const IoTry got = from.try_read(services.read_buffer);
         if (got.blocked()) {
             ok = co_await from.wait(got.wait_for);
@@ -452,6 +492,7 @@ asio::awaitable<void> run_pump(Services& services, Transport& from, Transport& t
         }
         if (!got.ok()) break;
         moved += got.bytes;
+        turn += got.bytes;
         progress();
         const std::string_view bytes(services.read_buffer.data(), got.bytes);
         const IoTry written = to.try_write(std::array<iovec, 1>{piece_of(bytes)});

@@ -35,6 +35,10 @@ class Forwarding {
     /// Nothing of the request has reached the upstream: it cannot have acted on it.
     bool never_sent() const noexcept { return !sent_; }
 
+    /// Gives up before `request`: decides what becomes of the unread body, and so of the connection. Call before
+    /// refusing.
+    void abandon();
+
     /// Hands the response to the client, or tunnels after a 101. A response that is cut is cut for the client too.
     asio::awaitable<void> respond();
     /// The rest of a response whose head and beginning the client has already.

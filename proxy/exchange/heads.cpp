@@ -78,7 +78,8 @@ void append_upstream_head(std::string& out, const Exchange& exchange, const Upst
     const config::Config& config = exchange.services->config;
     const bool trusted = is_trusted(config, exchange.client_address);
 
-    out += head.method_text;
+    // A fill is of the whole answer, whoever asked for it: a HEAD may have found it stale.
+    out += options.for_fill ? std::string_view("GET") : head.method_text;
     out += ' ';
     out += options.target;
     out += " HTTP/1.1\r\n";

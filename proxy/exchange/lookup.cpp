@@ -1,5 +1,7 @@
 #include "proxy/exchange/lookup.hpp"
 
+#include <algorithm>
+
 #include "proxy/net/clock.hpp"
 #include "rules/http/vary.hpp"
 
@@ -62,10 +64,14 @@ std::optional<Looked> lookup_here(Services& services, Exchange& exchange)
     auto found = services.cache.find_here(exchange.key, exchange.stored_as, exchange.now);
     if (!found) return std::nullopt;
     if (settle(*found, looked)) {
+        // A purge between the two looks has voided the index: what is filled now must not join its generation, so the
+        // fill's token is where the index was valid.
+        const Position index_position = looked.token.position;
         choose_variant(exchange, *looked.index);
         found = services.cache.find_here(exchange.key, exchange.stored_as, exchange.now);
         if (!found) return std::nullopt;
         settle(*found, looked);
+        looked.token.position = std::min(looked.token.position, index_position);
         check_generation(looked);
     }
     return looked;
@@ -80,9 +86,11 @@ asio::awaitable<Looked> lookup(Services& services, Exchange& exchange)
     exchange.stored_as = exchange.key;
     const Found found = co_await services.cache.find(exchange.key, exchange.variant, exchange.now);
     if (settle(found, looked)) {
+        const Position index_position = looked.token.position;
         choose_variant(exchange, *looked.index);
         const Found variant = co_await services.cache.find(exchange.key, exchange.variant, exchange.now);
         settle(variant, looked);
+        looked.token.position = std::min(looked.token.position, index_position);
         check_generation(looked);
     }
     exchange.store_time = instant_now() - begun;

@@ -14,7 +14,7 @@ struct Looked {
     EntryPtr index;  // the variants' index of this key, if there is one
     rules::Forward reason = rules::Forward::none;
     bool bypass = false;
-    Position token = 0;
+    LogToken token;
 };
 
 /// What memory can say without waiting; empty: `lookup` must be asked. Sets `exchange.variant` and `stored_as`.

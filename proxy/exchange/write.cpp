@@ -39,6 +39,15 @@ WritePolicy policy_of(const std::vector<rules::Matched>& matched)
     return policy;
 }
 
+/// on_store_error: reject. The upstream is not touched.
+asio::awaitable<void> reject(Services& services, Client& client, Exchange& exchange, Forwarding& forwarding, Errc error)
+{
+    forwarding.abandon();
+    services.counters.add(Counter::writes_rejected);
+    exchange.count.forward = rules::Forward::none;
+    co_await refuse(services, client, exchange, error);
+}
+
 /// The upstream may or may not have acted, and may still: the mark stays open to its end, then the purge is repeated.
 asio::awaitable<void> run_late_commit(Services& services, WritePurge write)
 {
@@ -60,6 +69,7 @@ asio::awaitable<void> run_late_commit(Services& services, WritePurge write)
 asio::awaitable<void> forward_write(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
                                     std::vector<rules::Matched> matched)
 {
+    exchange->count.outcome = rules::Outcome::passed;
     const WritePolicy policy = policy_of(matched);
     Forwarding forwarding(services, client, exchange);
 
@@ -67,7 +77,10 @@ asio::awaitable<void> forward_write(Services& services, Client& client, std::sha
     std::optional<boost::json::value> body;
     if (policy.needs_body) {
         const Forwarding::Buffered read = co_await forwarding.buffer_body(body_values_limit_bytes);
-        if (read.error != Errc::ok) co_return co_await refuse(services, client, *exchange, read.error);
+        if (read.error != Errc::ok) {
+            forwarding.abandon();
+            co_return co_await refuse(services, client, *exchange, read.error);
+        }
         if (read.whole) {
             boost::system::error_code ec;
             boost::json::value parsed = boost::json::parse(forwarding.buffered(), ec);
@@ -86,21 +99,28 @@ asio::awaitable<void> forward_write(Services& services, Client& client, std::sha
         const rules::Instant begun = instant_now();
         const Errc prepared = co_await services.cache.prepare(write);
         exchange->store_time += instant_now() - begun;
-        if (prepared != Errc::ok && policy.reject) {
-            services.counters.add(Counter::writes_rejected);
-            co_return co_await refuse(services, client, *exchange, prepared);
-        }
+        if (prepared != Errc::ok && policy.reject)
+            co_return co_await reject(services, client, *exchange, forwarding, prepared);
     } else if (policy.reject && !services.cache.trusted()) {
-        services.counters.add(Counter::writes_rejected);
-        co_return co_await refuse(services, client, *exchange, Errc::store_unreachable);
+        co_return co_await reject(services, client, *exchange, forwarding, Errc::store_unreachable);
     }
 
     const Errc error = co_await forwarding.request();
     if (error != Errc::ok) {
-        if (forwarding.never_sent() || !write.prepared)
+        if (!forwarding.never_sent()) {
+            // It may act on the write yet, or have done so: what its answer would have named is unknown, so it widens.
+            // The mark stays open for its whole life from now on, and the purge is repeated when it ends.
+            values.before_response = false;
+            for (const rules::Matched& one : matched)
+                rules::append_purge_targets(write.targets, *one.rule, exchange->view, one.values, values);
+            if (!write.targets.empty()) {
+                const Errc marked = co_await services.cache.prepare(write);
+                if (marked != Errc::ok) co_await services.cache.commit(write);
+                services.tasks.spawn("late commit", run_late_commit(services, write));
+            }
+        } else {
             co_await services.cache.commit(write);
-        else
-            services.tasks.spawn("late commit", run_late_commit(services, write));
+        }
         co_return co_await refuse(services, client, *exchange, error);
     }
 

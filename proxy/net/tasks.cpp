@@ -11,7 +11,7 @@ void Tasks::spawn(std::string_view what, asio::awaitable<void> task)
 {
     ++running_;
     auto ended = [this, what](std::exception_ptr error) {
-        --running_;
+        if (--running_ == 0 && stop_when_none_) context_.stop();
         if (!error) return;
         try {
             std::rethrow_exception(error);

@@ -16,8 +16,12 @@ class Tasks {
     explicit Tasks(asio::io_context& context) : context_(context) {}
 
     /// Starts a coroutine. `what` names it in the log should an exception end it, which is a bug (STYLE E3); it must be
-    /// a literal. The coroutine takes values only.
+    /// a literal. The coroutine takes values only, or borrows from an owner that waits for it. It begins at once,
+    /// inside this call: keep no view of a shared buffer across it.
     void spawn(std::string_view what, asio::awaitable<void> task);
+
+    /// Stops the io_context once no task is left, whatever else it may still wait for (a look-up of a name, say).
+    void stop_when_none() noexcept { stop_when_none_ = true; }
 
     std::size_t running() const noexcept { return running_; }
     asio::io_context& context() noexcept { return context_; }
@@ -25,6 +29,7 @@ class Tasks {
   private:
     asio::io_context& context_;
     std::size_t running_ = 0;
+    bool stop_when_none_ = false;
 };
 
 }  // namespace larder::proxy

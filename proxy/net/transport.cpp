@@ -8,8 +8,11 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <cerrno>
 #include <cstring>
+#include <memory>
 #include <stdexcept>
 #include <vector>
+
+#include "proxy/net/wake_up.hpp"
 
 namespace larder::proxy {
 
@@ -40,15 +43,29 @@ Transport::Transport(StreamSocket socket, asio::io_context& context) : socket_(s
 
 Transport::~Transport() { close(); }
 
+namespace {
+
+/// A look-up outlives whoever waits for it: getaddrinfo cannot be interrupted, a deadline must not wait for it.
+struct NameLookup {
+    NameLookup(asio::io_context& context, WakeUp& w) : resolver(context), waiter(&w) {}
+    asio::ip::tcp::resolver resolver;
+    WakeUp* waiter;
+    error_code error;
+    asio::ip::tcp::resolver::results_type results;
+    bool done = false;
+};
+
+}  // namespace
+
 asio::awaitable<Errc> Transport::connect(const config::Endpoint& endpoint, const TlsContext* tls,
                                          const std::string& server_name, rules::Milliseconds timeout,
                                          DeadlineWheel& wheel)
 {
     std::vector<StreamSocket::endpoint_type> targets;
-    asio::ip::tcp::resolver resolver(context_);
-    auto on_expiry = [this, &resolver] {
+    WakeUp resolved(context_);
+    auto on_expiry = [this, &resolved] {
         abort(Errc::upstream_connect_timeout);
-        resolver.cancel();
+        resolved.wake();
     };
     DeadlineOf<decltype(on_expiry)> deadline(on_expiry);
     deadline.arm(wheel, timeout);
@@ -62,10 +79,18 @@ asio::awaitable<Errc> Transport::connect(const config::Endpoint& endpoint, const
             targets.emplace_back(asio::ip::tcp::endpoint(address, endpoint.port));
         } else {
             const std::string service = std::to_string(endpoint.port);
-            auto [resolve_error, results] = co_await resolver.async_resolve(endpoint.host, service, no_throw);
+            const auto lookup = std::make_shared<NameLookup>(context_, resolved);
+            lookup->resolver.async_resolve(endpoint.host, service, [lookup](error_code error, auto results) {
+                lookup->error = error;
+                lookup->results = std::move(results);
+                lookup->done = true;
+                if (lookup->waiter) lookup->waiter->wake();
+            });
+            co_await resolved.wait();
+            lookup->waiter = nullptr;
             if (aborted_ != Errc::ok) co_return aborted_;
-            if (resolve_error) co_return Errc::upstream_unresolved;
-            for (const auto& result : results) targets.emplace_back(result.endpoint());
+            if (!lookup->done || lookup->error) co_return Errc::upstream_unresolved;
+            for (const auto& result : lookup->results) targets.emplace_back(result.endpoint());
         }
     }
 

@@ -38,6 +38,12 @@ void Counters::add_exchange(const ExchangeCount& exchange) noexcept
     bump(cells_->classes[first_digit >= 1 && first_digit <= 5 ? static_cast<std::size_t>(first_digit) : 0], 1);
 }
 
+void Counters::add_not_stored(std::uint32_t rule, rules::NotStored reason) noexcept
+{
+    const std::size_t row = std::min<std::size_t>(rule, cells_->rules.size() - 1);
+    bump(cells_->rules[row].not_stored[at(reason)], 1);
+}
+
 void Counters::add_duration(rules::Verdict verdict, std::chrono::nanoseconds duration) noexcept
 {
     Cells::Histogram& histogram = cells_->durations[at(verdict)];

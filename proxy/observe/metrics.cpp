@@ -202,15 +202,21 @@ void add_gauges(Families& families, const Workers& workers, const config::Config
     const auto of_workers = [&](std::atomic<std::int64_t> Counters::*gauge) {
         return static_cast<double>(sum(workers, gauge));
     };
+    // Every worker has a replica of the same log: the largest is the one that has seen most.
+    const auto largest = [&](std::atomic<std::int64_t> Counters::*gauge) {
+        std::int64_t most = 0;
+        for (const Counters* worker : workers) most = std::max(most, (worker->*gauge).load(std::memory_order_relaxed));
+        return static_cast<double>(most);
+    };
     families.gauge("larder_client_connections", "Open client connections", of_workers(&Counters::open_connections));
     families.gauge("larder_fills", "Fills under way", of_workers(&Counters::fills_under_way));
     auto& upstream = families.begin("larder_upstream_connections", "Upstream connections by state", MetricType::Gauge);
     Families::add(upstream, {{"state", "idle"}}, of_workers(&Counters::upstream_idle));
     Families::add(upstream, {{"state", "busy"}}, of_workers(&Counters::upstream_busy));
     families.gauge("larder_open_marks", "Writes prepared in the purge log and not yet committed",
-                   of_workers(&Counters::open_marks));
-    families.gauge("larder_replica_patterns", "Purge patterns that the workers hold",
-                   of_workers(&Counters::replica_patterns));
+                   largest(&Counters::open_marks));
+    families.gauge("larder_replica_patterns", "Purge patterns that a worker's replica of the log holds",
+                   largest(&Counters::replica_patterns));
 
     bool store_up = true;
     if (config.store.kind != config::StoreKind::embedded)

@@ -11,19 +11,37 @@ namespace larder::proxy {
 using rules::Errc;
 using rules::Scan;
 
+/// The connection stands in the list of open ones for as long as this lives, however it ends.
+class Server::Registration {
+  public:
+    Registration(Server& server, Connection& connection) : server_(server), connection_(connection)
+    {
+        server_.connections_.push_back(connection_);
+        ++server_.open_count_;
+        server_.services_.counters.open_connections.fetch_add(1, std::memory_order_relaxed);
+    }
+    ~Registration()
+    {
+        connection_.client.transport.close();
+        server_.connections_.erase(server_.connections_.iterator_to(connection_));
+        --server_.open_count_;
+        server_.limit_.open.fetch_sub(1, std::memory_order_relaxed);
+        server_.services_.counters.open_connections.fetch_sub(1, std::memory_order_relaxed);
+        server_.services_.counters.add(Counter::connections_closed);
+    }
+    Registration(const Registration&) = delete;
+    Registration& operator=(const Registration&) = delete;
+
+  private:
+    Server& server_;
+    Connection& connection_;
+};
+
 asio::awaitable<void> Server::run_connection(StreamSocket socket, std::string address)
 {
     Connection connection(services_, std::move(socket), std::move(address));
-    connections_.push_back(connection);
-    ++open_count_;
-    services_.counters.open_connections.fetch_add(1, std::memory_order_relaxed);
+    const Registration registration(*this, connection);
     co_await serve_connection(connection);
-    connection.client.transport.close();
-    connections_.erase(connections_.iterator_to(connection));
-    --open_count_;
-    limit_.open.fetch_sub(1, std::memory_order_relaxed);
-    services_.counters.open_connections.fetch_sub(1, std::memory_order_relaxed);
-    services_.counters.add(Counter::connections_closed);
 }
 
 asio::awaitable<void> Server::serve_connection(Connection& connection)
@@ -82,8 +100,8 @@ asio::awaitable<bool> Server::serve_requests(Connection& connection, std::string
     std::string& out = services_.out;
     out.clear();
     bool open = true;
-    const rules::Instant begun = instant_now();
-    const rules::WallTime now = wall_now();
+    rules::Instant begun = instant_now();
+    rules::WallTime now = wall_now();
     while (open && !input.empty()) {
         Exchange& exchange = scratch_;
         exchange.head.clear();
@@ -121,6 +139,8 @@ asio::awaitable<bool> Server::serve_requests(Connection& connection, std::string
         co_await run_exchange(services_, client, owned);
         finish_exchange(services_, client, *owned);
         out.clear();
+        begun = instant_now();
+        now = wall_now();
         open = owned->keep_alive && !client.gone() && client.transport.aborted() == Errc::ok;
         input = client.inbox;
     }

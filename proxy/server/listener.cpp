@@ -34,9 +34,12 @@ std::string address_text(const sockaddr_storage& peer)
 
 Listener::~Listener() { close(); }
 
-std::string Listener::open(const config::Endpoint& endpoint)
+std::string Listener::open(const config::Endpoint& endpoint, bool joins)
 {
     constexpr int backlog = 4096;
+    // SO_REUSEPORT, which the workers need among themselves, would let a second process of the same user in as well,
+    // with a cache of its own that purges here do not reach. A bind without it fails while anybody listens.
+    const bool exclusive = endpoint.unix_path.empty() && endpoint.port != 0 && !joins;
     if (!endpoint.unix_path.empty()) {
         sockaddr_un address{};
         address.sun_family = AF_UNIX;
@@ -72,6 +75,17 @@ std::string Listener::open(const config::Endpoint& endpoint)
         }
         const int on = 1;
         ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+        if (exclusive) {
+            const int probe = ::socket(one->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+            ::setsockopt(probe, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+            const bool free = probe >= 0 && ::bind(probe, one->ai_addr, one->ai_addrlen) == 0;
+            if (!free) why = failed("bind");
+            if (probe >= 0) ::close(probe);
+            if (!free) {
+                ::close(fd);
+                continue;
+            }
+        }
         ::setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
         // Inherited by what is accepted: one system call less per connection.
         ::setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -110,7 +124,13 @@ Listener::Try Listener::try_accept(std::optional<Accepted>& accepted)
             ::accept4(socket_.native_handle(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
             const int family = peer.ss_family == 0 ? AF_UNIX : peer.ss_family;
-            StreamSocket socket(context_, asio::generic::stream_protocol(family, 0), fd);
+            StreamSocket socket(context_);
+            error_code ec;
+            socket.assign(asio::generic::stream_protocol(family, 0), fd, ec);
+            if (ec) {
+                ::close(fd);
+                return Try::exhausted;
+            }
             accepted.emplace(Accepted{std::move(socket), address_text(peer)});
             return Try::accepted;
         }

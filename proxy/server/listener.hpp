@@ -17,7 +17,8 @@ class Listener {
     ~Listener();
 
     /// Binds and listens. Returns what is wrong, in words; empty: listening.
-    std::string open(const config::Endpoint& endpoint);
+    /// @param joins  another worker of this process listens there already
+    std::string open(const config::Endpoint& endpoint, bool joins);
     /// Listens on the same unix socket as another worker's: those cannot be bound twice.
     std::string share(const Listener& other);
     /// The port in use, also when 0 was asked for.

@@ -59,6 +59,7 @@ class Server {
         bool idle = false;  // waits for a request, of which nothing has come yet
     };
 
+    class Registration;
     asio::awaitable<void> run_connection(StreamSocket socket, std::string address);
     asio::awaitable<void> serve_connection(Connection& connection);
     asio::awaitable<bool> serve_requests(Connection& connection, std::string_view received);

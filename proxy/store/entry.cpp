@@ -1,7 +1,7 @@
 #include "proxy/store/entry.hpp"
 
 #define XXH_INLINE_ALL
-#include <xxhash.h>
+#include <openssl/sha.h>
 
 #include <algorithm>
 
@@ -87,9 +87,14 @@ std::string storage_key(std::string_view key, std::string_view variant)
 std::string variant_digest(std::string_view vary_values)
 {
     static constexpr char digits[] = "0123456789abcdef";
-    XXH64_hash_t hash = XXH3_64bits(vary_values.data(), vary_values.size());
-    std::string out(16, '0');
-    for (std::size_t i = out.size(); i-- > 0; hash >>= 4) out[i] = digits[hash & 15];
+    unsigned char hash[SHA256_DIGEST_LENGTH];
+    SHA256(reinterpret_cast<const unsigned char*>(vary_values.data()), vary_values.size(), hash);
+    std::string out;
+    out.reserve(32);
+    for (std::size_t i = 0; i < 16; ++i) {
+        out += digits[hash[i] >> 4];
+        out += digits[hash[i] & 15];
+    }
     return out;
 }
 

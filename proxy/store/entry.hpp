@@ -63,7 +63,8 @@ std::size_t allocated_bytes(std::size_t requested) noexcept;
 /// Key under which a store keeps an entry. A newline never stands in a logical key.
 std::string storage_key(std::string_view key, std::string_view variant);
 
-/// 16 hex digits of the xxh3 of the nominated values.
+/// 32 hex digits of the SHA-256 of the nominated values: clients choose them, so that a hash whose collisions can be
+/// constructed would hand one variant out for another.
 std::string variant_digest(std::string_view vary_values);
 
 }  // namespace larder::proxy

@@ -1,5 +1,9 @@
 #include "proxy/upstream/fetch.hpp"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include "proxy/net/clock.hpp"
 
 namespace larder::proxy {
@@ -90,6 +94,7 @@ asio::awaitable<Errc> Fetch::read_head(bool to_head)
             }
             if (input_shared_) {
                 partial.assign(input_);
+                input_ = partial;
                 input_shared_ = false;
             }
         }
@@ -175,6 +180,14 @@ BodyPiece Fetch::next_piece(bool may_read)
 asio::awaitable<bool> Fetch::wait_body()
 {
     keep();
+    if (!connection_->deadline.armed()) resume_deadline();
+    if (!acknowledged_ && pool_.options().endpoint.unix_path.empty()) {
+        // An upstream that writes head and body apart, with Nagle's algorithm on, holds the body back until the head is
+        // acknowledged, which the kernel would put off for 40 ms.
+        acknowledged_ = true;
+        const int on = 1;
+        ::setsockopt(connection_->transport.fd(), IPPROTO_TCP, TCP_QUICKACK, &on, sizeof on);
+    }
     return connection_->transport.wait(Direction::read);
 }
 

@@ -45,6 +45,12 @@ class Fetch {
     /// The same without reading, so that pieces given before stay valid: `none` when only a read could tell.
     BodyPiece next_received() { return next_piece(false); }
     asio::awaitable<bool> wait_body();
+    /// While the client is waited for, the upstream's silence is not its fault.
+    void pause_deadline() noexcept { connection_->deadline.disarm(); }
+    void resume_deadline() noexcept
+    {
+        connection_->deadline.arm(pool_.wheel(), pool_.options().idle_timeout, rules::Errc::upstream_idle);
+    }
     /// Saves the unread bytes of the shared buffer. Call before suspending for anything else than this fetch.
     void keep();
     const std::string& trailers() const noexcept { return decoder_.trailers(); }
@@ -81,6 +87,7 @@ class Fetch {
     bool upload_pending_ = false;
     bool ended_ = false;
     bool touched_ = false;
+    bool acknowledged_ = false;  // the head, by TCP
     rules::ResponseHead head_;
     std::string head_bytes_;
     std::string_view input_;  // unread bytes, in the connection's inbox or the shared buffer

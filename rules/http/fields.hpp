@@ -29,6 +29,10 @@ class HopByHop {
     explicit HopByHop(const Fields& fields);
     bool operator()(const Field& field) const noexcept;
 
+    /// `Connection` names a field that is not hop-by-hop by itself: it will not reach the upstream, though a key or
+    /// Vary may have counted on it. Such a request must not fill the cache.
+    bool names_end_to_end_field() const noexcept { return !named_.empty(); }
+
   private:
     std::vector<std::string_view> named_;
 };

@@ -11,28 +11,30 @@ enum class Verdict : std::uint8_t { hit, stale_hit, revalidate, miss, bypass };
 
 // Why an exchange was not served from the cache. Columns: name, word, RFC 9211 `fwd` value, text, switch that changes
 // it.
-#define LARDER_FORWARD_REASONS(X)                                                                                   \
-    X(method, "method", "method", "only GET and HEAD are answered from the cache", "")                              \
-    X(no_rule, "no-rule", "bypass", "no cache rule matches", "add a rule")                                          \
-    X(rule_off, "rule-off", "bypass", "the rule says cache: off", "cache: on")                                      \
-    X(cache_off, "cache-off", "bypass", "LARDER_CACHE=off, or cache: off for the whole process", "LARDER_CACHE=on") \
-    X(authorization, "authorization", "request", "the request has Authorization and the key names nobody",          \
-      "put {header.Authorization} or another identity into the key, or shared: true")                               \
-    X(cookie, "cookie", "request", "the request has Cookie and the key names nobody",                               \
-      "put {cookie.NAME} into the key, or shared: true")                                                            \
-    X(query_parameter, "query-parameter", "request", "a query parameter is not named by the key",                   \
-      "name it in the key, list it under ignore_query, or query: ignore")                                           \
-    X(repeated_parameter, "repeated-parameter", "request", "a query parameter that the key names stands twice", "") \
-    X(ambiguous_path, "ambiguous-path", "request", "the path can be read in two ways", "")                          \
-    X(request_body, "request-body", "request", "a GET with a body", "")                                             \
-    X(upgrade, "upgrade", "request", "the client asks for another protocol", "")                                    \
-    X(range, "range", "request", "a Range request that the cache cannot answer yet", "")                            \
-    X(store_away, "store-away", "bypass", "the store does not answer", "")                                          \
-    X(write_open, "write-open", "bypass", "a write to this key is under way", "fence: after")                       \
-    X(uncacheable, "uncacheable", "bypass", "the last answer to this key could not be stored", "")                  \
-    X(uri_miss, "uri-miss", "uri-miss", "nothing is stored under this key", "")                                     \
-    X(vary_miss, "vary-miss", "vary-miss", "stored, but for other request header values", "")                       \
-    X(purged, "purged", "miss", "a write has purged this key", "")                                                  \
+#define LARDER_FORWARD_REASONS(X)                                                                                    \
+    X(method, "method", "method", "only GET and HEAD are answered from the cache", "")                               \
+    X(no_rule, "no-rule", "bypass", "no cache rule matches", "add a rule")                                           \
+    X(rule_off, "rule-off", "bypass", "the rule says cache: off", "cache: on")                                       \
+    X(cache_off, "cache-off", "bypass", "LARDER_CACHE=off, or cache: off for the whole process", "LARDER_CACHE=on")  \
+    X(authorization, "authorization", "request", "the request has Authorization and the key names nobody",           \
+      "put {header.Authorization} or another identity into the key, or shared: true")                                \
+    X(cookie, "cookie", "request", "the request has Cookie and the key names nobody",                                \
+      "put {cookie.NAME} into the key, or shared: true")                                                             \
+    X(query_parameter, "query-parameter", "request", "a query parameter is not named by the key",                    \
+      "name it in the key, list it under ignore_query, or query: ignore")                                            \
+    X(repeated_parameter, "repeated-parameter", "request", "a query parameter that the key names stands twice", "")  \
+    X(ambiguous_path, "ambiguous-path", "request", "the path can be read in two ways", "")                           \
+    X(request_body, "request-body", "request", "a GET with a body", "")                                              \
+    X(upgrade, "upgrade", "request", "the client asks for another protocol", "")                                     \
+    X(connection_option, "connection-option", "request", "Connection takes a field away that the upstream may need", \
+      "")                                                                                                            \
+    X(range, "range", "request", "a Range request that the cache cannot answer yet", "")                             \
+    X(store_away, "store-away", "bypass", "the store does not answer", "")                                           \
+    X(write_open, "write-open", "bypass", "a write to this key is under way", "fence: after")                        \
+    X(uncacheable, "uncacheable", "bypass", "the last answer to this key could not be stored", "")                   \
+    X(uri_miss, "uri-miss", "uri-miss", "nothing is stored under this key", "")                                      \
+    X(vary_miss, "vary-miss", "vary-miss", "stored, but for other request header values", "")                        \
+    X(purged, "purged", "miss", "a write has purged this key", "")                                                   \
     X(stale, "stale", "stale", "the stored response has expired", "a longer ttl, or stale_while_revalidate")
 
 enum class Forward : std::uint8_t {

@@ -213,11 +213,11 @@ TEST_CASE("random bytes, and random splices of valid entries, never decode to an
     }
 }
 
-TEST_CASE("a variant's storage key is the key, a newline and its digest; the digest is 16 hex digits")
+TEST_CASE("a variant's storage key is the key, a newline and its digest; the digest is 32 hex digits")
 {
     CHECK(storage_key("k", "") == "k");
     CHECK(storage_key("k", "0123456789abcdef") == "k\n0123456789abcdef");
-    CHECK(variant_digest("gzip").size() == 16);
+    CHECK(variant_digest("gzip").size() == 32);
     CHECK(variant_digest("gzip").find_first_not_of("0123456789abcdef") == std::string::npos);
     CHECK(variant_digest("gzip") == variant_digest("gzip"));
     CHECK(variant_digest("gzip") != variant_digest("br"));
