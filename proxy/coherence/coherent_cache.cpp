@@ -97,6 +97,7 @@ bool CoherentCache::catch_up_here()
         }
     }
     const auto snapshot = log_.snapshot_here();
+    const bool is_first = replica_.run_id().empty();
     replica_.reset(*snapshot, instant_now());
     epoch_ = epoch_of(snapshot->run_id);
     counters_.add(Counter::log_resyncs);

@@ -8,7 +8,7 @@ Stage::Stage(const StageOptions& options)
 {
     std::string yaml = options.upstream.empty() ? "upstream: http://127.0.0.1:" + std::to_string(origin.port()) + "\n"
                                                 : options.upstream;
-    yaml += "namespace: story\nworkers: 2\n";
+    yaml += "namespace: story\nworkers: " + std::to_string(options.workers) + "\n";
     if (options.over_redis) {
         redis = std::make_unique<RedisProcess>();
         yaml += "store: " + redis->url() + "\n";

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <utility>
@@ -135,6 +136,21 @@ std::string Wire::take_to_end()
 {
     while (receive()) {}
     return std::exchange(unread_, {});
+}
+
+std::size_t Wire::discard(std::size_t most)
+{
+    if (!unread_.empty()) {
+        const std::size_t count = std::min(most, unread_.size());
+        unread_.erase(0, count);
+        return count;
+    }
+    for (;;) {
+        const ssize_t got = ::recv(fd_, nullptr, most, MSG_DONTWAIT | MSG_TRUNC);
+        if (got >= 0) return static_cast<std::size_t>(got);
+        if (errno != EAGAIN && errno != EINTR) throw Ended("receive: " + std::string(std::strerror(errno)));
+        if (!wait(POLLIN, limit_)) throw TooLate("nothing arrived in time");
+    }
 }
 
 bool Wire::is_silent_for(milliseconds window)
