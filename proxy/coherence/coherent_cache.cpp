@@ -101,9 +101,9 @@ bool CoherentCache::catch_up_here()
     replica_.reset(*snapshot, instant_now());
     epoch_ = epoch_of(snapshot->run_id);
     counters_.add(Counter::log_resyncs);
-    // Exact purges that this worker has not seen cannot be told from the snapshot, so what memory holds is not
-    // provable.
-    memory_.clear();
+    // Exact purges that nobody may have applied cannot be told from the snapshot, so what memory holds is not
+    // provable. At the start there is nothing to doubt: what other workers have stored already is settled.
+    if (!is_first) memory_.clear();
     return true;
 }
 

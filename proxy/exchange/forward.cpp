@@ -349,6 +349,14 @@ asio::awaitable<void> Forwarding::end_upload()
 void Forwarding::abandon()
 {
     if (!body_) return;
+    // A small body is there already: reading it keeps the connection, and the requests behind it, alive.
+    constexpr std::size_t worth_reading_bytes = 64 * 1024;
+    for (std::size_t taken = 0; !body_whole_ && taken < worth_reading_bytes;) {
+        const RequestBody::Piece piece = body_->next();
+        body_whole_ = piece.kind == RequestBody::Kind::end;
+        if (piece.kind != RequestBody::Kind::data) break;
+        taken += piece.data.size();
+    }
     if (!body_whole_) exchange_->keep_alive = false;
     body_->give_back();
     body_.reset();
