@@ -193,6 +193,20 @@ asio::awaitable<bool> CoherentCache::catch_up_once(std::uint64_t connection)
 
 // --- reads -----------------------------------------------------------------------------------------------------------
 
+bool CoherentCache::behind_own_writes() const noexcept
+{
+    return !embedded() && replica_.position() < process_.newest_own.load(std::memory_order_acquire);
+}
+
+asio::awaitable<void> CoherentCache::see_own_writes()
+{
+    if (!behind_own_writes()) co_return;
+    const std::uint64_t connection = log_.connection();
+    if (connection == 0) co_return;
+    const Position newest = process_.newest_own.load(std::memory_order_acquire);
+    co_await synchronise(newest, connection);
+}
+
 bool CoherentCache::voided_since(std::string_view key, LogToken since)
 {
     if (embedded()) catch_up_here();
@@ -227,7 +241,7 @@ std::optional<Found> CoherentCache::find_here(std::string_view key, std::string_
     } else {
         const bool fresh_look = options_.trust.count() > 0 && replica_.ready() && connection_ == log_.connection() &&
                                 process_.deferred.count() == 0 && instant_now() - checked_ <= options_.trust &&
-                                replica_.position() >= process_.newest_own.load(std::memory_order_acquire);
+                                !behind_own_writes();
         if (!fresh_look) return std::nullopt;
     }
     if (replica_.open_marks() != 0 && replica_.marked(key, instant_now())) return found_nothing(Found::Kind::marked);

@@ -94,6 +94,11 @@ class CoherentCache {
     /// The same, asking the store as needed. Ends by the store's deadlines.
     asio::awaitable<Found> find(const std::string& key, const std::string& variant, rules::WallTime now);
 
+    /// Another worker of this process has purged something that this one has not seen yet.
+    bool behind_own_writes() const noexcept;
+    /// Ends that, if the log can be reached. Ends by the store's deadlines.
+    asio::awaitable<void> see_own_writes();
+
     /// Has a record after `since`, known to this worker, voided the key?
     bool voided_since(std::string_view key, LogToken since);
     /// Stores a complete response that was fetched with `token`. `entry` is not shared yet; its position is set here.

@@ -213,12 +213,18 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest request)
         co_return fill.release(reason, std::move(fetch));
     }
     services.fills.forget_uncacheable(fill.stored_as);
+    if (services.cache.behind_own_writes()) {  // the client is told "stored", or that a write has overtaken it
+        fetch->keep();
+        co_await services.cache.see_own_writes();
+    }
+    const NotStored overtaken =
+        services.cache.voided_since(fill.key, fill.token) ? NotStored::fenced : NotStored::none;
 
     meta->status = response.status;
     append_status_line(meta->head, response.status, response.phrase);
     append_end_to_end_fields(meta->head, response, true, rule.strip_set_cookie, received);
     meta->index_head();
-    fill.start(meta, length_known, length, length_known ? static_cast<std::size_t>(length) : 0);
+    fill.start(meta, length_known, length, length_known ? static_cast<std::size_t>(length) : 0, overtaken);
 
     for (;;) {
         const BodyPiece piece = fetch->next_body();
@@ -257,6 +263,7 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest request)
         fill.complete(entry, 0, false, refused);
     } else {
         // Nobody waits for Redis to have his answer: what is known of writes so far decides what he is told.
+        if (services.cache.behind_own_writes()) co_await services.cache.see_own_writes();
         const bool fenced = services.cache.voided_since(entry->key, fill.token);
         fill.complete(entry, 0, false, fenced ? NotStored::fenced : NotStored::none);
         if (fenced) co_return;

@@ -52,13 +52,15 @@ void Fill::add_interim(std::string_view head)
     wake_all();
 }
 
-void Fill::start(std::shared_ptr<const Entry> meta, bool length_known, std::uint64_t length, std::size_t reserve_bytes)
+void Fill::start(std::shared_ptr<const Entry> meta, bool length_known, std::uint64_t length, std::size_t reserve_bytes,
+                 rules::NotStored so_far)
 {
     const std::lock_guard lock(mutex_);
     now_.state = State::streaming;
     now_.meta = std::move(meta);
     now_.length_known = length_known;
     now_.length = length;
+    now_.not_stored = so_far;
     if (reserve_bytes != 0) {
         auto segment = std::make_shared<Segment>();
         segment->bytes = std::make_unique_for_overwrite<char[]>(reserve_bytes);

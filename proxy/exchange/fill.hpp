@@ -67,7 +67,9 @@ class Fill {
 
     // --- for the fill's coroutine ---
     void add_interim(std::string_view head);
-    void start(std::shared_ptr<const Entry> meta, bool length_known, std::uint64_t length, std::size_t reserve_bytes);
+    /// @param so_far  fenced: a write has overtaken it already
+    void start(std::shared_ptr<const Entry> meta, bool length_known, std::uint64_t length, std::size_t reserve_bytes,
+               rules::NotStored so_far);
     void append(std::string_view body);
     /// The body in one piece. Call once, when it has ended.
     std::string take_body();
