@@ -37,9 +37,19 @@ struct Upstream {
 
 enum class StoreKind : std::uint8_t { embedded, redis };
 
+/// How the server of a key is found.
+enum class StoreTopology : std::uint8_t {
+    single,    // redis://, rediss://, unix://: it is `endpoint`
+    sentinel,  // redis+sentinel://: the sentinels at `seeds` say who is the master `master_name`
+    cluster,   // redis+cluster://: the nodes at `seeds` know who has which slot
+};
+
 struct Store {
     StoreKind kind = StoreKind::embedded;
+    StoreTopology topology = StoreTopology::single;
     Endpoint endpoint;
+    std::vector<Endpoint> seeds;
+    std::string master_name;
     bool tls = false;      // rediss://
     std::string user;      // empty: none
     std::string password;  // never printed

@@ -2,6 +2,11 @@
 
 #include <openssl/sha.h>
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include <array>
+
 namespace larder::proxy {
 
 namespace {
@@ -18,10 +23,46 @@ void append_sha256(std::string& out, std::string_view text)
     }
 }
 
+struct Tag {
+    std::string_view text;
+    unsigned slot;
+};
+constexpr std::array<Tag, Keyspace::cluster_shards> tags{{{"10", 247},
+                                                          {"3", 1584},
+                                                          {"43", 3937},
+                                                          {"11", 4310},
+                                                          {"2", 5649},
+                                                          {"42", 8000},
+                                                          {"12", 8373},
+                                                          {"1", 9842},
+                                                          {"41", 12067},
+                                                          {"13", 12436},
+                                                          {"0", 13907},
+                                                          {"40", 16130}}};
+constexpr Tag only_tag = tags[10];
+
 }  // namespace
 
-Keyspace::Keyspace(std::string_view prefix)
-    : base_(std::string(prefix) + ":{0}:"), counter_(base_ + "q"), stream_(base_ + "s"), patterns_(base_ + "p")
+std::string_view Keyspace::tag(std::size_t shard, std::size_t shards) noexcept
+{
+    return shards == 1 ? only_tag.text : tags[shard].text;
+}
+
+unsigned Keyspace::slot(std::size_t shard, std::size_t shards) noexcept
+{
+    return shards == 1 ? only_tag.slot : tags[shard].slot;
+}
+
+std::size_t Keyspace::shard_of(std::string_view key, std::size_t shards) noexcept
+{
+    return shards == 1 ? 0 : static_cast<std::size_t>(XXH3_64bits(key.data(), key.size()) % shards);
+}
+
+Keyspace::Keyspace(std::string_view prefix, std::size_t shard, std::size_t shards)
+    : base_(std::string(prefix).append(":{").append(tag(shard, shards)).append("}:")),
+      counter_(base_ + "q"),
+      stream_(base_ + "s"),
+      patterns_(base_ + "p")
 {
 }
 

@@ -1,5 +1,5 @@
-// Names of the keys in Redis (COHERENCE section 2). One shard: every name carries the same hash tag, so that each
-// script and MGET touches one slot.
+// Names of the keys in Redis (COHERENCE section 2). Every name of a shard carries the same hash tag, so that each
+// script and MGET touches one slot. One shard on a single server and behind Sentinel, 12 in a Cluster.
 #pragma once
 
 #include <string>
@@ -9,8 +9,18 @@ namespace larder::proxy {
 
 class Keyspace {
   public:
+    /// In a Cluster. The tags lie one in each twelfth of the slots, so that 2, 3, 4, 6 or 12 masters share them evenly.
+    static constexpr std::size_t cluster_shards = 12;
+    /// Hash tag of a shard, without braces.
+    /// @param shards  1 or 12
+    static std::string_view tag(std::size_t shard, std::size_t shards) noexcept;
+    /// Cluster slot of that tag: CRC16(tag) mod 16384.
+    static unsigned slot(std::size_t shard, std::size_t shards) noexcept;
+    /// Shard of a logical key. Fixed for a namespace: all sidecars must agree.
+    static std::size_t shard_of(std::string_view key, std::size_t shards) noexcept;
+
     /// @param prefix  the operator's namespace
-    explicit Keyspace(std::string_view prefix);
+    explicit Keyspace(std::string_view prefix, std::size_t shard = 0, std::size_t shards = 1);
 
     const std::string& counter() const noexcept { return counter_; }
     const std::string& stream() const noexcept { return stream_; }
