@@ -217,8 +217,7 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest request)
         fetch->keep();
         co_await services.cache.see_own_writes();
     }
-    const NotStored overtaken =
-        services.cache.voided_since(fill.key, fill.token) ? NotStored::fenced : NotStored::none;
+    const NotStored overtaken = services.cache.voided_since(fill.key, fill.token) ? NotStored::fenced : NotStored::none;
 
     meta->status = response.status;
     append_status_line(meta->head, response.status, response.phrase);
