@@ -1,0 +1,280 @@
+#include "proxy/exchange/run_fill.hpp"
+
+#include "proxy/exchange/heads.hpp"
+#include "proxy/exchange/refuse.hpp"
+#include "proxy/net/clock.hpp"
+#include "rules/http/conditional.hpp"
+#include "rules/http/fields.hpp"
+#include "rules/verdict/judge_store.hpp"
+
+namespace larder::proxy {
+
+using rules::BodyKind;
+using rules::Errc;
+using rules::NotStored;
+
+namespace {
+
+constexpr std::size_t variants_limit = 16;
+constexpr rules::Milliseconds uncacheable_memory{5'000};
+
+/// How long an entry is kept at all: its lifetime, the stale windows, and when it can be revalidated as long again.
+rules::WallTime hard_expiry(const rules::StoredTimes& times, bool has_validator)
+{
+    const rules::Milliseconds left = std::max(rules::Milliseconds{0}, times.lifetime - times.initial_age);
+    rules::Milliseconds extra = std::max(times.stale_while_revalidate, times.stale_if_error);
+    if (has_validator) {
+        constexpr rules::Milliseconds least{10'000}, most{3'600'000};
+        extra = std::max(extra, std::clamp(left, least, most));
+    }
+    return times.stored + left + extra;
+}
+
+std::shared_ptr<Entry> make_entry(const Exchange& exchange, const rules::StoredTimes& times)
+{
+    auto entry = std::make_shared<Entry>();
+    entry->key = exchange.key;
+    entry->times = times;
+    entry->rule = exchange.judgement.rule->name;
+    return entry;
+}
+
+/// Names the variant that a response is, and the index it belongs to. False: the key has as many variants as it may.
+bool name_variant(const FillRequest& request, const rules::VarySpec& spec, Entry& entry,
+                  std::shared_ptr<Entry>& new_index)
+{
+    if (spec.names.empty()) return true;
+    entry.vary_names = spec.names;
+    entry.variant = variant_digest(rules::vary_values(spec, request.exchange->head.fields));
+    const EntryPtr& old = request.index;
+    const bool same = old && old->vary_names == spec.names;
+    const bool known =
+        same && std::find(old->variants.begin(), old->variants.end(), entry.variant) != old->variants.end();
+    entry.generation = same ? old->generation : make_request_id();
+    if (known) return true;
+    if (same && old->variants.size() >= variants_limit) return false;
+    new_index = std::make_shared<Entry>();
+    new_index->key = entry.key;
+    new_index->kind = EntryKind::vary_index;
+    new_index->times = entry.times;
+    new_index->rule = entry.rule;
+    new_index->vary_names = spec.names;
+    new_index->generation = entry.generation;
+    if (same) new_index->variants = old->variants;
+    new_index->variants.push_back(entry.variant);
+    return true;
+}
+
+asio::awaitable<NotStored> store_entry(Services& services, std::shared_ptr<Entry> entry,
+                                       std::shared_ptr<Entry> new_index, EntryPtr old_index, LogToken token)
+{
+    if (new_index) {
+        new_index->expires = old_index ? std::max(old_index->expires, entry->expires) : entry->expires;
+        const NotStored refused = co_await services.cache.store(new_index, token);
+        if (refused != NotStored::none && refused != NotStored::newer) co_return refused;
+    }
+    co_return co_await services.cache.store(entry, token);
+}
+
+/// After a 304: the stored response with its fields renewed (RFC 9111 §3.2, §4.3.4), judged anew.
+std::shared_ptr<Entry> refresh_entry(const FillRequest& request, const rules::ResponseHead& not_modified,
+                                     const Entry& stale, rules::WallTime requested, rules::WallTime received,
+                                     NotStored& reason)
+{
+    static const rules::HeadLimits no_limits{SIZE_MAX, SIZE_MAX, SIZE_MAX, SIZE_MAX};
+    const std::string stored_head = stale.head + "\r\n";
+    rules::ResponseHead stored;
+    if (rules::scan_response(stored_head, no_limits, false, stored) != rules::Scan::ok) return nullptr;
+    const std::string status_line = stale.head.substr(0, stale.head.find("\r\n") + 2);
+    const std::string merged_head =
+        status_line + rules::merge_not_modified(stored.fields, not_modified.fields) + "\r\n";
+    rules::ResponseHead merged;
+    if (rules::scan_response(merged_head, no_limits, false, merged) != rules::Scan::ok) return nullptr;
+    const rules::StoreJudgement judged =
+        rules::judge_store(request.exchange->head, merged, *request.exchange->judgement.rule, requested, received);
+    reason = judged.reason;
+    auto entry = make_entry(*request.exchange, judged.times);
+    entry->status = stale.status;
+    entry->head = merged_head.substr(0, merged_head.size() - 2);
+    entry->body = stale.body;
+    entry->variant = stale.variant;
+    entry->vary_names = stale.vary_names;
+    entry->generation = stale.generation;
+    entry->index_head();
+    entry->expires = hard_expiry(judged.times, true);
+    return entry;
+}
+
+/// The fetch failed before anything could be streamed: the stale entry if it may stand in, else the error.
+void end_failed(Services& services, const FillRequest& request, Errc error)
+{
+    if (request.stale && rules::may_serve_on_error(request.stale->times, wall_now())) {
+        if (error != Errc::ok) services.counters.add_error(error);
+        request.fill->complete(request.stale, 0, true, NotStored::none);
+        return;
+    }
+    request.fill->fail(error);
+}
+
+asio::awaitable<Errc> read_final_head(Fetch& fetch, Fill& fill)
+{
+    constexpr int interim_limit = 32;
+    for (int count = 0; count < interim_limit; ++count) {
+        const Errc error = co_await fetch.read_head(false);
+        if (error != Errc::ok) co_return error;
+        const rules::ResponseHead& head = fetch.head();
+        if (head.status >= 200) co_return Errc::ok;
+        if (head.status == 101) break;
+        if (head.status == 100) continue;
+        std::string interim;
+        append_status_line(interim, head.status, head.phrase);
+        const rules::HopByHop is_hop_by_hop(head.fields);
+        for (const rules::Field& field : head.fields.all) {
+            if (is_hop_by_hop(field) || field.id == rules::FieldId::content_length) continue;
+            ((interim += field.name) += ": ") += field.value;
+            interim += "\r\n";
+        }
+        interim += "\r\n";
+        fill.add_interim(interim);
+    }
+    co_return Errc::upstream_malformed;
+}
+
+/// The fetch of a fill, from request to stored entry. Runs on one worker; nobody's leaving ends it while it can be
+/// stored.
+asio::awaitable<void> fetch_and_store(Services& services, FillRequest request)
+{
+    Fill& fill = *request.fill;
+    Exchange& exchange = *request.exchange;
+    const rules::Rule& rule = *exchange.judgement.rule;
+    auto fetch = std::make_unique<Fetch>(services.upstream, services.read_buffer, services.response_limits);
+
+    std::string target(exchange.view.path);
+    if (exchange.head.has_query) (target += '?') += exchange.head.query;
+    std::string request_head;
+    UpstreamHeadOptions options;
+    options.target = target;
+    options.for_fill = true;
+    options.revalidate = request.stale.get();
+    append_upstream_head(request_head, exchange, options);
+
+    const rules::WallTime requested = wall_now();
+    const std::string_view no_body;
+    Errc error = co_await fetch->send(request_head, no_body, true);
+    if (error == Errc::ok) error = co_await read_final_head(*fetch, fill);
+    exchange.upstream_time = instant_now() - (fetch->connection() ? fetch->sent_at() : exchange.begun);
+    if (error != Errc::ok) co_return end_failed(services, request, error);
+
+    const rules::WallTime received = wall_now();
+    const rules::ResponseHead& response = fetch->head();
+    if (response.status == 304 && request.stale) {
+        NotStored reason = NotStored::none;
+        auto entry = refresh_entry(request, response, *request.stale, requested, received, reason);
+        fetch->finish();
+        if (!entry) co_return fill.fail(Errc::upstream_malformed);
+        if (reason == NotStored::none) reason = co_await services.cache.store(entry, fill.token);
+        co_return fill.complete(entry, 304, false, reason);
+    }
+    const bool server_failed = response.status >= 500 && response.status <= 504 && response.status != 501;
+    if (server_failed && request.stale && rules::may_serve_on_error(request.stale->times, received))
+        co_return fill.complete(request.stale, response.status, true, NotStored::none);
+
+    const rules::StoreJudgement judged = rules::judge_store(exchange.head, response, rule, requested, received);
+    NotStored reason = judged.reason;
+    const std::uint64_t max_object = services.config.max_object;
+    const bool length_known = response.body == BodyKind::length || response.body == BodyKind::none;
+    const std::uint64_t length = response.body == BodyKind::length ? response.content_length : 0;
+    if (reason == NotStored::none && length > max_object) reason = NotStored::too_large;
+    if (reason == NotStored::none && response.body == BodyKind::until_close) reason = NotStored::close_delimited;
+
+    auto meta = make_entry(exchange, judged.times);
+    std::shared_ptr<Entry> new_index;
+    if (reason == NotStored::none && !name_variant(request, rules::parse_vary(response.fields), *meta, new_index))
+        reason = NotStored::vary_cap;
+    if (reason != NotStored::none) {
+        // What one requester's credentials or one failure brought about says nothing of the next answer.
+        if (response.status < 500 && reason != NotStored::response_authorization)
+            services.fills.remember_uncacheable(fill.stored_as, reason, instant_now() + uncacheable_memory);
+        fetch->keep();
+        fetch->pause_deadline();  // until the leader reads on
+        co_return fill.release(reason, std::move(fetch));
+    }
+    services.fills.forget_uncacheable(fill.stored_as);
+    if (services.cache.behind_own_writes()) {  // the client is told "stored", or that a write has overtaken it
+        fetch->keep();
+        co_await services.cache.see_own_writes();
+    }
+    const NotStored overtaken = services.cache.voided_since(fill.key, fill.token) ? NotStored::fenced : NotStored::none;
+
+    meta->status = response.status;
+    append_status_line(meta->head, response.status, response.phrase);
+    append_end_to_end_fields(meta->head, response, true, rule.strip_set_cookie, received);
+    meta->index_head();
+    fill.start(meta, length_known, length, length_known ? static_cast<std::size_t>(length) : 0, overtaken);
+
+    for (;;) {
+        const BodyPiece piece = fetch->next_body();
+        if (piece.kind == BodyPiece::Kind::data) {
+            fill.append(piece.data);
+            if (fill.received() <= max_object) continue;
+            services.fills.remember_uncacheable(fill.stored_as, NotStored::too_large,
+                                                instant_now() + uncacheable_memory);
+            fetch->keep();
+            fetch->pause_deadline();
+            co_return fill.release(NotStored::too_large, std::move(fetch));
+        }
+        if (piece.kind == BodyPiece::Kind::end) break;
+        if (piece.kind == BodyPiece::Kind::failed) co_return fill.fail(piece.error);
+        co_await fetch->wait_body();
+    }
+    fetch->finish();
+
+    auto entry = make_entry(exchange, judged.times);
+    entry->status = meta->status;
+    entry->head = meta->head;
+    entry->variant = meta->variant;
+    entry->vary_names = meta->vary_names;
+    entry->generation = meta->generation;
+    entry->body = fill.take_body();
+    if (meta->status != 204) {
+        entry->head += "Content-Length: ";
+        append_number(entry->head, entry->body.size());
+        entry->head += "\r\n";
+    }
+    entry->index_head();
+    entry->expires = hard_expiry(judged.times, !entry->etag.empty() || !entry->last_modified.empty());
+    if (services.cache.embedded()) {
+        // Stored before the last byte is handed out: whoever has the answer finds the entry.
+        const NotStored refused = co_await store_entry(services, entry, new_index, request.index, fill.token);
+        fill.complete(entry, 0, false, refused);
+    } else {
+        // Nobody waits for Redis to have his answer: what is known of writes so far decides what he is told.
+        if (services.cache.behind_own_writes()) co_await services.cache.see_own_writes();
+        const bool fenced = services.cache.voided_since(entry->key, fill.token);
+        fill.complete(entry, 0, false, fenced ? NotStored::fenced : NotStored::none);
+        if (fenced) co_return;
+        const NotStored refused = co_await store_entry(services, entry, new_index, request.index, fill.token);
+        if (refused != NotStored::none) services.counters.add_not_stored(exchange.count.rule, refused);
+    }
+}
+
+}  // namespace
+
+asio::awaitable<void> run_fill(Services& services, FillRequest request)
+{
+    services.counters.add(Counter::fills);
+    services.counters.fills_under_way.fetch_add(1, std::memory_order_relaxed);
+    const std::shared_ptr<Fill> fill = request.fill;
+    std::exception_ptr bug;
+    try {
+        co_await fetch_and_store(services, std::move(request));
+    } catch (...) {  // nobody may be left waiting for it
+        bug = std::current_exception();
+        fill->fail(Errc::upstream_closed);
+    }
+    services.fills.end(*fill);
+    services.counters.fills_under_way.fetch_sub(1, std::memory_order_relaxed);
+    if (bug) std::rethrow_exception(bug);
+}
+
+}  // namespace larder::proxy
