@@ -9,6 +9,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <cstdlib>
 #include <fstream>
+#include <optional>
 #include <vector>
 
 #include "proxy/admin/admin_server.hpp"
@@ -73,6 +74,13 @@ struct App::State {
             if (!worker->ready()) return false;
         return !workers.empty();
     }
+    /// One that is connected to the store, if there is one.
+    Worker& worker_with_store() const
+    {
+        for (const auto& worker : workers)
+            if (worker->counters().store_up.load(std::memory_order_relaxed)) return *worker;
+        return *workers.front();
+    }
     std::vector<const Counters*> counters() const
     {
         std::vector<const Counters*> all;
@@ -127,6 +135,42 @@ std::string App::State::health() const
     return text;
 }
 
+namespace {
+
+/// Hands a purge to a worker and waits for it, on the admin server's thread.
+asio::awaitable<HandPurge> purge_by_hand(asio::io_context& context, App::State& state,
+                                         std::vector<rules::PurgeTarget> targets)
+{
+    // Twenty records at most, each of which ends by a deadline of the store.
+    static constexpr std::chrono::seconds patience{5};
+    struct Waiting {
+        explicit Waiting(asio::io_context& context) : timer(context, patience) {}
+        asio::steady_timer timer;
+        std::optional<Worker::HandPurged> purged;
+    };
+    HandPurge result;
+    if (state.stopping) {
+        result.kind = HandPurge::Kind::stopping;
+        co_return result;
+    }
+    const auto waiting = std::make_shared<Waiting>(context);
+    auto done = [&context, waiting](Worker::HandPurged purged) {
+        asio::post(context, [waiting, purged = std::move(purged)]() mutable {
+            waiting->purged = std::move(purged);
+            waiting->timer.cancel();
+        });
+    };
+    state.worker_with_store().purge(std::move(targets), std::move(done));
+    co_await waiting->timer.async_wait(no_throw);
+    if (!waiting->purged) co_return result;
+    result.error = waiting->purged->error;
+    result.kind = result.error == rules::Errc::ok ? HandPurge::Kind::appended : HandPurge::Kind::deferred;
+    result.positions = std::move(waiting->purged->positions);
+    co_return result;
+}
+
+}  // namespace
+
 int App::run()
 {
     State& state = *state_;
@@ -167,6 +211,9 @@ int App::run()
     handlers.health_json = [&state] { return state.health(); };
     handlers.metrics = [&state] { return state.metrics(); };
     handlers.config = [&state] { return state.config; };
+    handlers.purge = [&context, &state](std::vector<rules::PurgeTarget> targets) {
+        return purge_by_hand(context, state, std::move(targets));
+    };
     std::unique_ptr<AdminServer> admin;
     Tasks tasks(context);
     if (config.admin) {

@@ -15,8 +15,9 @@ class App {
     /// Serves until SIGTERM or SIGINT. Returns the exit code: 0 after a clean stop, 3 when it could not start.
     int run();
 
-  private:
     struct State;
+
+  private:
     std::unique_ptr<State> state_;
 };
 

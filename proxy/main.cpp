@@ -6,8 +6,10 @@
 #include <utility>
 #include <vector>
 
+#include "config/addresses.hpp"
 #include "config/load.hpp"
 #include "proxy/app.hpp"
+#include "proxy/purge_command.hpp"
 #include "proxy/redis/acl.hpp"
 #include "rules/base/text.hpp"
 #include "rules/explain/explain.hpp"
@@ -52,10 +54,12 @@ constexpr const char* examples = R"(Examples:
       find mistakes before they are served; exit 0 when there are none
   larder explain larder.yaml GET '/api/events?page=2' -H 'Cookie: sid=1'
       which rule, which key, and why a request is not answered from the cache
+  larder purge --config larder.yaml --key event:42 --pattern 'events:list:*' --dry-run
+      what a purge by hand would reach; without --dry-run it is made, in every replica of the namespace
   larder acl --namespace shop
       the Redis user that Larder needs, as a command for redis-cli; replace PASSWORD first
 
-Exit codes: 0 stopped cleanly, 1 error in the configuration, 2 error in the command line, 3 could not start.
+Exit codes: 0 stopped cleanly or done, 1 error in the configuration or not purged, 2 error in the command line, 3 could not start.
 LARDER_CACHE=off in the environment makes Larder pass everything on; writes still purge.)";
 
 void print(std::FILE* to, const std::string& text)
@@ -144,6 +148,38 @@ int run_acl(const std::string& file, std::string prefix, const std::string& user
     return exit_ok;
 }
 
+// Where the running Larder listens for operators, by its configuration.
+config::Endpoint admin_of(const std::string& file, std::string& why_not)
+{
+    const config::ConfigPtr config = load(file);
+    if (!config) return why_not = file + " has errors", config::Endpoint{};
+    if (!config->admin)
+        return why_not = file + " has no admin: address, so nobody can purge by hand", config::Endpoint{};
+    if (config->admin->unix_path.empty() && config->admin->port == 0)
+        why_not = file + " lets the system choose the admin port; say --admin HOST:PORT, as its log does";
+    return *config->admin;
+}
+
+int run_purge(const std::string& address, const std::string& file, const PurgeCommand& command)
+{
+    if (address.empty() == file.empty()) return usage_error("purge wants --admin HOST:PORT or --config FILE");
+    if (command.keys.empty() && command.patterns.empty() && command.rule.empty())
+        return usage_error("purge wants at least one --key, --pattern or --rule");
+    config::Endpoint admin;
+    if (!address.empty()) {
+        const auto read = config::read_endpoint(address);
+        if (const auto* wrong = std::get_if<std::string>(&read)) return usage_error("--admin: " + *wrong);
+        admin = std::get<config::Endpoint>(read);
+    } else {
+        std::string why_not;
+        admin = admin_of(file, why_not);
+        if (!why_not.empty()) return print(stderr, "larder: " + why_not), exit_configuration;
+    }
+    const PurgeTold told = run_purge_command(admin, command);
+    print(told.done ? stdout : stderr, told.done ? told.text : "larder: " + told.text);
+    return told.done ? exit_ok : exit_configuration;
+}
+
 int run_serve(const std::string& file, const std::vector<std::pair<std::string, std::string>>& given)
 {
     config::Loaded loaded = file.empty() ? config::load_flags(given, config::process_environment())
@@ -192,6 +228,22 @@ int run_command_line(int argc, char** argv)
         ->expected(1)
         ->take_all();
 
+    std::string purge_admin, purge_file;
+    PurgeCommand purge_command;
+    CLI::App* purge = cli.add_subcommand("purge", "Purge by hand, through the admin port of a running Larder");
+    purge->add_option("--admin", purge_admin, "its admin address")->type_name("HOST:PORT");
+    purge->add_option("--config", purge_file, "its configuration file, which names that address")->type_name("FILE");
+    purge->add_option("--key", purge_command.keys, "one exact key, such as event:42; repeat it")
+        ->type_name("K")
+        ->expected(1)
+        ->take_all();
+    purge->add_option("--pattern", purge_command.patterns, "keys by * and ?, such as 'events:list:*'; repeat it")
+        ->type_name("P")
+        ->expected(1)
+        ->take_all();
+    purge->add_option("--rule", purge_command.rule, "all keys that this cache rule can make")->type_name("NAME");
+    purge->add_flag("--dry-run", purge_command.dry_run, "purge nothing; say which rules' keys would be reached");
+
     std::string acl_file, acl_namespace, acl_user = "larder";
     CLI::App* acl = cli.add_subcommand("acl", "Print the Redis user that Larder needs, and no more");
     acl->add_option("FILE", acl_file, "configuration file that names the namespace")->type_name("");
@@ -222,6 +274,7 @@ int run_command_line(int argc, char** argv)
 
     if (check->parsed()) return run_check(check_files);
     if (explain->parsed()) return run_explain(explain_file, explain_method, explain_url, explain_headers);
+    if (purge->parsed()) return run_purge(purge_admin, purge_file, purge_command);
     if (acl->parsed()) return run_acl(acl_file, acl_namespace, acl_user);
     if (schema->parsed()) return print(stdout, config::json_schema()), exit_ok;
     if (options_command->parsed()) return print(stdout, config::options_markdown()), exit_ok;

@@ -125,6 +125,26 @@ asio::awaitable<void> Worker::run_housekeeping()
     }
 }
 
+void Worker::purge(std::vector<rules::PurgeTarget> targets, std::function<void(HandPurged)> done)
+{
+    asio::post(context_, [this, targets = std::move(targets), done = std::move(done)]() mutable {
+        tasks_.spawn("purge by hand", run_hand_purge(std::move(targets), std::move(done)));
+    });
+}
+
+asio::awaitable<void> Worker::run_hand_purge(std::vector<rules::PurgeTarget> targets,
+                                             std::function<void(HandPurged)> done)
+{
+    counters_.add_purge(PurgeSource::admin);
+    WritePurge write;
+    write.targets = std::move(targets);
+    const rules::Errc error = co_await cache_.commit(write);
+    HandPurged purged;
+    purged.error = error;
+    purged.positions = std::move(write.positions);
+    done(std::move(purged));
+}
+
 void Worker::drain(rules::Milliseconds patience)
 {
     asio::post(context_, [this, patience] { tasks_.spawn("drain", run_drain(patience)); });

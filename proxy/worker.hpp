@@ -2,6 +2,7 @@
 // in-process purge log, the fills under way and the configuration, and nothing else.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <thread>
 
@@ -40,6 +41,14 @@ class Worker {
     /// From any thread. Ends accepting and idle connections, lets the rest finish, for `patience` at most, then ends
     /// them.
     void drain(rules::Milliseconds patience);
+    /// A purge that no write has asked for, appended to the log by this worker. From any thread; `done` is called on
+    /// the worker's, at the latest when the store's deadlines have passed, and never when the worker has ended before.
+    struct HandPurged {
+        rules::Errc error = rules::Errc::ok;  // why it was queued, wholly or in part
+        std::vector<Position> positions;
+    };
+    void purge(std::vector<rules::PurgeTarget> targets, std::function<void(HandPurged)> done);
+
     /// After `drain`: the thread has ended.
     void join();
 
@@ -52,6 +61,7 @@ class Worker {
 
   private:
     asio::awaitable<void> run_housekeeping();
+    asio::awaitable<void> run_hand_purge(std::vector<rules::PurgeTarget> targets, std::function<void(HandPurged)> done);
     asio::awaitable<void> run_drain(rules::Milliseconds patience);
     asio::awaitable<void> pause(rules::Milliseconds time);
 

@@ -12,8 +12,6 @@
 #include <boost/beast/core/basic_stream.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
-#include <boost/json/object.hpp>
-#include <boost/json/serialize.hpp>
 #include <boost/system/system_error.hpp>
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
@@ -22,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "proxy/admin/answer.hpp"
 #include "rules/base/text.hpp"
 #include "rules/explain/explain.hpp"
 
@@ -33,30 +32,10 @@ namespace beast = boost::beast;
 namespace http = boost::beast::http;
 using Protocol = asio::generic::stream_protocol;
 using Stream = beast::basic_stream<Protocol>;
-using Request = http::request<http::string_body>;
-using Response = http::response<http::string_body>;
+using Request = AdminRequest;
+using Response = AdminResponse;
 
 constexpr std::chrono::milliseconds pause_after_failed_accept{100};
-
-Response make_response(http::status status, std::string_view content_type, std::string body)
-{
-    Response response{status, 11};
-    response.set(http::field::content_type, {content_type.data(), content_type.size()});
-    response.set(http::field::cache_control, "no-store");
-    response.set("X-Content-Type-Options", "nosniff");  // explain repeats what it was asked
-    response.body() = std::move(body);
-    return response;
-}
-
-Response make_problem(http::status status, std::string_view detail)
-{
-    const auto title = http::obsolete_reason(status);
-    const boost::json::object problem{{"type", "about:blank"},
-                                      {"title", std::string_view{title.data(), title.size()}},
-                                      {"status", static_cast<unsigned>(status)},
-                                      {"detail", detail}};
-    return make_response(status, "application/problem+json", boost::json::serialize(problem) + "\n");
-}
 
 Response answer_explain(std::string_view target, const config::ConfigPtr& config)
 {
@@ -85,36 +64,62 @@ Response answer_explain(std::string_view target, const config::ConfigPtr& config
     }
     if (!rules::is_token(method)) return make_problem(http::status::bad_request, "the method is not a token");
     if (url.empty()) return make_problem(http::status::bad_request, "say which: /explain?method=GET&url=/path");
-    return make_response(http::status::ok, "text/plain; charset=utf-8",
-                         rules::explain(config->rules, *config->matcher, config->cache, method, url, headers));
+    return make_answer(http::status::ok, "text/plain; charset=utf-8",
+                       rules::explain(config->rules, *config->matcher, config->cache, method, url, headers));
 }
 
 Response answer_safe_method(std::string_view target, const AdminHandlers& handlers)
 {
     const std::string_view path = target.substr(0, target.find('?'));
-    if (path == "/healthz") return make_response(http::status::ok, "application/json", handlers.health_json());
+    if (path == "/healthz") return make_answer(http::status::ok, "application/json", handlers.health_json());
     if (path == "/readyz") {
-        if (handlers.ready()) return make_response(http::status::ok, "application/json", "{\"status\":\"ready\"}\n");
+        if (handlers.ready()) return make_answer(http::status::ok, "application/json", "{\"status\":\"ready\"}\n");
         return make_problem(http::status::service_unavailable, "starting or draining");
     }
     if (path == "/metrics")
-        return make_response(http::status::ok, "text/plain; version=0.0.4; charset=utf-8", handlers.metrics());
+        return make_answer(http::status::ok, "text/plain; version=0.0.4; charset=utf-8", handlers.metrics());
     if (path == "/explain") return answer_explain(target, handlers.config());
-    return make_problem(http::status::not_found, "there are /healthz, /readyz, /metrics and /explain");
+    return make_problem(http::status::not_found, "there are /healthz, /readyz, /metrics, /explain and POST /purge");
 }
 
-Response answer(const Request& request, const AdminHandlers& handlers)
+asio::ip::tcp::endpoint tcp_endpoint(const Protocol::endpoint& generic)
+{
+    asio::ip::tcp::endpoint tcp;
+    tcp.resize(generic.size());
+    std::copy_n(reinterpret_cast<const char*>(generic.data()), generic.size(), reinterpret_cast<char*>(tcp.data()));
+    return tcp;
+}
+
+std::string_view path_of(const Request& request)
 {
     const std::string_view target{request.target().data(), request.target().size()};
+    return target.substr(0, target.find('?'));
+}
+
+/// Who asks, for the log.
+std::string address_of(Stream& stream)
+{
+    error_code ec;
+    const Protocol::endpoint peer = stream.socket().remote_endpoint(ec);
+    if (ec) return "unknown";
+    if (peer.protocol().family() == AF_UNIX) return "unix socket";
+    const asio::ip::address address = tcp_endpoint(peer).address();
+    return address.to_string();
+}
+
+asio::awaitable<Response> answer(const Request& request, Stream& stream, const AdminHandlers& handlers)
+{
     try {
-        // Endpoints that change something (POST /purge) come before this line, with their own check of the method.
-        if (request.method() == http::verb::get || request.method() == http::verb::head)
-            return answer_safe_method(target, handlers);
-        Response refused = make_problem(http::status::method_not_allowed, "only GET and HEAD are known here");
-        refused.set(http::field::allow, "GET, HEAD");
-        return refused;
+        if (path_of(request) == "/purge") {
+            std::string from = address_of(stream);
+            const config::ConfigPtr config = handlers.config();
+            co_return co_await answer_purge(request, std::move(from), config, handlers.purge);
+        }
+        if (request.method() != http::verb::get && request.method() != http::verb::head)
+            co_return make_wrong_method("GET, HEAD");
+        co_return answer_safe_method({request.target().data(), request.target().size()}, handlers);
     } catch (const std::exception&) {
-        return make_problem(http::status::internal_server_error, "the answer could not be made");
+        co_return make_problem(http::status::internal_server_error, "the answer could not be made");
     }
 }
 
@@ -146,14 +151,6 @@ void remove_socket(const std::string& path) noexcept
 {
     struct stat status {};
     if (::lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) ::unlink(path.c_str());
-}
-
-asio::ip::tcp::endpoint tcp_endpoint(const Protocol::endpoint& generic)
-{
-    asio::ip::tcp::endpoint tcp;
-    tcp.resize(generic.size());
-    std::copy_n(reinterpret_cast<const char*>(generic.data()), generic.size(), reinterpret_cast<char*>(tcp.data()));
-    return tcp;
 }
 
 }  // namespace
@@ -212,7 +209,7 @@ asio::awaitable<void> run_connection(Stream& stream, const AdminHandlers& handle
             response = answer_unreadable(read_error);
             if (!response) co_return;
         } else {
-            response = answer(parser.get(), handlers);
+            response = co_await answer(parser.get(), stream, handlers);
             keep_alive = parser.get().keep_alive();
             to_head = parser.get().method() == http::verb::head;
             response->version(parser.get().version());

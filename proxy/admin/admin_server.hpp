@@ -1,5 +1,5 @@
-// The operator's door: probes, metrics and explain over an HTTP server of its own, on `admin:` and nowhere else. Far
-// from the request path; it knows nothing of the app but what its handlers tell it.
+// The operator's door: probes, metrics, explain and purge over an HTTP server of its own, on `admin:` and nowhere else.
+// Far from the request path; it knows nothing of the app but what its handlers tell it.
 #pragma once
 
 #include <cstdint>
@@ -8,16 +8,19 @@
 #include <string>
 
 #include "config/config.hpp"
+#include "proxy/admin/purge_endpoint.hpp"
 #include "proxy/net/asio.hpp"
 
 namespace larder::proxy {
 
-/// What the server asks for. Called on the thread of its io_context, one at a time; they must not wait for long.
+/// What the server asks for. Called on the thread of its io_context, one at a time; they must not wait for long, but
+/// for `purge`, which waits without holding the thread.
 struct AdminHandlers {
     std::function<bool()> ready;                // GET /readyz: 200 when true, 503 while starting or draining
     std::function<std::string()> health_json;   // GET /healthz: the body; the status is 200 as long as the process runs
     std::function<std::string()> metrics;       // GET /metrics: the text
     std::function<config::ConfigPtr()> config;  // GET /explain: the configuration now in force
+    PurgeByHand purge;                          // POST /purge
 };
 
 struct AdminLimits {

@@ -363,16 +363,18 @@ std::vector<Record> CoherentCache::records_of(const WritePurge& write, RecordTyp
     return records;
 }
 
-asio::awaitable<Errc> CoherentCache::append(Record record)
+asio::awaitable<Errc> CoherentCache::append(Record record, WritePurge& write)
 {
     counters_.add(Counter::purge_records);
     if (const auto here = log_.append_here(record)) {
+        write.positions.push_back(here->position);
         catch_up_here();
         co_return Errc::ok;
     }
     const std::uint64_t connection = log_.connection();
     const rules::Result<Appended> appended = co_await log_.append(record);
     if (appended.has_error()) co_return appended.error();
+    write.positions.push_back(appended->position);
     Position newest = process_.newest_own.load(std::memory_order_relaxed);
     while (newest < appended->position &&
            !process_.newest_own.compare_exchange_weak(newest, appended->position, std::memory_order_acq_rel)) {}
@@ -394,7 +396,7 @@ asio::awaitable<Errc> CoherentCache::prepare(WritePurge& write)
     write.prepared_at = instant_now();
     const std::vector<Record> records = records_of(write, RecordType::prepare, options_.mark_life);
     for (const Record& record : records) {
-        const Errc error = co_await append(record);
+        const Errc error = co_await append(record, write);
         if (error != Errc::ok) co_return error;
     }
     write.prepared = true;
@@ -410,7 +412,7 @@ asio::awaitable<Errc> CoherentCache::commit(WritePurge& write)
         records_of(write, marked ? RecordType::commit : RecordType::single, write.settle);
     Errc result = Errc::ok;
     for (const Record& record : records) {
-        const Errc error = co_await append(record);
+        const Errc error = co_await append(record, write);
         if (error == Errc::ok) continue;
         result = error;
         counters_.add(Counter::purge_deferred);

@@ -46,6 +46,7 @@ struct WritePurge {
     bool prepared = false;
     rules::Instant prepared_at{};
     rules::Milliseconds settle{0};
+    std::vector<Position> positions{};  // of the records that were appended for it
 };
 
 struct CacheOptions {
@@ -127,7 +128,7 @@ class CoherentCache {
     asio::awaitable<bool> catch_up_once(std::uint64_t connection);
     bool catch_up_here();
     void apply(const Record& record);
-    asio::awaitable<rules::Errc> append(Record record);
+    asio::awaitable<rules::Errc> append(Record record, WritePurge& write);
     asio::awaitable<bool> replay_deferred();
     Found found_nothing(Found::Kind kind) const noexcept;
     Found found_none(std::string_view key) const noexcept;

@@ -105,6 +105,7 @@ asio::awaitable<void> forward_write(Services& services, Client& client, std::sha
         co_return co_await reject(services, client, *exchange, forwarding, Errc::store_unreachable);
     }
 
+    services.counters.add_purge(PurgeSource::write);
     const Errc error = co_await forwarding.request();
     if (error != Errc::ok) {
         if (!forwarding.never_sent()) {

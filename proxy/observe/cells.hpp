@@ -58,6 +58,7 @@ struct Counters::Cells {
     std::array<Cell, classes_count> classes{};
     std::array<Cell, errors_count> errors{};
     std::array<Cell, scans_count> head_faults{};
+    std::array<Cell, purge_sources_count> purges{};
     std::array<Histogram, verdicts_count> durations{};
 };
 

@@ -24,6 +24,8 @@ void Counters::add_error(rules::Errc error) noexcept
     if (at(error) < errors_count) bump(cells_->errors[at(error)], 1);
 }
 
+void Counters::add_purge(PurgeSource source) noexcept { bump(cells_->purges[at(source)], 1); }
+
 void Counters::add_head_fault(rules::Scan fault) noexcept { bump(cells_->head_faults[at(fault)], 1); }
 
 void Counters::add_exchange(const ExchangeCount& exchange) noexcept

@@ -55,6 +55,10 @@ enum class Counter : std::uint8_t {
 };
 inline constexpr std::size_t counters_count = static_cast<std::size_t>(Counter::log_lines_dropped) + 1;
 
+/// Who has asked for a purge.
+enum class PurgeSource : std::uint8_t { write, admin };
+inline constexpr std::size_t purge_sources_count = 2;
+
 /// How an exchange ended, for counting and for the access log.
 struct ExchangeCount {
     std::uint32_t rule = UINT32_MAX;  // index of the cache rule; UINT32_MAX: none
@@ -77,6 +81,8 @@ class Counters {
         return plain_[static_cast<std::size_t>(counter)].load(std::memory_order_relaxed);
     }
     void add_error(rules::Errc error) noexcept;
+    /// Adds one purge, of however many keys and patterns, to larder_purges_total{source}.
+    void add_purge(PurgeSource source) noexcept;
     void add_head_fault(rules::Scan fault) noexcept;
     /// Adds one exchange to larder_requests_total{rule,verdict}, larder_forwards_total{rule,reason},
     /// larder_not_stored_total{rule,reason}, larder_outcomes_total{outcome}, larder_responses_total{class}.

@@ -164,6 +164,15 @@ void add_by_word(Families& families, const Workers& workers)
                           workers, [i](const auto& cells) -> auto& { return cells.errors[i]; })));
     }
 
+    auto& purges =
+        families.begin("larder_purges_total", "Purges by who has asked for them: a write, or an operator by hand",
+                       MetricType::Counter);
+    constexpr const char* sources[purge_sources_count] = {"write", "admin"};
+    for (std::size_t i = 0; i < purge_sources_count; ++i)
+        Families::add(purges, {{"source", sources[i]}},
+                      static_cast<double>(sum(
+                          workers, [i](const auto& cells) -> auto& { return cells.purges[i]; })));
+
     auto& faults = families.begin("larder_refused_heads_total", "Message heads refused by the scanner, by reason",
                                   MetricType::Counter);
     for (std::size_t i = static_cast<std::size_t>(rules::Scan::incomplete) + 1; i < scans_count; ++i)

@@ -45,7 +45,22 @@ struct Stage {
                     auto config = std::make_shared<config::Config>();
                     config->matcher = std::make_unique<larder::rules::Matcher>(config->rules);
                     return config;
-                }};
+                },
+                .purge = [this](std::vector<larder::rules::PurgeTarget> targets) { return purge(std::move(targets)); }};
+    }
+    asio::awaitable<HandPurge> purge(std::vector<larder::rules::PurgeTarget> targets)
+    {
+        purged += targets.size();
+        HandPurge done;
+        done.kind = outcome;
+        done.error = larder::rules::Errc::store_unreachable;
+        done.positions.assign(outcome == HandPurge::Kind::appended ? 1 : 0, 1795262807752238);
+        co_return done;
+    }
+    std::string post_purge(const std::string& body)
+    {
+        return send("POST /purge HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\n" +
+                    ("Content-Length: " + std::to_string(body.size()) + "\r\n\r\n") + body);
     }
 
     tcp::socket connect()
@@ -74,6 +89,8 @@ struct Stage {
     }
 
     std::atomic<bool> ready{true}, broken{false};
+    std::atomic<HandPurge::Kind> outcome{HandPurge::Kind::appended};
+    std::atomic<std::size_t> purged{0};
     bool ended = false;
     asio::io_context context, client_context;
     AdminServer server;
@@ -151,6 +168,46 @@ TEST_CASE("explain says what is wrong with its parameters")
         const std::string reply = stage.request("GET", std::string{"/explain"} + query);
         CHECK(reply.starts_with("HTTP/1.1 400 "));
         CHECK(boost::json::parse(body_of(reply)).at("status").as_int64() == 400);
+    }
+}
+
+TEST_CASE("a purge is answered with the positions that the log gave it")
+{
+    Stage stage;
+    const std::string reply = stage.post_purge(R"({"keys": ["event:42"], "patterns": ["list:*"]})");
+    CHECK(reply.starts_with("HTTP/1.1 200 "));
+    const boost::json::value told = boost::json::parse(body_of(reply));
+    CHECK(told.at("positions").at(0).as_int64() == 1795262807752238);
+    CHECK(told.at("keys").at(0).as_string() == "event:42");
+    CHECK(told.at("patterns").at(0).as_string() == "list:*");
+    CHECK(stage.purged == 2);
+}
+
+TEST_CASE("a dry run does not reach the log")
+{
+    Stage stage;
+    CHECK(stage.post_purge(R"({"keys": ["event:42"], "dry_run": true})").starts_with("HTTP/1.1 200 "));
+    CHECK(stage.purged == 0);
+}
+
+TEST_CASE("a purge that the log does not have yet is a 503 that says what became of it")
+{
+    Stage stage;
+    struct Row {
+        HandPurge::Kind kind;
+        const char* says;
+        bool deferred;
+    };
+    for (const Row& row :
+         {Row{HandPurge::Kind::deferred, "queued", true}, Row{HandPurge::Kind::unanswered, "may or may not", false},
+          Row{HandPurge::Kind::stopping, "another replica", false}}) {
+        stage.outcome = row.kind;
+        const std::string reply = stage.post_purge(R"({"keys": ["event:42"]})");
+        CAPTURE(reply);
+        CHECK(reply.starts_with("HTTP/1.1 503 "));
+        CHECK(says(reply, "Content-Type: application/problem+json\r\n"));
+        CHECK(says(reply, row.says));
+        CHECK(says(reply, "\"deferred\":true") == row.deferred);
     }
 }
 
