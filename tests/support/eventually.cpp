@@ -20,12 +20,14 @@ std::uint64_t factor(const char* variable)
 
 }  // namespace
 
-milliseconds monotonic_time()
+std::chrono::nanoseconds precise_time()
 {
     timespec now{};
     ::clock_gettime(CLOCK_MONOTONIC, &now);
-    return milliseconds{now.tv_sec * 1000 + now.tv_nsec / 1'000'000};
+    return std::chrono::seconds{now.tv_sec} + std::chrono::nanoseconds{now.tv_nsec};
 }
+
+milliseconds monotonic_time() { return std::chrono::duration_cast<milliseconds>(precise_time()); }
 
 milliseconds step_limit() { return 10s * static_cast<int>(factor("LARDER_TEST_PATIENCE")); }
 

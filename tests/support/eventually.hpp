@@ -14,6 +14,8 @@ using std::chrono::milliseconds;
 
 /// Milliseconds since some fixed moment; never steps back.
 milliseconds monotonic_time();
+/// The same clock, in full.
+std::chrono::nanoseconds precise_time();
 
 /// How long a single step may take before its test fails: 10 s, times LARDER_TEST_PATIENCE (default 1, for sanitizers).
 milliseconds step_limit();

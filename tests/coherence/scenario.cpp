@@ -1,0 +1,416 @@
+#include "tests/coherence/scenario.hpp"
+
+#include <signal.h>
+
+#include <sstream>
+
+#include "tests/support/eventually.hpp"
+
+namespace larder::tests {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+// --- what is done to the players -------------------------------------------------------------------------------------
+
+/// kill -9 at every phase of a write in turn, and at any moment.
+void kill_replicas(Run& run)
+{
+    for (int turn = 0; !run.over(); ++turn) {
+        const int replica = static_cast<int>(run.random() % replicas_count);
+        const pid_t pid = run.proxies->process(replica).pid();
+        if (turn % 4 != 3) {
+            run.backend->trap(static_cast<Phase>(turn % 4), replica, [pid] { ::kill(pid, SIGKILL); });
+            eventually([&] { return run.proxies->process(replica).exit_code().has_value(); }, milliseconds{300});
+        }
+        run.proxies->kill(replica);
+        run.pause(milliseconds{20}, milliseconds{150});
+        run.proxies->start(replica);
+        ++run.faults_done;
+        run.pause(milliseconds{100}, milliseconds{400});
+    }
+}
+
+/// Longer than its marks live: the others have forgotten its writes when it goes on with them.
+void pause_replicas(Run& run)
+{
+    const milliseconds mark_life{5'600};
+    do {
+        const int replica = static_cast<int>(run.random() % replicas_count);
+        run.proxies->signal(replica, SIGSTOP);
+        run.pause(mark_life, mark_life + milliseconds{400});
+        run.proxies->signal(replica, SIGCONT);
+        ++run.faults_done;
+        run.pause(milliseconds{500}, milliseconds{1'000});
+    } while (!run.over());
+}
+
+void pause_store(Run& run)
+{
+    while (!run.over()) {
+        run.fault(-1, [&] {
+            run.store->stop();
+            run.pause(milliseconds{60}, milliseconds{900});
+            run.store->go_on();
+        });
+        run.pause(milliseconds{500}, milliseconds{1'200});
+    }
+}
+
+void empty_store(Run& run)
+{
+    while (!run.over()) {
+        run.pause(milliseconds{400}, milliseconds{1'000});
+        run.fault(-1, [&] {
+            run.store->kill();
+            run.pause(milliseconds{0}, milliseconds{200});
+            run.store->start();
+        });
+    }
+    run.pause(milliseconds{500});
+}
+
+/// What was written since the SAVE is lost, and what was purged since then is back.
+void restore_old_store(Run& run)
+{
+    while (!run.over()) {
+        run.store->command({"SAVE"});
+        run.pause(milliseconds{300}, milliseconds{900});
+        run.fault(-1, [&] {
+            run.store->kill();
+            run.store->start();
+        });
+        run.pause(milliseconds{1'000}, milliseconds{1'500});
+    }
+}
+
+void flush_store(Run& run)
+{
+    while (!run.over()) {
+        run.pause(milliseconds{200}, milliseconds{1'000});
+        run.fault(-1, [&] { run.store->command({"FLUSHALL"}); });
+    }
+}
+
+/// The counter, the stream or the patterns of some shard.
+void delete_control_keys(Run& run)
+{
+    while (!run.over()) {
+        run.pause(milliseconds{50}, milliseconds{300});
+        std::istringstream names(run.store->command({"KEYS", "checker:*:[qsp]"}));
+        std::vector<std::string> found;
+        for (std::string name; names >> name;) found.push_back(name);
+        if (found.empty()) continue;
+        run.fault(-1, [&] { run.store->command({"DEL", found[run.random() % found.size()]}); });
+    }
+}
+
+std::uint64_t figure(const std::string& info, const std::string& name)
+{
+    const std::size_t at = info.find(name + ":");
+    return at == std::string::npos ? 0 : std::strtoull(info.c_str() + at + name.size() + 1, nullptr, 10);
+}
+
+void evict(Run& run, const char* policy)
+{
+    const std::uint64_t used = figure(run.store->command({"INFO", "memory"}), "used_memory");
+    run.store->command({"CONFIG", "SET", "maxmemory", std::to_string(used + (2u << 20))});
+    run.store->command({"CONFIG", "SET", "maxmemory-policy", policy});
+    while (!run.over()) run.pause(milliseconds{100});
+    run.faults_done = figure(run.store->command({"INFO", "stats"}), "evicted_keys");
+}
+
+void evict_least_used(Run& run) { evict(run, "allkeys-lru"); }
+
+/// Control keys too: any moment may lose a mark.
+void evict_at_random(Run& run)
+{
+    run.fault(-1, [&] { evict(run, "allkeys-random"); });
+}
+
+void gate(Run& run, Gate::Mode mode)
+{
+    while (!run.over()) {
+        run.fault(0, [&] {
+            run.gate->set(mode);
+            run.pause(milliseconds{150}, milliseconds{1'200});
+            run.gate->set(Gate::Mode::open);
+        });
+        run.pause(milliseconds{500}, milliseconds{1'500});
+    }
+}
+void cut(Run& run) { gate(run, Gate::Mode::shut); }
+void hold(Run& run) { gate(run, Gate::Mode::held); }
+
+/// Always slower than the others, and still in time.
+void slow_down(Run& run)
+{
+    while (!run.over()) {
+        run.gate->set(Gate::Mode::slow, milliseconds{1 + run.random() % 25});
+        run.pause(milliseconds{200}, milliseconds{600});
+        ++run.faults_done;
+    }
+    run.gate->set(Gate::Mode::open);
+}
+
+// --- the list --------------------------------------------------------------------------------------------------------
+
+Scenario basic(std::string name, std::string mode, std::string about)
+{
+    Scenario scenario;
+    scenario.name = std::move(name);
+    scenario.mode = std::move(mode);
+    scenario.about = std::move(about);
+    return scenario;
+}
+
+/// @param script  breaks what PREPARE relies on: excused while it lasts, unless the rule says reject
+Scenario with_store_fault(Scenario scenario, std::function<void(Run&)> script)
+{
+    scenario.script = std::move(script);
+    // a busy machine must not look like a fault
+    scenario.larder.store_timeout = step_limit() > milliseconds{10'000} ? milliseconds{250} : milliseconds{100};
+    const bool forward = scenario.larder.on_store_error == "forward";
+    scenario.terms.excuse_deferred = forward;
+    scenario.terms.excuse_unprepared = forward;
+    return scenario;
+}
+
+Scenario rejecting(Scenario scenario)
+{
+    scenario.mode += ", reject";
+    scenario.larder.on_store_error = "reject";
+    return scenario;
+}
+
+Scenario bounded(Scenario scenario)
+{
+    scenario.mode = "bounded 300 ms";
+    scenario.larder.trust = milliseconds{300};
+    scenario.terms.bound = milliseconds{300};
+    return scenario;
+}
+
+std::vector<Scenario> make_scenarios()
+{
+    std::vector<Scenario> all;
+    const auto add = [&all](Scenario scenario) {
+        scenario.backend.items = scenario.load.items;
+        all.push_back(std::move(scenario));
+    };
+
+    Scenario one = basic("quiet", "strict", "no faults: 40 items, 3 % writes");
+    one.for_peers = true;
+    add(one);
+
+    one = basic("memory", "strict", "few items that are nearly always in every replica's memory");
+    one.load.items = 12;
+    one.load.write_per_mille = 4;
+    one.least_hits_percent = 60;
+    add(one);
+
+    add(bounded(basic("bounded", "", "memory hits without a look for 300 ms")));
+
+    one = basic("writes", "strict", "every fourth request is a write");
+    one.load.write_per_mille = 250;
+    one.load.items = 120;
+    one.least_hits_percent = 3;
+    one.for_peers = true;
+    add(one);
+
+    one = basic("aliases", "strict", "the same paths percent-encoded and with dot segments");
+    one.load.aliases = true;
+    one.for_peers = true;
+    add(one);
+
+    one = basic("many-items", "strict", "300 items, most of them cold");
+    one.load.items = 300;
+    one.for_peers = true;
+    add(one);
+
+    one = basic("two-workers", "strict", "two worker threads in each replica");
+    one.larder.workers = 2;
+    add(one);
+    add(bounded([&] {
+        Scenario two = one;
+        two.name = "two-workers-bounded";
+        return two;
+    }()));
+
+    one = basic("backend-faults", "strict", "commits followed by 500, no answer, a reset; commits after the 504");
+    one.load.items = 200;
+    one.larder.first_byte_timeout = milliseconds{400};
+    one.backend.hang = milliseconds{700};
+    one.backend.fail_per_mille = 60;
+    one.backend.hang_per_mille = 15;
+    one.backend.reset_per_mille = 30;
+    one.backend.late_per_mille = 15;
+    one.for_peers = true;
+    one.short_seconds = 8;
+    one.least_hits_percent = 3;
+    add(one);
+
+    one = basic("replica-killed", "strict",
+                "kill -9 of a replica in each phase of a write and at random, then a restart");
+    one.load.write_per_mille = 60;
+    one.load.items = 120;
+    one.script = kill_replicas;
+    one.for_peers = true;
+    one.short_seconds = 5;
+    one.least_hits_percent = 3;
+    add(one);
+
+    one = basic("replica-paused", "strict", "SIGSTOP of a replica for longer than its marks live, then SIGCONT");
+    one.larder.first_byte_timeout = milliseconds{500};
+    one.load.patience = milliseconds{300};
+    one.script = pause_replicas;
+    one.for_peers = true;
+    one.short_seconds = 7;
+    add(one);
+
+    add(with_store_fault(basic("redis-paused", "strict, forward", "SIGSTOP of Redis, then SIGCONT"), pause_store));
+    add(with_store_fault(rejecting(basic("redis-paused-reject", "strict", "the same, writes are refused meanwhile")),
+                         pause_store));
+    add(with_store_fault(basic("redis-emptied", "strict, forward", "Redis killed and restarted empty"), empty_store));
+    one = basic("redis-old-dump", "strict, forward", "Redis killed and restarted with what it knew some time ago");
+    one.short_seconds = 5;
+    add(with_store_fault(one, restore_old_store));
+    add(with_store_fault(basic("flushall", "strict, forward", "FLUSHALL about each half second"), flush_store));
+    add(with_store_fault(
+        basic("control-keys", "strict, forward", "counter, stream or patterns of the log deleted at random"),
+        delete_control_keys));
+
+    one = basic("evicted", "strict", "maxmemory with allkeys-lru, 2 MiB for 6 MiB of entries");
+    one.load.items = 120;
+    one.backend.padding_bytes = 16'000;
+    one.least_hits_percent = 5;
+    one.script = evict_least_used;
+    add(one);
+    one.name = "evicted-random";
+    one.mode = "strict, forward";
+    one.about = "the same with allkeys-random: control keys are evicted too";
+    add(with_store_fault(one, evict_at_random));
+
+    const auto gated = [](Scenario scenario) {
+        scenario.gated = true;
+        return scenario;
+    };
+    add(gated(with_store_fault(basic("gate-cut", "strict, forward", "one replica cut off from Redis and back"), cut)));
+    add(gated(with_store_fault(rejecting(basic("gate-cut-reject", "strict", "the same, writes are refused meanwhile")),
+                               cut)));
+    add(gated(with_store_fault(
+        basic("gate-held", "strict, forward", "one replica's traffic with Redis held, and delivered late"), hold)));
+    add(gated(with_store_fault(rejecting(basic("gate-held-reject", "strict", "the same, writes are refused meanwhile")),
+                               hold)));
+    one = gated(basic("gate-slow", "strict", "one replica's traffic with Redis delayed, up to 25 ms each way"));
+    one.script = slow_down;
+    add(one);
+    add(gated(with_store_fault(bounded(basic("gate-cut-bounded", "", "one replica cut off, bounded")), cut)));
+    all.back().mode += ", forward";
+    return all;
+}
+
+}  // namespace
+
+const std::vector<Scenario>& all_scenarios()
+{
+    static const std::vector<Scenario> all = make_scenarios();
+    return all;
+}
+
+// --- a run -----------------------------------------------------------------------------------------------------------
+
+bool Run::over() const { return precise_time() >= end; }
+
+void Run::pause(milliseconds time)
+{
+    eventually([] { return false; }, time);
+}
+
+void Run::pause(milliseconds least, milliseconds most)
+{
+    const auto width = static_cast<std::uint64_t>((most - least).count()) + 1;
+    pause(least + milliseconds{random() % width});
+}
+
+void Run::fault(int replica, const std::function<void()>& act)
+{
+    StoreFault fault;
+    fault.replica = replica;
+    fault.begin = precise_time();
+    act();
+    fault.end = precise_time();
+    faults.push_back(fault);
+    ++faults_done;
+}
+
+namespace {
+
+constexpr milliseconds recovery{700};  // after the last fault: back-off, replay, and reads that would show what is lost
+constexpr milliseconds last_answers{5'000};
+
+std::unique_ptr<Proxies> make_proxies(const Scenario& scenario, const RunOptions& options, Run& run)
+{
+    if (options.peer == "nginx") return make_nginxes(run.backend->port());
+    if (options.peer == "varnish") return make_varnishes(run.backend->port());
+    LarderOptions larder = scenario.larder;
+    larder.binary = options.larder_binary;
+    larder.environment = options.environment;
+    return make_larders(larder, run.backend->port(), [&run](int replica) {
+        return run.gate && replica == 0 ? run.store->url_through(run.gate->port()) : run.store->url();
+    });
+}
+
+}  // namespace
+
+Result play(const Scenario& scenario, const RunOptions& options)
+{
+    Run run;
+    run.random.seed(options.seed);
+    run.backend = std::make_unique<VersionedBackend>(scenario.backend, run.random());
+    if (options.peer.empty()) {
+        run.store = make_store(scenario.store);
+        if (scenario.gated) run.gate = std::make_unique<Gate>(run.store->port());
+    }
+    run.proxies = make_proxies(scenario, options, run);
+    run.load = std::make_unique<Load>(scenario.load, *run.proxies, run.random());
+    run.end = precise_time() + options.duration;
+    if (scenario.script) {
+        scenario.script(run);
+        run.pause(recovery);
+    } else {
+        while (!run.over()) run.pause(milliseconds{50});
+    }
+
+    Result result;
+    result.reads = run.load->reads();
+    result.hits = run.load->hits();
+    result.failed_reads = run.load->failed_reads();
+    result.faults_done = run.faults_done;
+    History history = run.load->stop(last_answers);
+    history.commits = run.backend->stop();
+    history.faults = run.faults;
+    run.proxies.reset();
+
+    Terms terms = scenario.terms;
+    terms.mark_life = scenario.larder.first_byte_timeout + milliseconds{5'000};
+    result.verdict = judge(history, terms);
+    result.wrong_answers = history.wrong_answers;
+    result.writes = history.writes.size();
+    for (const Violation& violation : result.verdict.examples)
+        result.examples.push_back(describe(violation, history, result.verdict));
+
+    const std::uint64_t hits_percent = result.reads == 0 ? 0 : result.hits * 100 / result.reads;
+    if (!run.failure.empty())
+        result.failure = run.failure;
+    else if (hits_percent < static_cast<std::uint64_t>(scenario.least_hits_percent))
+        result.failure = "only " + std::to_string(hits_percent) + " % hits: the cache was hardly in use";
+    else if (result.verdict.acknowledged == 0)
+        result.failure = "no write was acknowledged";
+    else if (scenario.script && result.faults_done == 0)
+        result.failure = "the fault never happened";
+    return result;
+}
+
+}  // namespace larder::tests
