@@ -34,16 +34,6 @@ bool form_covers(const Segments& outer, bool outer_slash, const Segments& inner,
     return outer.size() == inner.size() && !inner_rest && (outer_slash == inner_slash || outer.empty());
 }
 
-bool path_covers(const Match& outer, const Match& inner)
-{
-    const auto outers = forms_of(outer.segments), inners = forms_of(inner.segments);
-    return std::all_of(inners.begin(), inners.end(), [&](const Segments& in) {
-        return std::any_of(outers.begin(), outers.end(), [&](const Segments& out) {
-            return form_covers(out, outer.trailing_slash, in, inner.trailing_slash);
-        });
-    });
-}
-
 bool has_method(const Match& match, std::string_view method)
 {
     return std::find(match.methods.begin(), match.methods.end(), method) != match.methods.end();
@@ -58,14 +48,41 @@ bool conditions_cover(const std::vector<Condition>& outer, const std::vector<Con
     });
 }
 
-bool covers(const Match& outer, const Match& inner)
+const Template& key_of(const Rule& rule) { return rule.key ? *rule.key : default_key(); }
+
+/// A rule with what the comparisons want of it. There are as many as there are pairs of rules: nothing is made in them.
+struct Reading {
+    explicit Reading(const Rule& read)
+        : rule(read), forms(forms_of(read.match.segments)), key_uses_path(key_of(read).uses(Source::path))
+    {
+        if (!read.is_purge()) key_shape = shape_of(key_of(read));
+        for (const Template& pattern : read.purge) purge_shapes.push_back(shape_of(pattern));
+    }
+
+    const Rule& rule;
+    std::vector<Segments> forms;
+    std::string key_shape;  ///< empty for a purge rule
+    bool key_uses_path;
+    std::vector<std::string> purge_shapes;
+};
+
+bool path_covers(const Reading& outer, const Reading& inner)
 {
-    return (has_method(outer, "GET") || !has_method(inner, "GET")) &&
-           (outer.host.empty() || outer.host == inner.host) && path_covers(outer, inner) &&
-           conditions_cover(outer.headers, inner.headers) && conditions_cover(outer.query, inner.query);
+    return std::all_of(inner.forms.begin(), inner.forms.end(), [&](const Segments& in) {
+        return std::any_of(outer.forms.begin(), outer.forms.end(), [&](const Segments& out) {
+            return form_covers(out, outer.rule.match.trailing_slash, in, inner.rule.match.trailing_slash);
+        });
+    });
 }
 
-const Template& key_of(const Rule& rule) { return rule.key ? *rule.key : default_key(); }
+bool covers(const Reading& outer_rule, const Reading& inner_rule)
+{
+    const Match& outer = outer_rule.rule.match;
+    const Match& inner = inner_rule.rule.match;
+    return path_covers(outer_rule, inner_rule) && (has_method(outer, "GET") || !has_method(inner, "GET")) &&
+           (outer.host.empty() || outer.host == inner.host) && conditions_cover(outer.headers, inner.headers) &&
+           conditions_cover(outer.query, inner.query);
+}
 
 bool key_has_value(const Template& key, std::string_view name)
 {
@@ -74,12 +91,9 @@ bool key_has_value(const Template& key, std::string_view name)
            });
 }
 
-/// Could the two templates give one key? Values hold no ":", so that the parts between ":" are compared one by one.
-bool keys_may_meet(const Template& a, const Template& b)
+/// Could keys of the two shapes be the same? Values hold no ":", so that the parts between ":" are compared one by one.
+bool keys_may_meet(std::string_view left, std::string_view right)
 {
-    std::string_view left, right;
-    const std::string shape_a = shape_of(a), shape_b = shape_of(b);
-    left = shape_a, right = shape_b;
     for (;;) {
         const std::size_t end_a = left.find(':'), end_b = right.find(':');
         if (!may_overlap(left.substr(0, end_a), right.substr(0, end_b))) return false;
@@ -91,19 +105,20 @@ bool keys_may_meet(const Template& a, const Template& b)
 
 class Linter {
   public:
-    explicit Linter(const std::vector<Rule>& rules) : rules_(rules) {}
+    explicit Linter(const std::vector<Rule>& rules) : readings_(rules.begin(), rules.end()) {}
 
     std::vector<LintNote> run()
     {
-        for (const Rule& rule : rules_) {
+        for (const Reading& reading : readings_) {
+            const Rule& rule = reading.rule;
             if (rule.is_purge()) {
-                check_purge(rule);
+                check_purge(reading);
                 continue;
             }
             if (!has_method(rule.match, "GET") && !has_method(rule.match, "HEAD"))
                 note(rule, "never used: only GET and HEAD are answered from the cache");
-            check_shadow(rule);
-            if (rule.cache) check_key(rule), check_life(rule);
+            check_shadow(reading);
+            if (rule.cache) check_key(reading), check_life(reading);
         }
         return std::move(notes_);
     }
@@ -114,30 +129,31 @@ class Linter {
         notes_.push_back({rule.place, "rule " + rule.name + ": " + std::move(text)});
     }
 
-    void check_shadow(const Rule& rule)
+    void check_shadow(const Reading& reading)
     {
-        for (const Rule& earlier : rules_) {
-            if (&earlier == &rule) return;
-            if (earlier.is_purge() || !covers(earlier.match, rule.match)) continue;
-            return note(rule,
-                        "can never match, because " + earlier.name + " before it takes all its requests; put it first");
+        for (const Reading& earlier : readings_) {
+            if (&earlier == &reading) return;
+            if (earlier.rule.is_purge() || !covers(earlier, reading)) continue;
+            return note(reading.rule, "can never match, because " + earlier.rule.name +
+                                          " before it takes all its requests; put it first");
         }
     }
 
-    void check_key(const Rule& rule)
+    void check_key(const Reading& reading)
     {
+        const Rule& rule = reading.rule;
         const Template& key = key_of(rule);
         for (const PathSegment& segment : rule.match.segments)
             if (segment.kind != Kind::literal && !key_has_value(key, segment.text))
                 note(rule, "the key " + key.text + " lacks {" + segment.text +
                                "} of the path, so that paths which differ there share one entry");
-        for (const Rule& earlier : rules_) {
-            if (&earlier == &rule) break;
-            if (earlier.is_purge() || !earlier.cache || (key.uses(Source::path) && key_of(earlier).uses(Source::path)))
+        for (const Reading& earlier : readings_) {
+            if (&earlier == &reading) break;
+            if (earlier.rule.is_purge() || !earlier.rule.cache || (reading.key_uses_path && earlier.key_uses_path))
                 continue;
-            if (keys_may_meet(key, key_of(earlier)))
-                note(rule, "its key " + key.text + " can be the same as that of " + earlier.name + ", " +
-                               key_of(earlier).text + "; begin the keys of each rule with a word of its own");
+            if (keys_may_meet(reading.key_shape, earlier.key_shape))
+                note(rule, "its key " + key.text + " can be the same as that of " + earlier.rule.name + ", " +
+                               key_of(earlier.rule).text + "; begin the keys of each rule with a word of its own");
         }
         if (rule.shared && rule.cache_control == CacheControlMode::override_ && !key.has_identity())
             note(rule,
@@ -145,24 +161,27 @@ class Linter {
                  "everybody");
     }
 
-    void check_life(const Rule& rule)
+    void check_life(const Reading& reading)
     {
+        const Rule& rule = reading.rule;
         constexpr Milliseconds long_life = std::chrono::hours{1};
         Milliseconds longest = rule.ttl.any.value_or(Milliseconds{0});
         for (const auto& [status, ttl] : rule.ttl.status) longest = std::max(longest, ttl);
         if (longest <= long_life) return;
-        for (const Rule& other : rules_)
-            for (const Template& pattern : other.purge)
-                if (may_overlap(shape_of(pattern), shape_of(key_of(rule)))) return;
+        for (const Reading& other : readings_)
+            for (const std::string& shape : other.purge_shapes)
+                if (may_overlap(shape, reading.key_shape)) return;
         note(rule, "kept for more than an hour, and no rule purges it; add a purge rule or shorten ttl");
     }
 
-    void check_purge(const Rule& rule)
+    void check_purge(const Reading& reading)
     {
-        for (const Template& pattern : rule.purge) {
-            const std::string shape = shape_of(pattern);
-            const bool used = std::any_of(rules_.begin(), rules_.end(), [&](const Rule& other) {
-                return !other.is_purge() && other.cache && may_overlap(shape, shape_of(key_of(other)));
+        const Rule& rule = reading.rule;
+        for (std::size_t i = 0; i < rule.purge.size(); ++i) {
+            const Template& pattern = rule.purge[i];
+            const std::string& shape = reading.purge_shapes[i];
+            const bool used = std::any_of(readings_.begin(), readings_.end(), [&](const Reading& other) {
+                return !other.rule.is_purge() && other.rule.cache && may_overlap(shape, other.key_shape);
             });
             if (!used) note(rule, "purge \"" + pattern.text + "\" fits no rule's key, so that it purges nothing");
             if (rule.fence == Fence::both && shape.starts_with('*') && shape.find(':') == std::string::npos)
@@ -172,7 +191,7 @@ class Linter {
         }
     }
 
-    const std::vector<Rule>& rules_;
+    std::vector<Reading> readings_;
     std::vector<LintNote> notes_;
 };
 

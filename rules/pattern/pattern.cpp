@@ -117,6 +117,16 @@ void append_key_value(std::string& out, std::string_view value)
 
 bool may_overlap(std::string_view pattern_a, std::string_view pattern_b) noexcept
 {
+    // What both begin with needs no table, and most pairs differ there already.
+    while (!pattern_a.empty() && !pattern_b.empty()) {
+        const Token from_a = token_at(pattern_a, 0), from_b = token_at(pattern_b, 0);
+        if (from_a.kind == Token::Kind::any_run || from_b.kind == Token::Kind::any_run) break;
+        if (from_a.kind != Token::Kind::any_byte && from_b.kind != Token::Kind::any_byte && from_a.byte != from_b.byte)
+            return false;
+        pattern_a.remove_prefix(from_a.length);
+        pattern_b.remove_prefix(from_b.length);
+    }
+
     // Above this the table is not worth its memory, and "maybe" is an allowed answer.
     constexpr std::size_t largest_table = std::size_t{1} << 24;
     if ((pattern_a.size() + 1) * (pattern_b.size() + 1) > largest_table) return true;

@@ -103,6 +103,10 @@ TEST_CASE("two patterns overlap when a key exists that both match")
         {"too short", "a?", "a", false},
         {"an escaped star against a letter", "\\*", "a", false},
         {"runs of nothing", "**", "", true},
+        {"the same beginning, then a run", "ab*", "abc", true},
+        {"an escaped star in both", "a\\*b", "a\\*b", true},
+        {"one byte against an escaped star", "a?b", "a\\*b", true},
+        {"a beginning of the other", "ab", "abc", false},
     };
     for (const Row& row : rows) {
         CAPTURE(row.why);
