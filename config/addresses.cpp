@@ -25,6 +25,13 @@ std::string check_unix_path(std::string_view path)
     return {};
 }
 
+// The parser takes `host:x` for a host, an empty port and a path `x`.
+bool path_runs_into_port(const urls::url_view& url)
+{
+    const auto path = url.encoded_path();
+    return !path.empty() && path.front() != '/';
+}
+
 // Host and port of a parsed authority; what is wrong as text.
 Read<Endpoint> to_endpoint(const urls::authority_view& authority, std::optional<std::uint16_t> default_port)
 {
@@ -103,6 +110,7 @@ Read<Upstream> read_upstream_url(std::string_view text)
         return upstream;
     }
     if (!url->has_authority() || url->host().empty()) return "the host is missing; " + forms;
+    if (path_runs_into_port(*url)) return "a port is a number up to 65535; " + forms;
     if (!url->encoded_path().empty() && url->encoded_path() != "/")
         return std::string("the upstream's URL has no path: requests are forwarded with the path they came with");
     auto endpoint = to_endpoint(url->authority(), is_https ? 443 : 80);
@@ -130,10 +138,9 @@ Read<Store> read_store_url(std::string_view text)
         return "not a URL; " + forms;
     }
     const auto url = urls::parse_uri(urls::string_view(text.data(), text.size()));
-    if (!url) {
-        return "not a URL; " + forms +
-               ". Characters of a password such as / ? # @ [ ] are written percent-encoded, or use password_file";
-    }
+    const std::string password_hint =
+        ". Characters of a password such as / ? # @ [ ] are written percent-encoded, or use password_file";
+    if (!url) return "not a URL; " + forms + password_hint;
     if (url->has_fragment()) return "a store's URL has no #; " + forms;
 
     Store store;
@@ -154,6 +161,7 @@ Read<Store> read_store_url(std::string_view text)
         }
     } else {
         if (!url->has_authority() || url->host().empty()) return "the host is missing; " + forms;
+        if (path_runs_into_port(*url)) return "a port is a number up to 65535; " + forms + password_hint;
         if (url->has_query()) return "a store's URL has no query; the database is the path: redis://HOST:6379/0";
         auto endpoint = to_endpoint(url->authority(), 6379);
         if (auto* problem = std::get_if<std::string>(&endpoint)) return *problem + "; " + forms;

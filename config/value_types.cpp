@@ -1,5 +1,6 @@
 #include "config/value_types.hpp"
 
+#include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <fstream>
@@ -151,6 +152,13 @@ ValueType<bool> on_off()
     return type;
 }
 
+bool is_name(std::string_view text) noexcept
+{
+    return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](char c) {
+        return rules::is_alpha(c) || rules::is_digit(c) || c == '.' || c == '_' || c == '-';
+    });
+}
+
 ValueType<std::string> identifier()
 {
     ValueType<std::string> type;
@@ -160,10 +168,7 @@ ValueType<std::string> identifier()
     type.read = [](Reading& reading, const Node& node) -> std::optional<std::string> {
         const std::string* text = read_text(reading, node, "a name");
         if (text == nullptr) return std::nullopt;
-        bool fine = !text->empty() && text->size() <= 64;
-        for (char c : *text)
-            fine = fine && (rules::is_alpha(c) || rules::is_digit(c) || c == '.' || c == '_' || c == '-');
-        if (fine) return *text;
+        if (is_name(*text)) return *text;
         reading.error(node, "\"" + text->substr(0, 40) + "\" is not a name; write 1 to 64 letters, digits, . _ -");
         return std::nullopt;
     };

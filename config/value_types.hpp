@@ -33,6 +33,9 @@ ValueType<std::uint32_t> count(std::uint32_t least, std::uint32_t most, std::str
 ValueType<bool> on_off();
 /// Letters, digits, `.`, `_`, `-`; at most 64: safe in Redis keys, log lines and metric labels.
 ValueType<std::string> identifier();
+
+/// Is the text what identifier() accepts: 1 to 64 letters, digits, `.` `_` `-`?
+bool is_name(std::string_view text) noexcept;
 /// A file that must be readable now. The value is its path, absolute when the configuration came from a file.
 ValueType<std::string> readable_file();
 /// A file that holds a secret: the value is its text without the last line end.

@@ -8,6 +8,7 @@
 
 #include "config/addresses.hpp"
 #include "config/load.hpp"
+#include "config/value_types.hpp"
 #include "proxy/app.hpp"
 #include "proxy/purge_command.hpp"
 #include "proxy/redis/acl.hpp"
@@ -139,6 +140,7 @@ int run_acl(const std::string& file, std::string prefix, const std::string& user
 {
     if (!file.empty() && !prefix.empty()) return usage_error("acl wants a FILE or --namespace NAME, not both");
     if (prefix.empty()) prefix = config::Config{}.namespace_;
+    if (!config::is_name(prefix)) return usage_error("--namespace wants 1 to 64 letters, digits, . _ -");
     if (!file.empty()) {
         const config::ConfigPtr config = load(file);
         if (!config) return exit_configuration;

@@ -295,6 +295,8 @@ TEST_CASE("larder acl prints a user that Redis accepts and that may not scan")
         const std::vector<std::string> dry_run{"ACL", "DRYRUN", words.at(2), command, "0"};
         CHECK(contains(redis.command(dry_run), "no permissions"));
     }
+    // A pattern in the place of the name would open other keys to that user.
+    CHECK(run_larder({"acl", "--namespace", "shop ~*"}).exit_code == 2);
 }
 
 TEST_CASE("a port that is taken is an error at the start that names it")

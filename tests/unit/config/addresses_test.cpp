@@ -63,6 +63,8 @@ TEST_CASE("an upstream is an http or https URL without path, query or user, or a
         CHECK(std::holds_alternative<std::string>(read_upstream_url(text)));
     }
     CHECK(contains(std::get<std::string>(read_upstream_url("localhost:3000")), "write http://localhost:3000"));
+    CHECK(contains(std::get<std::string>(read_upstream_url("http://a:x")), "a port is a number"));
+    CHECK(contains(std::get<std::string>(read_store_url("redis://a:x/0")), "a port is a number"));
 }
 
 TEST_CASE("a store's URL gives address, login and database, and is shown without the password")
