@@ -3,6 +3,8 @@
 #include <random>
 
 #include "proxy/exchange/heads.hpp"
+#include "proxy/net/clock.hpp"
+#include "rules/http/date.hpp"
 
 namespace larder::proxy {
 
@@ -62,6 +64,7 @@ void append_problem(std::string& out, Exchange& exchange, int status, std::strin
     body += "\"}\n";
 
     append_status_line(out, status, reason_phrase(status));
+    ((out += "Date: ") += rules::format_date(wall_now())) += "\r\n";  // not exchange.now: it may have waited long
     out += "Content-Type: application/problem+json\r\nCache-Control: no-store\r\nX-Request-ID: ";
     out += exchange.request_id;
     out += "\r\n";
@@ -106,7 +109,10 @@ asio::awaitable<void> refuse(Services& services, Client& client, Exchange& excha
                                                                              : rules::Outcome::refused;
     if (exchange.answered || error == Errc::client_gone) {
         exchange.keep_alive = false;
-        client.transport.abort(Errc::client_gone);
+        // A length or chunks tell the client that the end is missing, and an orderly close lets it keep what came; a
+        // reset would throw that away. A body that ends with the connection has no other way to say it.
+        const bool cut_shows = exchange.answered && exchange.head.minor_version >= 1;
+        if (!cut_shows || rules::blame(error) != rules::Blame::upstream) client.transport.abort(Errc::client_gone);
         co_return;
     }
     if (rules::blame(error) == rules::Blame::client) exchange.keep_alive = false;

@@ -36,7 +36,12 @@ void Counters::add_exchange(const ExchangeCount& exchange) noexcept
     if (exchange.forward != rules::Forward::none) bump(rule.forwards[at(exchange.forward)], 1);
     if (exchange.not_stored != rules::NotStored::none) bump(rule.not_stored[at(exchange.not_stored)], 1);
     bump(cells_->outcomes[at(exchange.outcome)], 1);
-    const int first_digit = exchange.status / 100;
+    add_response(exchange.status);
+}
+
+void Counters::add_response(int status) noexcept
+{
+    const int first_digit = status / 100;
     bump(cells_->classes[first_digit >= 1 && first_digit <= 5 ? static_cast<std::size_t>(first_digit) : 0], 1);
 }
 

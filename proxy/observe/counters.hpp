@@ -87,6 +87,9 @@ class Counters {
     /// Adds one exchange to larder_requests_total{rule,verdict}, larder_forwards_total{rule,reason},
     /// larder_not_stored_total{rule,reason}, larder_outcomes_total{outcome}, larder_responses_total{class}.
     void add_exchange(const ExchangeCount& exchange) noexcept;
+    /// Adds to larder_responses_total{class} alone: an answer to what never became an exchange, as a head that is no
+    /// HTTP.
+    void add_response(int status) noexcept;
     /// Adds to larder_not_stored_total alone: a refusal that is known only after the exchange was counted.
     void add_not_stored(std::uint32_t rule, rules::NotStored reason) noexcept;
     /// Adds to larder_request_duration_seconds{verdict}: head received to last byte handed to the kernel.

@@ -89,6 +89,7 @@ void Server::refuse_head(Client& client, int status, std::string_view word, std:
     std::string out = std::move(services_.out);  // answers to the requests before this one come first
     services_.out.clear();
     append_problem(out, scratch_, status, word, text);
+    services_.counters.add_response(status);
     client.put(out);
 }
 

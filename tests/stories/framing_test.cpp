@@ -244,6 +244,8 @@ TEST_CASE("a refusal carries a request id, as problem+json and as a field")
     CHECK_FALSE(id.empty());
     CHECK(response.body.find(id) != std::string::npos);
     CHECK(response.body.find("\"status\":400") != std::string::npos);
+    CHECK(response.field("Date").ends_with(" GMT"));
+    CHECK(stage.larder->metric("larder_responses_total", "4xx") == 1);
 }
 
 TEST_CASE("CONNECT is refused: this is no forward proxy")
