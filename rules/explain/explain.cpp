@@ -65,7 +65,7 @@ class Explanation {
         if (judgement.rule) tell_rule(*judgement.rule, request);
         // A write passes by as a matter of course; what matters is what it purges.
         if (judgement.bypass == Forward::none)
-            tell_lookup(*judgement.rule, key);
+            tell_lookup(*judgement.rule, key, head);
         else if (writes.empty() || judgement.bypass != Forward::method)
             tell_bypass(judgement);
         for (const Matched& write : writes) tell_purge(write, request);
@@ -104,7 +104,7 @@ class Explanation {
         if (!remedy(judgement.bypass).empty()) line("to change that", remedy(judgement.bypass));
     }
 
-    void tell_lookup(const Rule& rule, const std::string& key)
+    void tell_lookup(const Rule& rule, const std::string& key, const RequestHead& head)
     {
         line("key", key + "   from " + (rule.key ? rule.key->text : default_key().text + " (the default)"));
         line("verdict", "looked up; a miss is fetched and stored if the response allows it");
@@ -117,6 +117,10 @@ class Explanation {
                         "private are never stored");
         if (!rule.strip_set_cookie)
             line("not stored", "a response with Set-Cookie (strip_set_cookie: true), and one with Vary: *");
+        if (!override && head.fields.has(FieldId::authorization))
+            line("not stored",
+                 "for a request with Authorization, a response without public, s-maxage or "
+                 "must-revalidate (cache_control: override)");
         if (rule.stale_while_revalidate.count() > 0)
             line("stale", "served for " + duration(rule.stale_while_revalidate) + " more while it is fetched again");
         if (rule.stale_if_error.count() > 0)

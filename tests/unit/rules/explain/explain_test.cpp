@@ -90,6 +90,19 @@ TEST_CASE("explain tells rule, key, reason, switch, lifetime and the writes that
     }
 }
 
+TEST_CASE("explain says what a request with Authorization needs of the response, also when the key names the user")
+{
+    std::vector<Rule> rules = {cache_rule("GET /mine", "mine:{header.Authorization}")};
+    number(rules);
+    const auto told = [&](CacheControlMode mode) {
+        rules[0].cache_control = mode;
+        const Matcher matcher(rules);
+        return explain(rules, matcher, CacheMode::rules, "GET", "/mine", {{"Authorization", "Bearer x"}});
+    };
+    CHECK(told(CacheControlMode::respect).find("a response without public, s-maxage") != std::string::npos);
+    CHECK(told(CacheControlMode::override_).find("a response without public") == std::string::npos);
+}
+
 TEST_CASE("lint has nothing to say about rules that are sound")
 {
     auto rules = shop();
