@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "proxy/admin/admin_server.hpp"
+#include "proxy/coherence/guards.hpp"
 #include "proxy/coherence/local_log.hpp"
 #include "proxy/net/clock.hpp"
 #include "proxy/observe/advice.hpp"
@@ -56,13 +57,24 @@ std::uint64_t raise_open_files()
     return limit.rlim_cur == RLIM_INFINITY ? 1u << 30 : limit.rlim_cur;
 }
 
+/// One for each shard: Redis Cluster has as many as its masters can share evenly, everything else has one.
+std::vector<Keyspace> make_keyspaces(const config::Config& config)
+{
+    const bool cluster =
+        config.store.kind == config::StoreKind::redis && config.store.topology == config::StoreTopology::cluster;
+    const std::size_t count = cluster ? Keyspace::cluster_shards : 1;
+    std::vector<Keyspace> keyspaces;
+    for (std::size_t shard = 0; shard < count; ++shard) keyspaces.emplace_back(config.namespace_, shard, count);
+    return keyspaces;
+}
+
 }  // namespace
 
 struct App::State {
     explicit State(config::ConfigPtr c)
         : config(std::move(c)),
           memory(config->memory),
-          keyspace(config->namespace_),
+          keyspaces(make_keyspaces(*config)),
           store_tls(config->store.tls ? std::make_unique<TlsContext>(config->store.ca_file) : nullptr)
     {
     }
@@ -78,7 +90,7 @@ struct App::State {
     Worker& worker_with_store() const
     {
         for (const auto& worker : workers)
-            if (worker->counters().store_up.load(std::memory_order_relaxed)) return *worker;
+            if (worker->counters().store_is_up()) return *worker;
         return *workers.front();
     }
     std::vector<const Counters*> counters() const
@@ -93,9 +105,9 @@ struct App::State {
     config::ConfigPtr config;
     MemoryStore memory;
     LocalLog local_log;
-    Keyspace keyspace;
+    std::vector<Keyspace> keyspaces;
     std::unique_ptr<TlsContext> store_tls;
-    SharedLogState log_state;
+    SharedLogState log_state{keyspaces.size()};
     Fills fills;
     ConnectionLimit connections;
     rules::WallTime started = wall_now();
@@ -122,15 +134,32 @@ std::string App::State::metrics() const
 
 std::string App::State::health() const
 {
+    // Of all workers' connections. One worker may lose its own; one shard's node takes a part of the keys with it.
+    const auto words = [](std::size_t up, std::size_t all) {
+        return up == all ? "up" : up == 0 ? "down" : "partly up";
+    };
     const bool redis = config->store.kind == config::StoreKind::redis;
-    std::size_t up = 0;
-    for (const auto& worker : workers) up += worker->counters().store_up.load(std::memory_order_relaxed) ? 1 : 0;
-    const bool degraded = redis && (up < workers.size() || log_state.deferred.count() != 0);
+    std::size_t up = 0, links = 0;
+    std::string shards;
+    for (std::size_t shard = 0; redis && shard < keyspaces.size(); ++shard) {
+        std::size_t shard_up = 0;
+        for (const auto& worker : workers) shard_up += worker->shard_up(shard) ? 1 : 0;
+        up += shard_up;
+        links += workers.size();
+        shards += shards.empty() ? R"(,"shards":[)" : ",";
+        shards += R"({"shard":)" + std::to_string(shard) + R"(,"store":")" + words(shard_up, workers.size());
+        shards += R"(","deferred_purges":)" + std::to_string(log_state.shard(shard).deferred.count());
+        if (log_state.shard(shard).foreign) shards += R"(,"refused":"laid out for another number of shards")";
+        shards += "}";
+    }
+    if (!shards.empty()) shards += "]";
+    const bool degraded = redis && (up < links || log_state.deferred_count() != 0 || log_state.foreign());
     std::string text = R"({"status":")";
     text += stopping ? "draining" : degraded ? "degraded" : "ok";
     text += R"(","store":")";
-    text += !redis ? "embedded" : up == workers.size() ? "up" : up == 0 ? "down" : "partly up";
-    text += R"(","deferred_purges":)" + std::to_string(log_state.deferred.count());
+    text += !redis ? "embedded" : log_state.foreign() ? "refused" : words(up, links);
+    text += R"(","deferred_purges":)" + std::to_string(log_state.deferred_count());
+    text += shards;
     text += R"(,"version":")" LARDER_VERSION "\"}\n";
     return text;
 }
@@ -176,6 +205,13 @@ int App::run()
     State& state = *state_;
     const config::Config& config = *state.config;
     start_log(config.log);
+    if (const std::string unknown = take_out_guards_of_environment(); !unknown.empty()) {
+        log_event(LogLevel::error, "LARDER_WITHOUT_GUARD names something that is no guard",
+                  {{"name", std::string_view(unknown)}});
+        return 3;
+    }
+    if (const std::string out = guards_out(); !out.empty())
+        log_event(LogLevel::warn, "guards are taken out: answers may be stale", {{"guards", std::string_view(out)}});
     ::signal(SIGPIPE, SIG_IGN);
     const std::uint64_t files = raise_open_files();
     // A request needs a descriptor for its client and may need one for the upstream; some are for everything else.
@@ -188,7 +224,7 @@ int App::run()
     const Shared shared{state.config,
                         state.memory,
                         config.store.kind == config::StoreKind::embedded ? &state.local_log : nullptr,
-                        state.keyspace,
+                        state.keyspaces,
                         state.store_tls.get(),
                         state.log_state,
                         state.fills,

@@ -49,13 +49,8 @@ Worker::Worker(const Shared& shared)
       counters_(shared.config->rules.size()),
       access_log_(shared.config->log, counters_),
       upstream_(context_, shared.config->upstream, wheel_, counters_),
-      link_(shared.local_log
-                ? nullptr
-                : std::make_unique<Link>(context_, wheel_, shared.config->store, shared.store_tls, counters_)),
-      redis_store_(link_ ? std::make_unique<RedisStore>(*link_, shared.keyspace) : nullptr),
-      redis_log_(link_ ? std::make_unique<RedisLog>(*link_, shared.keyspace, log_options(*shared.config)) : nullptr),
-      cache_(context_, shared.memory, shared.local_log ? *shared.local_log : *redis_log_, redis_store_.get(),
-             shared.log_state, counters_, cache_options(*shared.config)),
+      shards_(store_shards(*this)),
+      cache_(tasks_, shared.memory, shard_links(), shared.log_state, counters_, cache_options(*shared.config)),
       services_{context_,
                 *shared.config,
                 request_limits(shared.config->limits),
@@ -74,6 +69,30 @@ Worker::Worker(const Shared& shared)
 
 Worker::~Worker() { join(); }
 
+Worker::StoreShard::StoreShard(Worker& worker, const Keyspace& keyspace)
+    : link(worker.context_, worker.wheel_, worker.shared_.config->store, worker.shared_.store_tls, worker.counters_),
+      store(link, keyspace),
+      log(link, keyspace, log_options(*worker.shared_.config))
+{
+}
+
+std::vector<std::unique_ptr<Worker::StoreShard>> Worker::store_shards(Worker& worker)
+{
+    std::vector<std::unique_ptr<StoreShard>> shards;
+    if (worker.shared_.local_log) return shards;
+    for (const Keyspace& keyspace : worker.shared_.keyspaces)
+        shards.push_back(std::make_unique<StoreShard>(worker, keyspace));
+    return shards;
+}
+
+std::vector<ShardLink> Worker::shard_links() const
+{
+    std::vector<ShardLink> links;
+    if (shared_.local_log) links.push_back({*shared_.local_log});
+    for (const auto& shard : shards_) links.push_back({shard->log, &shard->store});
+    return links;
+}
+
 std::string Worker::listen(const config::Endpoint& endpoint, const Worker* first)
 {
     if (first && !endpoint.unix_path.empty()) return listener_.share(first->listener_);
@@ -84,9 +103,10 @@ std::string Worker::listen(const config::Endpoint& endpoint, const Worker* first
 
 void Worker::start()
 {
-    if (link_) tasks_.spawn("store link", link_->run());
+    for (const auto& shard : shards_) tasks_.spawn("store link", shard->link.run());
     tasks_.spawn("listener", server_.run_listener());
     tasks_.spawn("housekeeping", run_housekeeping());
+    tasks_.spawn("tending", run_tending());
     thread_ = std::thread([this] { context_.run(); });
 }
 
@@ -95,34 +115,50 @@ void Worker::join()
     if (thread_.joinable()) thread_.join();
 }
 
-asio::awaitable<void> Worker::pause(rules::Milliseconds time)
+asio::awaitable<void> Worker::pause(rules::Milliseconds time, WakeUp*& pausing)
 {
     WakeUp over(context_);
-    housekeeping_pause_ = &over;
+    pausing = &over;
     auto on_expiry = [&over] { over.wake(); };
     DeadlineOf<decltype(on_expiry)> deadline(on_expiry);
     deadline.arm(wheel_, time);
     co_await over.wait();
-    housekeeping_pause_ = nullptr;
+    pausing = nullptr;
 }
 
 asio::awaitable<void> Worker::run_housekeeping()
 {
-    constexpr rules::Milliseconds period{1'000}, first_period{20}, store_patience{3'000};
-    const rules::Instant begun = instant_now();
+    constexpr rules::Milliseconds period{1'000};
     while (!draining_) {
         upstream_.close_expired();
         access_log_.flush();
+        co_await pause(period, housekeeping_pause_);
+    }
+}
+
+// Keeps this worker's view of the log as young as it must be.
+asio::awaitable<void> Worker::run_tending()
+{
+    constexpr rules::Milliseconds first_period{20}, store_patience{3'000};
+    const rules::Instant begun = instant_now();
+    bool is_long = false;
+    cache_.on_wants_tending([this, &is_long] {
+        if (is_long && tending_pause_) tending_pause_->wake();
+    });
+    while (!draining_) {
         co_await cache_.tend();
         if (!ready()) {
             // Ready means: what is asked now is answered as well as it will be. A store that is away does not hold us
             // up.
             const bool given_up = instant_now() - begun > store_patience;
-            if (cache_.embedded() || cache_.trusted() || given_up) ready_.store(true, std::memory_order_release);
+            const bool up_to_date = cache_.trusted() && !cache_.wants_tending();
+            if (up_to_date || given_up) ready_.store(true, std::memory_order_release);
         }
-        const rules::Milliseconds time = ready() && !cache_.wants_tending() ? period : first_period;
-        if (!draining_) co_await pause(time);
+        const rules::Milliseconds time = ready() ? cache_.tending_pause() : first_period;
+        is_long = time > first_period;
+        if (!draining_) co_await pause(time, tending_pause_);
     }
+    cache_.on_wants_tending({});
 }
 
 void Worker::purge(std::vector<rules::PurgeTarget> targets, std::function<void(HandPurged)> done)
@@ -155,11 +191,12 @@ asio::awaitable<void> Worker::run_drain(rules::Milliseconds patience)
     draining_ = true;
     server_.stop_accepting();
     if (housekeeping_pause_) housekeeping_pause_->wake();
+    if (tending_pause_) tending_pause_->wake();
     // Busy connections end with their answer; so do fills and late commits, which are not connections.
     constexpr rules::Milliseconds step{20};
     const rules::Instant begun = instant_now();
     bool aborted = false;
-    const std::size_t own_tasks = link_ ? 2 : 1;  // this one and the link's
+    const std::size_t own_tasks = 1 + shards_.size();  // this one and the links'
     while (tasks_.running() > own_tasks) {
         if (!aborted && instant_now() - begun > patience) {
             server_.abort_all();
@@ -174,7 +211,7 @@ asio::awaitable<void> Worker::run_drain(rules::Milliseconds patience)
     }
     upstream_.close_all();
     access_log_.flush();
-    if (link_) link_->stop();
+    for (const auto& shard : shards_) shard->link.stop();
     wheel_.stop();
     tasks_.stop_when_none();
     // Whatever still waits now has missed the deadline for stopping.

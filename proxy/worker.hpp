@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <thread>
+#include <vector>
 
 #include "proxy/coherence/coherent_cache.hpp"
 #include "proxy/coherence/redis_log.hpp"
@@ -20,9 +21,9 @@ namespace larder::proxy {
 struct Shared {
     config::ConfigPtr config;
     MemoryStore& memory;
-    PurgeLog* local_log;  // null with a shared store
-    const Keyspace& keyspace;
-    const TlsContext* store_tls;  // null without TLS
+    PurgeLog* local_log;                     // null with a shared store
+    const std::vector<Keyspace>& keyspaces;  // one for each shard of the store; one when embedded
+    const TlsContext* store_tls;             // null without TLS
     SharedLogState& log_state;
     Fills& fills;
     ConnectionLimit& connections;
@@ -56,14 +57,27 @@ class Worker {
     bool clean() const noexcept { return tasks_.running() == 0; }
 
     const Counters& counters() const noexcept { return counters_; }
+    /// Connected to the server of the shard. Any thread.
+    bool shard_up(std::size_t shard) const noexcept { return shards_[shard]->link.is_up(); }
     /// The worker serves, and has spoken to the store once or has given it its time. Any thread.
     bool ready() const noexcept { return ready_.load(std::memory_order_acquire); }
 
   private:
+    /// The worker's way to one shard of the shared store.
+    struct StoreShard {
+        StoreShard(Worker& worker, const Keyspace& keyspace);
+        Link link;
+        RedisStore store;
+        RedisLog log;
+    };
+
+    static std::vector<std::unique_ptr<StoreShard>> store_shards(Worker& worker);
+    std::vector<ShardLink> shard_links() const;
     asio::awaitable<void> run_housekeeping();
     asio::awaitable<void> run_hand_purge(std::vector<rules::PurgeTarget> targets, std::function<void(HandPurged)> done);
+    asio::awaitable<void> run_tending();
     asio::awaitable<void> run_drain(rules::Milliseconds patience);
-    asio::awaitable<void> pause(rules::Milliseconds time);
+    asio::awaitable<void> pause(rules::Milliseconds time, WakeUp*& pausing);
 
     Shared shared_;
     asio::io_context context_{1};
@@ -72,9 +86,7 @@ class Worker {
     DeadlineWheel wheel_{context_};
     AccessLog access_log_;
     UpstreamPool upstream_;
-    std::unique_ptr<Link> link_;
-    std::unique_ptr<RedisStore> redis_store_;
-    std::unique_ptr<RedisLog> redis_log_;
+    std::vector<std::unique_ptr<StoreShard>> shards_;  // none when embedded
     CoherentCache cache_;
     bool draining_ = false;
     Services services_;
@@ -82,6 +94,7 @@ class Worker {
     Server server_;
     std::atomic<bool> ready_{false};
     WakeUp* housekeeping_pause_ = nullptr;
+    WakeUp* tending_pause_ = nullptr;
     std::thread thread_;
 };
 

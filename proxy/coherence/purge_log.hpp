@@ -38,6 +38,7 @@ struct LogSnapshot {
     Position position = 0;  // records after this one are still to come by `records_after`
     Position floor = 0;     // nothing older is trusted
     std::vector<std::pair<std::string, Position>> patterns;  // long memory: last position of each pattern
+    bool raised = false;                                     // the floor, by this very call
     std::vector<Record> recent;                              // of the last mark life, for the open marks
 };
 
@@ -65,6 +66,7 @@ class PurgeLog {
     /// Reads the counter. Errors of all of these: store_unreachable, store_timeout, store_refused.
     virtual asio::awaitable<rules::Result<Position>> look() = 0;
     virtual asio::awaitable<rules::Result<std::vector<Record>>> records_after(Position after) = 0;
+    /// And store_layout: the log belongs to a deployment with another number of shards.
     virtual asio::awaitable<rules::Result<LogSnapshot>> init() = 0;
     /// Appends and fills in nothing: the record's positions come back. At most 500 keys and patterns together.
     virtual asio::awaitable<rules::Result<Appended>> append(Record record) = 0;

@@ -1,10 +1,13 @@
 #include "proxy/coherence/redis_log.hpp"
 
 #include <array>
+#include <atomic>
 #include <boost/asio/post.hpp>
 #include <unordered_map>
 #include <utility>
 
+#include "proxy/coherence/guards.hpp"
+#include "proxy/observe/log.hpp"
 #include "proxy/redis/scripts.hpp"
 #include "proxy/redis/waiter.hpp"
 #include "rules/base/text.hpp"
@@ -224,6 +227,7 @@ asio::awaitable<Result<Reply>> RedisLog::ask(std::span<const std::string_view> a
 asio::awaitable<Errc> RedisLog::ask_run_id(std::uint64_t connection)
 {
     if (run_id_of_ == connection) co_return Errc::ok;
+    co_await warn_of_eviction_policy();
     // Some managed servers hide the one or the other, or refuse INFO.
     constexpr std::pair<std::string_view, std::string_view> places[] = {{"server", "run_id:"},
                                                                         {"replication", "master_replid:"}};
@@ -240,6 +244,23 @@ asio::awaitable<Errc> RedisLog::ask_run_id(std::uint64_t connection)
     co_return Errc::ok;
 }
 
+// Once in a process. A server that may neither evict nor take more refuses purges when it is full.
+asio::awaitable<void> RedisLog::warn_of_eviction_policy()
+{
+    static std::atomic<bool> said{false};
+    if (said.load(std::memory_order_relaxed)) co_return;
+    const std::string_view args[] = {"INFO", "memory"};
+    const Result<Reply> reply = co_await link_.execute(args);
+    if (!reply || !reply->is_text()) co_return;
+    const std::string limit = info_field(reply->text, "maxmemory:");
+    const bool never_full = limit.empty() || limit == "0";
+    if (never_full || info_field(reply->text, "maxmemory_policy:") != "noeviction" || said.exchange(true)) co_return;
+    log_event(config::LogLevel::warn, "store will refuse purges when its memory is full",
+              {{"maxmemory_policy", std::string_view("noeviction")},
+               {"maxmemory_bytes", std::string_view(limit)},
+               {"remedy", std::string_view("set maxmemory-policy to volatile-lru or volatile-lfu")}});
+}
+
 asio::awaitable<Result<LogSnapshot>> RedisLog::init()
 {
     const std::uint64_t connection = link_.connection();
@@ -249,19 +270,20 @@ asio::awaitable<Result<LogSnapshot>> RedisLog::init()
 
     for (int attempt = 0; attempt < init_attempts; ++attempt) {
         LogSnapshot snapshot;
-        // A server that hides who it is may be another one at each connection.
-        snapshot.run_id = run_id_.empty() ? "unknown-" + std::to_string(connection) : run_id_;
-
+        const std::string_view run_id = guarded(Guard::run_id) ? std::string_view(run_id_) : "always the same";
         const std::string kept = std::to_string(retain().count());
-        std::vector<std::string_view> args = {{},      {},  "3", keys_.counter(), keys_.stream(), keys_.patterns(),
-                                              run_id_, kept};
+        const std::string layout = "shards=" + std::to_string(keys_.shards());
+        std::vector<std::string_view> args = {
+            {}, {}, "4", keys_.counter(), keys_.stream(), keys_.patterns(), keys_.conf(), run_id, kept, layout};
         const Result<Reply> reply = co_await run_script(link_, init_script(), std::move(args));
         if (!reply) co_return reply.error();
-        if (!reply->is_array() || reply->elements.size() != 3) co_return malformed();
+        if (!reply->is_array() || reply->elements.size() != 4) co_return malformed();
+        if (reply->elements[3].text != layout) co_return Errc::store_layout;
         const auto position = rules::parse_digits(reply->elements[0].text);
         const auto server_time = rules::parse_digits(reply->elements[1].text);
         if (!position || !server_time) co_return malformed();
         snapshot.position = *position;
+        snapshot.raised = reply->elements[2].integer == 1;
 
         const Errc read = co_await read_patterns(snapshot);
         if (read != Errc::ok) co_return read;
@@ -283,6 +305,9 @@ asio::awaitable<Result<LogSnapshot>> RedisLog::init()
         const auto last = rules::parse_digits(floor->text);
         if (!last) continue;  // lost meanwhile: INIT raises it
         snapshot.floor = std::max(snapshot.floor, *last);
+        // A server that hides who it is may be another one at each connection: then the floor, which INIT has raised
+        // for it, stands for its run.
+        snapshot.run_id = run_id.empty() ? "floor-" + std::to_string(*last) : std::string(run_id);
         co_return snapshot;
     }
     co_return malformed();

@@ -42,6 +42,7 @@ class RedisLog final : public PurgeLog {
     class Look;
 
     asio::awaitable<rules::Result<std::vector<Record>>> range(Position after, std::string to);
+    asio::awaitable<void> warn_of_eviction_policy();
     asio::awaitable<rules::Errc> ask_run_id(std::uint64_t connection);
     asio::awaitable<rules::Errc> read_patterns(LogSnapshot& snapshot);
     asio::awaitable<rules::Result<Appended>> append_part(const Record& record, std::string write_id, std::size_t from,

@@ -7,6 +7,7 @@
 #include <list>
 #include <optional>
 
+#include "proxy/coherence/guards.hpp"
 #include "rules/pattern/pattern.hpp"
 
 namespace larder::proxy {
@@ -309,7 +310,7 @@ void Replica::reset(const LogSnapshot& snapshot, rules::Instant now)
     for (const auto& pattern : snapshot.patterns) patterns.push_back(&pattern);
     std::sort(patterns.begin(), patterns.end(), [](const auto* a, const auto* b) { return a->second < b->second; });
     for (const auto* pattern : patterns) state_->patterns.note(pattern->first, pattern->second);
-    while (state_->patterns.count() > patterns_limit) floor_ = std::max(floor_, state_->patterns.forget_tenth());
+    keep_to_limit();
 
     state_->marks.clear();
     for (const Record& record : snapshot.recent)
@@ -317,14 +318,21 @@ void Replica::reset(const LogSnapshot& snapshot, rules::Instant now)
     ready_ = true;
 }
 
+void Replica::keep_to_limit()
+{
+    for (; state_->patterns.count() > patterns_limit; ++overflows_)
+        floor_ = std::max(floor_, state_->patterns.forget_tenth());
+}
+
 Applied Replica::apply(const Record& record, rules::Instant now)
 {
     if (!ready_) return Applied::gap;
     if (record.position <= position_) return Applied::known;
-    if (record.previous != position_ || record.type == RecordType::init) return Applied::gap;
+    const bool follows = record.previous == position_ && record.type != RecordType::init;
+    if (!follows && guarded(Guard::chain)) return Applied::gap;
     for (const std::string& key : record.keys) state_->exact.note(key, record.position);
     for (const std::string& pattern : record.patterns) state_->patterns.note(pattern, record.position);
-    while (state_->patterns.count() > patterns_limit) floor_ = std::max(floor_, state_->patterns.forget_tenth());
+    keep_to_limit();
     state_->mark(record, now);
     position_ = record.position;
     return Applied::ok;

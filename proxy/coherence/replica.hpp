@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "proxy/coherence/purge_log.hpp"
@@ -46,14 +47,19 @@ class Replica {
     bool marked(std::string_view key, rules::Instant now) noexcept;
     std::size_t open_marks() const noexcept;
     std::size_t patterns_count() const noexcept;
+    /// How often the oldest patterns were forgotten and the floor raised for it, since the last call.
+    std::uint64_t take_overflows() noexcept { return std::exchange(overflows_, 0); }
 
   private:
     struct State;
+    void keep_to_limit();
+
     std::unique_ptr<State> state_;
     std::string run_id_;
     Position position_ = 0;
     Position floor_ = 0;
     bool ready_ = false;
+    std::uint64_t overflows_ = 0;
 };
 
 }  // namespace larder::proxy

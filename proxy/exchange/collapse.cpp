@@ -1,6 +1,7 @@
 // One fill per key: who joins it, and how each reads its answer while it comes.
 #include <array>
 
+#include "proxy/coherence/guards.hpp"
 #include "proxy/exchange/fill.hpp"
 #include "proxy/exchange/forward.hpp"
 #include "proxy/exchange/heads.hpp"
@@ -258,7 +259,9 @@ class FillReader {
 
 Fills::Joined join_or_begin(Services& services, const Exchange& exchange, LogToken token)
 {
-    const auto joinable = [&](const Fill& fill) { return !services.cache.voided_since(exchange.key, fill.token); };
+    const auto joinable = [&](const Fill& fill) {
+        return !services.cache.voided_since(exchange.key, fill.token) || !guarded(Guard::join);
+    };
     const auto make = [&] { return std::make_shared<Fill>(exchange.key, exchange.stored_as, token); };
     return services.fills.join_or_begin(exchange.stored_as, joinable, make);
 }

@@ -1,5 +1,6 @@
 #include "proxy/exchange/exchange.hpp"
 
+#include "proxy/coherence/guards.hpp"
 #include "proxy/exchange/fill.hpp"
 #include "proxy/exchange/forward.hpp"
 #include "proxy/exchange/heads.hpp"
@@ -22,6 +23,7 @@ void judge(Services& services, Exchange& exchange)
 {
     exchange.services = &services;
     exchange.path = rules::normalise_path(exchange.head.path, exchange.path_scratch);
+    if (!guarded(Guard::path_normalisation)) exchange.path = {rules::PathForm::normal, exchange.head.path};
     exchange.view = rules::RequestView{&exchange.head, exchange.path.text, exchange.head.authority};
     exchange.key.clear();
     exchange.judgement = rules::judge_request(*services.config.matcher, services.config.cache, exchange.view,

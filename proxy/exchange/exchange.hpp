@@ -37,7 +37,7 @@ struct Exchange {
     int forward_status = 0;      // the upstream's status, when it differs from ours
     bool collapsed = false;
     bool stored = false;
-    bool purge_deferred = false;
+    std::string_view cache_purge;  // X-Cache-Purge: why the log does not have this write's purge yet; empty: it does
     bool keep_alive = true;        // the connection lives on after this exchange
     bool answered = false;         // a final head has been handed to the client
     std::uint64_t body_bytes = 0;  // of the answer

@@ -394,7 +394,7 @@ asio::awaitable<void> Forwarding::respond()
     append_end_to_end_fields(out, head, false, false, exchange_->now);
     append_cache_status(out, *exchange_);
     if (!head.fields.has(FieldId::x_request_id)) ((out += "X-Request-ID: ") += exchange_->request_id) += "\r\n";
-    if (exchange_->purge_deferred) out += "X-Cache-Purge: deferred\r\n";
+    if (!exchange_->cache_purge.empty()) ((out += "X-Cache-Purge: ") += exchange_->cache_purge) += "\r\n";
     append_framing(out, framing, *exchange_);
     if (no_body) {
         client_.put(out);

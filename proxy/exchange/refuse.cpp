@@ -94,6 +94,7 @@ int status_for(Errc error) noexcept
     case Errc::store_timeout:
     case Errc::store_refused:
     case Errc::store_malformed:
+    case Errc::store_layout:
     case Errc::shutting_down: return 503;
     default: return 502;
     }

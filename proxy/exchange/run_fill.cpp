@@ -200,9 +200,9 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest request)
         co_return fill.release(reason, std::move(fetch));
     }
     services.fills.forget_uncacheable(fill.stored_as);
-    if (services.cache.behind_own_writes()) {  // the client is told "stored", or that a write has overtaken it
+    if (services.cache.behind_own_writes(fill.key)) {  // the client is told "stored", or that a write has overtaken it
         fetch->keep();
-        co_await services.cache.see_own_writes();
+        co_await services.cache.see_own_writes(fill.key);
     }
     const NotStored overtaken = services.cache.voided_since(fill.key, fill.token) ? NotStored::fenced : NotStored::none;
 
@@ -249,7 +249,7 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest request)
         fill.complete(entry, 0, false, refused);
     } else {
         // Nobody waits for Redis to have his answer: what is known of writes so far decides what he is told.
-        if (services.cache.behind_own_writes()) co_await services.cache.see_own_writes();
+        if (services.cache.behind_own_writes(fill.key)) co_await services.cache.see_own_writes(fill.key);
         const bool fenced = services.cache.voided_since(entry->key, fill.token);
         fill.complete(entry, 0, false, fenced ? NotStored::fenced : NotStored::none);
         if (fenced) co_return;

@@ -4,6 +4,7 @@
 #include <boost/json/parse.hpp>
 #include <optional>
 
+#include "proxy/coherence/guards.hpp"
 #include "proxy/exchange/forward.hpp"
 #include "proxy/exchange/refuse.hpp"
 #include "proxy/net/clock.hpp"
@@ -40,9 +41,11 @@ WritePolicy policy_of(const std::vector<rules::Matched>& matched)
 }
 
 /// on_store_error: reject. The upstream is not touched.
-asio::awaitable<void> reject(Services& services, Client& client, Exchange& exchange, Forwarding& forwarding, Errc error)
+asio::awaitable<void> reject(Services& services, Client& client, Exchange& exchange, Forwarding& forwarding,
+                             WritePurge& write, Errc error)
 {
     forwarding.abandon();
+    co_await services.cache.withdraw(write);  // some shards may have its PREPARE
     services.counters.add(Counter::writes_rejected);
     exchange.count.forward = rules::Forward::none;
     co_await refuse(services, client, exchange, error);
@@ -61,7 +64,7 @@ asio::awaitable<void> run_late_commit(Services& services, WritePurge write)
         deadline.arm(services.wheel, step);
         co_await over.wait();
     }
-    co_await services.cache.commit(write);
+    if (guarded(Guard::late_commit)) co_await services.cache.commit(write);
 }
 
 }  // namespace
@@ -100,9 +103,9 @@ asio::awaitable<void> forward_write(Services& services, Client& client, std::sha
         const Errc prepared = co_await services.cache.prepare(write);
         exchange->store_time += instant_now() - begun;
         if (prepared != Errc::ok && policy.reject)
-            co_return co_await reject(services, client, *exchange, forwarding, prepared);
-    } else if (policy.reject && !services.cache.trusted()) {
-        co_return co_await reject(services, client, *exchange, forwarding, Errc::store_unreachable);
+            co_return co_await reject(services, client, *exchange, forwarding, write, prepared);
+    } else if (policy.reject && !services.cache.trusted(write.targets)) {
+        co_return co_await reject(services, client, *exchange, forwarding, write, Errc::store_unreachable);
     }
 
     services.counters.add_purge(PurgeSource::write);
@@ -135,7 +138,7 @@ asio::awaitable<void> forward_write(Services& services, Client& client, std::sha
     const rules::Instant begun = instant_now();
     const Errc committed = co_await services.cache.commit(write);
     exchange->store_time += instant_now() - begun;
-    exchange->purge_deferred = committed != Errc::ok;
+    if (committed != Errc::ok) exchange->cache_purge = services.cache.fenced(write) ? "fenced" : "deferred";
     co_await forwarding.respond();
 }
 

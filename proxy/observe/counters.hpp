@@ -38,6 +38,12 @@ namespace larder::proxy {
     X(purge_replayed, "larder_purge_replayed_total", "Deferred purges appended after the store came back")           \
     X(writes_rejected, "larder_writes_rejected_total", "Writes refused by on_store_error: reject")                   \
     X(log_resyncs, "larder_purge_log_resyncs_total", "Times a worker read the whole purge log anew")                 \
+    X(log_floor_raises, "larder_purge_log_floor_raises_total",                                                       \
+      "Times this process found the purge log of a server that had restarted, failed over or lost data")             \
+    X(log_pattern_overflows, "larder_purge_log_pattern_overflows_total",                                             \
+      "Times a worker forgot its oldest purge patterns, and all entries as old as those")                            \
+    X(store_layouts_refused, "larder_store_layouts_refused_total",                                                   \
+      "Times the store was refused because it is laid out for another number of shards")                             \
     X(store_gets, "larder_store_gets_total", "Reads sent to the store")                                              \
     X(store_puts, "larder_store_puts_total", "Entries sent to the store")                                            \
     X(store_errors, "larder_store_errors_total", "Store operations that failed")                                     \
@@ -98,7 +104,12 @@ class Counters {
     /// A gauge's value as kept by the worker: open connections, fills under way, ...
     std::atomic<std::int64_t> open_connections{0}, fills_under_way{0}, upstream_idle{0}, upstream_busy{0},
         open_marks{0}, replica_patterns{0};
-    std::atomic<bool> store_up{false};
+    /// Connections to the store that the worker keeps, one for each shard, and those of them that are up.
+    std::atomic<std::int64_t> store_links{0}, store_links_up{0};
+    bool store_is_up() const noexcept
+    {
+        return store_links_up.load(std::memory_order_relaxed) == store_links.load(std::memory_order_relaxed);
+    }
 
     struct Cells;
     const Cells& cells() const noexcept { return *cells_; }

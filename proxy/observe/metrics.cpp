@@ -229,8 +229,8 @@ void add_gauges(Families& families, const Workers& workers, const config::Config
 
     bool store_up = true;
     if (config.store.kind != config::StoreKind::embedded)
-        for (const Counters* worker : workers) store_up = store_up && worker->store_up.load(std::memory_order_relaxed);
-    families.gauge("larder_store_up", "1 when every worker is connected to the store", store_up ? 1 : 0);
+        for (const Counters* worker : workers) store_up = store_up && worker->store_is_up();
+    families.gauge("larder_store_up", "1 when every worker is connected to every shard of the store", store_up ? 1 : 0);
     families.gauge("larder_ready", "1 when requests are served, 0 while starting or draining", extra.ready ? 1 : 0);
 
     families.gauge("larder_memory_entries", "Entries in the in-process store",

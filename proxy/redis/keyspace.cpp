@@ -62,7 +62,9 @@ Keyspace::Keyspace(std::string_view prefix, std::size_t shard, std::size_t shard
     : base_(std::string(prefix).append(":{").append(tag(shard, shards)).append("}:")),
       counter_(base_ + "q"),
       stream_(base_ + "s"),
-      patterns_(base_ + "p")
+      patterns_(base_ + "p"),
+      conf_(base_ + "conf"),
+      shards_(shards)
 {
 }
 

@@ -25,6 +25,9 @@ class Keyspace {
     const std::string& counter() const noexcept { return counter_; }
     const std::string& stream() const noexcept { return stream_; }
     const std::string& patterns() const noexcept { return patterns_; }
+    /// Where it is written how many shards the namespace has: `<prefix>:{0}:conf` and its like in every shard.
+    const std::string& conf() const noexcept { return conf_; }
+    std::size_t shards() const noexcept { return shards_; }
 
     /// `<prefix>:{0}:e:<key>`, for a variant with a newline and its digest behind it. Keys above 1 KiB are named by
     /// their SHA-256: `e:#<64 hex>`; the full key stands in the value.
@@ -36,7 +39,8 @@ class Keyspace {
     std::string name(char kind, std::string_view key, std::string_view variant) const;
 
     std::string base_;
-    std::string counter_, stream_, patterns_;
+    std::string counter_, stream_, patterns_, conf_;
+    std::size_t shards_;
 };
 
 }  // namespace larder::proxy

@@ -125,6 +125,7 @@ Link::Link(asio::io_context& context, DeadlineWheel& wheel, const config::Store&
       back_off_(back_off_first),
       random_(std::random_device{}())
 {
+    counters_.store_links.fetch_add(1, std::memory_order_relaxed);
 }
 
 Link::~Link()
@@ -261,7 +262,7 @@ asio::awaitable<void> Link::run_replies(Transport& transport)
     logged_reason_.clear();
     write_waits_ = write_waits_for_read_ = false;
     counters_.add(Counter::store_connects);
-    counters_.store_up.store(true, std::memory_order_relaxed);
+    counters_.store_links_up.fetch_add(1, std::memory_order_relaxed);
     if (last_seen.exchange(Seen::up) != Seen::up)
         log_event(config::LogLevel::info, "store is up", {{"store", std::string_view(store_.url_for_display)}});
 
@@ -473,7 +474,7 @@ void Link::lose(Errc why, std::string_view reason)
     up_ = false;
     out_ = std::string();
     written_ = 0;
-    counters_.store_up.store(false, std::memory_order_relaxed);
+    counters_.store_links_up.fetch_sub(1, std::memory_order_relaxed);
     if (why != Errc::shutting_down) {
         counters_.add(Counter::store_downs);
         log_down(reason, false);

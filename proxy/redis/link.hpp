@@ -3,6 +3,7 @@
 // so that a late reply is never taken for another's. Knows nothing of entries or purges.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 #include <memory>
@@ -63,6 +64,8 @@ class Link {
 
     /// Number of the connection in use, counted from 1; 0: none now.
     std::uint64_t connection() const noexcept { return up_ ? connections_count_ : 0; }
+    /// The same as a question that any thread may ask.
+    bool is_up() const noexcept { return up_.load(std::memory_order_relaxed); }
 
     /// Sends one command and waits for its reply. `args` and what they point to must live until then: name them in the
     /// awaiting frame. An error reply of the server is a value (`Reply::is_error`).
@@ -110,7 +113,7 @@ class Link {
     Counters& counters_;
 
     Transport* transport_ = nullptr;  // of the present attempt or connection; lives in run's frame
-    bool up_ = false;
+    std::atomic<bool> up_{false};     // written on the link's thread only
     bool stopping_ = false;
     std::uint64_t connections_count_ = 0;
 

@@ -149,8 +149,16 @@ return position
 )lua";
 
 constexpr std::string_view init_text = R"lua(
-local q, s, p = KEYS[1], KEYS[2], KEYS[3]
-local run, retain = ARGV[1], tonumber(ARGV[2])
+local q, s, p, conf = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local run, retain, layout = ARGV[1], tonumber(ARGV[2]), ARGV[3]
+
+-- A process that cuts the keys into another number of shards would append its purges where nobody here looks for them.
+local written = redis.call('GET', conf)
+if not written then
+  redis.call('SET', conf, layout)
+elseif written ~= layout then
+  return {'0', '0', 0, written}
+end
 
 local position = redis.call('GET', q)
 local floor = redis.call('ZSCORE', p, 'f')
@@ -172,7 +180,7 @@ if not (tonumber(position or '') and floor and known) then
   if run ~= '' then redis.call('ZADD', p, new, 'r' .. run) end
   position, raised = new, 1
 end
-return {position, string.format('%.0f', now), raised}
+return {position, string.format('%.0f', now), raised, layout}
 )lua";
 
 }  // namespace

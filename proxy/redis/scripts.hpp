@@ -30,8 +30,9 @@ const Script& purge_script();
 /// Gives the log's position, or one of: nolog gap fenced newer.
 const Script& store_script();
 
-/// KEYS q s p  ARGV run-id retain-ms.  Raises the floor unless this very server is known to remember everything.
-/// Gives {position, server's time in microseconds, 1 if the floor was raised}.
+/// KEYS q s p conf  ARGV run-id retain-ms layout.  Raises the floor unless this very server is known to remember
+/// everything. Writes the layout down where there is none yet. Gives {position, server's time in microseconds, 1 if the
+/// floor was raised, the layout that is written there}; with another layout nothing is touched.
 const Script& init_script();
 
 /// EVALSHA, and EVAL when the server does not know the script yet.

@@ -30,6 +30,7 @@ enum class Blame { client, upstream, store, operator_ };
     X(store_timeout, store, "cache store missed its deadline")                       \
     X(store_refused, store, "cache store answered with an error")                    \
     X(store_malformed, store, "cache store reply could not be understood")           \
+    X(store_layout, store, "cache store is laid out for another number of shards")   \
     X(shutting_down, operator_, "process is stopping")
 
 enum class Errc {

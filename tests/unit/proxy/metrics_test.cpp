@@ -97,14 +97,16 @@ TEST_CASE("durations are a cumulative histogram in seconds")
     CHECK(has_line(text, R"(larder_request_duration_seconds_sum{verdict="hit"} 60.00024)"));
 }
 
-TEST_CASE("the store is up when it is embedded, or when every worker is connected")
+TEST_CASE("the store is up when it is embedded, or when every worker is connected to every shard")
 {
     Counters first{0}, second{0};
-    first.store_up = true;
+    first.store_links = second.store_links = 12;
+    first.store_links_up = 12;
+    second.store_links_up = 11;
     config::Config config;
     CHECK(has_line(metrics_text({&first, &second}, config, {}), "larder_store_up 1"));
     config.store.kind = config::StoreKind::redis;
     CHECK(has_line(metrics_text({&first, &second}, config, {}), "larder_store_up 0"));
-    second.store_up = true;
+    second.store_links_up = 12;
     CHECK(has_line(metrics_text({&first, &second}, config, {}), "larder_store_up 1"));
 }

@@ -18,7 +18,7 @@ TEST_CASE("a link connects by unix socket and gets replies of every kind, in ord
     REQUIRE(loop.connect());
     CHECK(loop.link.connection() == 1);
     CHECK(loop.counters.get(Counter::store_connects) == 1);
-    CHECK(loop.counters.store_up.load());
+    CHECK(loop.counters.store_is_up());
 
     CHECK(loop.run({"SET", "a", "1"})->kind == Reply::Kind::status);
     CHECK(loop.run({"INCR", "a"})->integer == 2);
@@ -91,7 +91,7 @@ TEST_CASE("while the server is away operations fail at once, and the link comes 
     server.stop();
     REQUIRE(loop.run_until([&] { return loop.link.connection() == 0; }));
     CHECK(loop.run({"GET", "a"}).error() == Errc::store_unreachable);
-    CHECK_FALSE(loop.counters.store_up.load());
+    CHECK_FALSE(loop.counters.store_is_up());
     CHECK(loop.counters.get(Counter::store_downs) == 1);
 
     server.start();

@@ -116,7 +116,7 @@ TEST_CASE("what is put is got, with the position the log had, until it expires")
     const auto ttl = server.admin({"PTTL", one.keys.entry("a")}).integer;
     CHECK(ttl > 50'000);
     CHECK(ttl <= 60'000);
-    CHECK(server.admin({"DBSIZE"}).integer == 9);
+    CHECK(server.admin({"DBSIZE"}).integer == 6 + 4);  // entries; counter, stream, patterns and layout
 }
 
 TEST_CASE("values of others are misses and counted")
@@ -353,6 +353,27 @@ TEST_CASE("the floor is raised once for each doubt, whoever asks first")
     const LogSnapshot other = two.init();
     CHECK(other.floor == after.floor);
     CHECK(other.position == after.position);
+}
+
+TEST_CASE("a log of another number of shards is refused and left alone, until its layout is taken away")
+{
+    RedisServer server;
+    Sidecar one(server);
+    const LogSnapshot before = one.init();
+    CHECK(server.admin_text({"GET", "t:{0}:conf"}) == "shards=1");
+
+    // The shard that the two layouts would share: a Cluster's has the same tag.
+    const Keyspace keys("t", 10, 12);
+    REQUIRE(keys.counter() == one.keys.counter());
+    RedisLog log(one.loop.link, keys, {});
+    const auto refused = one.loop.wait(log.init());
+    REQUIRE(refused.has_error());
+    CHECK(refused.error() == Errc::store_layout);
+    CHECK(one.init().position == before.position);
+
+    server.admin({"DEL", "t:{0}:conf"});
+    CHECK(one.loop.wait(log.init()).value().position == before.position);
+    CHECK(server.admin_text({"GET", "t:{0}:conf"}) == "shards=12");
 }
 
 TEST_CASE("a restarted server is another one: run id and floor change")

@@ -1,0 +1,116 @@
+// One shard of the keys as one worker sees it: its log, its replica of that log, its part of the store. Nothing leaves
+// here that a purge known at the time of the question has voided. COHERENCE section 3 is this file.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "proxy/coherence/purge_log.hpp"
+#include "proxy/coherence/replica.hpp"
+#include "proxy/coherence/shared_log_state.hpp"
+#include "proxy/net/wake_up.hpp"
+#include "proxy/observe/counters.hpp"
+#include "proxy/store/memory_store.hpp"
+#include "proxy/store/store.hpp"
+
+namespace larder::proxy {
+
+/// Where the log of a key's shard stood, and in which server run: positions of different runs are not comparable.
+struct LogToken {
+    Position position = 0;
+    std::uint32_t epoch = 0;
+};
+
+struct Found {
+    enum class Kind : std::uint8_t {
+        hit,     // `entry` is valid by the log (fresh or not is for the judge)
+        none,    // nothing stored
+        purged,  // nothing, or nothing that counts any more: a record of the log matches the key
+        marked,  // a write to this key is under way: pass, do not store
+        away,    // the store does not answer: pass, do not store
+    } kind = Kind::none;
+    EntryPtr entry;
+    LogToken token;  // where the log stood: the token of a fill begun on this answer
+    bool from_memory = false;
+};
+
+struct CacheOptions {
+    rules::Milliseconds trust{0};
+    rules::Milliseconds mark_life{35'000};
+    /// The answer to a write waits so long for its purge, and for one operation of the store that has begun by then.
+    rules::Milliseconds commit_wait{500};
+};
+
+/// Single-threaded: belongs to one worker. Memory, a local log and the state in `process` are shared with others. What
+/// is given by reference outlives it. Every wait ends by the store's deadlines.
+class Shard {
+  public:
+    /// @param store  null: embedded, memory is the store
+    /// @param index  in `process`
+    Shard(asio::io_context& context, MemoryStore& memory, PurgeLog& log, Store* store, SharedLogState& process,
+          std::size_t index, Counters& counters, const CacheOptions& options);
+    Shard(const Shard&) = delete;
+    Shard& operator=(const Shard&) = delete;
+
+    std::optional<Found> find_here(std::string_view key, std::string_view storage_key, rules::WallTime now);
+    asio::awaitable<Found> find(const std::string& key, const std::string& variant, rules::WallTime now);
+
+    bool behind_own_writes() const noexcept;
+    asio::awaitable<void> see_own_writes();
+
+    bool voided_since(std::string_view key, LogToken since);
+    asio::awaitable<rules::NotStored> store(std::shared_ptr<Entry> entry, LogToken token);
+
+    /// Appends one record. When it returns, this worker knows it or trusts nothing of the shard.
+    /// Errors: store_*. Unless it is store_layout, the log may have it all the same.
+    asio::awaitable<rules::Result<Position>> append(Record record);
+    /// Queues a record that could not be appended.
+    void defer(Record record);
+
+    /// Replays what is queued, looks at the log, drops marks that have run out.
+    asio::awaitable<void> tend();
+    /// The log can be reached and nothing is queued: entries may be trusted.
+    bool trusted() const noexcept;
+    /// `tend` has something to do that requests are waiting for (they pass by meanwhile).
+    bool wants_tending() const noexcept;
+
+  private:
+    class Synchronising;
+    bool embedded() const noexcept { return store_ == nullptr; }
+    SharedShardState& shared() const noexcept { return process_.shard(index_); }
+    LogToken token() const noexcept { return {replica_.position(), epoch_}; }
+    asio::awaitable<bool> synchronise(Position counter, std::uint64_t connection);
+    asio::awaitable<bool> catch_up_once(std::uint64_t connection);
+    void catch_up_here();
+    void apply(const Record& record);
+    void note_layout(rules::Errc error);
+    void note_own(Position position) noexcept;
+    void note_look(rules::Instant sent) noexcept { checked_ = std::max(checked_, sent); }
+    asio::awaitable<bool> replay_deferred();
+    Found found_nothing(Found::Kind kind) const noexcept;
+    Found found_none(std::string_view key) const noexcept;
+    Found judge_memory(const EntryPtr& entry, std::string_view key);
+    bool marked(std::string_view key) noexcept;
+    void insert_memory(EntryPtr entry, rules::WallTime now);
+    void count_replica();
+
+    asio::io_context& context_;
+    MemoryStore& memory_;
+    PurgeLog& log_;
+    Store* store_;
+    SharedLogState& process_;
+    std::size_t index_;
+    Counters& counters_;
+    const CacheOptions& options_;
+    Replica replica_;
+    std::uint32_t epoch_ = 0;       // of the replica's run: entries of another one are not comparable
+    std::uint64_t connection_ = 0;  // that the replica was last checked on
+    rules::Instant checked_{};      // when the last successful look was sent
+    bool synchronising_ = false;
+    std::vector<WakeUp*> waiting_for_sync_;
+    std::int64_t marks_counted_ = 0, patterns_counted_ = 0;  // this shard's part of the worker's gauges
+};
+
+}  // namespace larder::proxy
