@@ -310,8 +310,8 @@ int App::run()
     Advice advice;
     std::function<void(error_code)> advise = [&](error_code ec) {
         if (ec) return;
-        for (const Advised& one : advice.look(state.counters(), config))
-            log_event(LogLevel::warn, "most requests of a rule are not cached",
+        for (const Advised& one : advice.look(state.counters(), config, instant_now()))
+            log_event(LogLevel::warn, one.event,
                       {{"rule", one.rule},
                        {"reason", one.reason},
                        {"because", one.text},

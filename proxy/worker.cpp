@@ -12,6 +12,8 @@ CacheOptions cache_options(const config::Config& config)
     CacheOptions options;
     options.trust = config.trust;
     options.mark_life = config.upstream.first_byte_timeout + rules::Milliseconds{5'000};
+    for (const rules::Rule& rule : config.rules)
+        if (rule.is_purge()) options.purge_rules.emplace(rule.name, rule.index);
     return options;
 }
 

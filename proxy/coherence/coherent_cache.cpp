@@ -29,7 +29,7 @@ struct CoherentCache::Part {
 
 CoherentCache::CoherentCache(Tasks& tasks, MemoryStore& memory, const std::vector<ShardLink>& shards,
                              SharedLogState& process, Counters& counters, CacheOptions options)
-    : tasks_(tasks), memory_(memory), embedded_(shards.front().store == nullptr), options_(options)
+    : tasks_(tasks), memory_(memory), embedded_(shards.front().store == nullptr), options_(std::move(options))
 {
     for (const ShardLink& link : shards)
         shards_.push_back(std::make_unique<Shard>(tasks.context(), memory, link.log, link.store, process,
@@ -89,7 +89,8 @@ std::vector<CoherentCache::Part> CoherentCache::parts_of(const WritePurge& write
             record.life = life;
             if (type != RecordType::single) {
                 record.write_id = write.write_id;
-                if (!records[shard].empty()) record.write_id += '.' + std::to_string(records[shard].size() + 1);
+                if (!records[shard].empty())
+                    record.write_id = write_id_of_part(write.write_id, records[shard].size() + 1);
             }
             records[shard].push_back(std::move(record));
             counts[shard] = 1;
@@ -147,7 +148,7 @@ asio::awaitable<void> CoherentCache::run_withdraw(Part& part)
 asio::awaitable<Errc> CoherentCache::prepare(WritePurge& write)
 {
     if (!guarded(Guard::prepare)) co_return Errc::ok;
-    if (write.write_id.empty()) write.write_id = next_write_id();
+    if (write.write_id.empty()) write.write_id = next_write_id(write.rule);
     write.prepared_at = instant_now();
     std::vector<Part> parts = parts_of(write, RecordType::prepare, options_.mark_life);
     std::vector<asio::awaitable<void>> running;

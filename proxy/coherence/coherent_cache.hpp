@@ -17,8 +17,9 @@ namespace larder::proxy {
 /// One write's purge, from PREPARE to COMMIT.
 struct WritePurge {
     std::vector<rules::PurgeTarget> targets;  // only added to
-    std::string write_id;
-    bool prepared = false;  // every shard it touches has the PREPARE
+    std::string rule{};                       // that opens the marks; empty: none in particular
+    std::string write_id{};                   // from the first PREPARE on
+    bool prepared = false;                    // every shard it touches has the PREPARE
     rules::Instant prepared_at{};
     rules::Milliseconds settle{0};
     std::vector<Position> positions{};  // of the records that were appended for it

@@ -26,7 +26,7 @@ struct Record {
     Position previous = 0;  // position of the record before: the log is a chain
     Position position = 0;
     RecordType type = RecordType::single;
-    std::string write_id;  // "<replica>-<n>"; empty for single and init
+    std::string write_id;  // as in write_id.hpp; empty for single and init
     rules::Milliseconds life{0};
     std::vector<std::string> keys;  // exact
     std::vector<std::string> patterns;

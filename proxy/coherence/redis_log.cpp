@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "proxy/coherence/guards.hpp"
+#include "proxy/coherence/write_id.hpp"
 #include "proxy/observe/log.hpp"
 #include "proxy/redis/scripts.hpp"
 #include "proxy/redis/waiter.hpp"
@@ -358,7 +359,7 @@ asio::awaitable<Result<Appended>> RedisLog::append(Record record)
     for (std::size_t part = 0;; ++part) {
         // Each part opens a mark of its own; the commit is cut in the same places and closes them.
         std::string write_id = record.write_id;
-        if (part > 0 && !write_id.empty()) (write_id += '.') += std::to_string(part);
+        if (part > 0 && !write_id.empty()) write_id = write_id_of_part(write_id, part);
         const std::size_t to = std::min(targets, from + targets_limit);
         const Result<Appended> appended = co_await append_part(record, std::move(write_id), from, to);
         if (!appended || to == targets) co_return appended;

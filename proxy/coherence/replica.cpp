@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "proxy/coherence/guards.hpp"
+#include "proxy/coherence/write_id.hpp"
 #include "rules/pattern/pattern.hpp"
 
 namespace larder::proxy {
@@ -241,15 +242,18 @@ class Marks {
     {
         std::erase_if(marks_, [&](const Mark& mark) { return !mark.settling && mark.write_id == write_id; });
     }
-    bool match(std::string_view key, rules::Instant now) noexcept
+    /// The rule of the first one that matches.
+    std::optional<std::string_view> match(std::string_view key, rules::Instant now) noexcept
     {
-        if (marks_.empty()) return false;
+        if (marks_.empty()) return std::nullopt;
         if (now >= earliest_end_) remove_expired(now);
-        return std::any_of(marks_.begin(), marks_.end(), [&](const Mark& mark) {
-            return std::find(mark.keys.begin(), mark.keys.end(), key) != mark.keys.end() ||
-                   std::any_of(mark.patterns.begin(), mark.patterns.end(),
-                               [&](const std::string& pattern) { return rules::matches(pattern, key); });
-        });
+        for (const Mark& mark : marks_) {
+            if (std::find(mark.keys.begin(), mark.keys.end(), key) != mark.keys.end() ||
+                std::any_of(mark.patterns.begin(), mark.patterns.end(),
+                            [&](const std::string& pattern) { return rules::matches(pattern, key); }))
+                return rule_of_write(mark.write_id);
+        }
+        return std::nullopt;
     }
     void remove_expired(rules::Instant now) noexcept
     {
@@ -359,7 +363,10 @@ Since Replica::matched_pattern_since(std::string_view key, Position since) const
     return state_->patterns.match_since(key, since) ? Since::matched : Since::clean;
 }
 
-bool Replica::marked(std::string_view key, rules::Instant now) noexcept { return state_->marks.match(key, now); }
+std::optional<std::string_view> Replica::marked(std::string_view key, rules::Instant now) noexcept
+{
+    return state_->marks.match(key, now);
+}
 std::size_t Replica::open_marks() const noexcept { return state_->marks.count(); }
 std::size_t Replica::patterns_count() const noexcept { return state_->patterns.count(); }
 

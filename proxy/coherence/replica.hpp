@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -43,8 +44,9 @@ class Replica {
     /// A purge of the key is remembered. Says why something is not there, not whether what is there holds.
     bool remembers_purge(std::string_view key) const noexcept;
 
-    /// An open mark matches the key: a write to it is under way.
-    bool marked(std::string_view key, rules::Instant now) noexcept;
+    /// An open mark matches the key: a write to it is under way. The name of the purge rule that has opened it, empty
+    /// when its write tells none; a view until the next record. Empty optional: no mark.
+    std::optional<std::string_view> marked(std::string_view key, rules::Instant now) noexcept;
     std::size_t open_marks() const noexcept;
     std::size_t patterns_count() const noexcept;
     /// How often the oldest patterns were forgotten and the floor raised for it, since the last call.

@@ -216,9 +216,15 @@ bool Shard::voided_since(std::string_view key, LogToken since)
     return !replica_.ready() || since.epoch != epoch_ || replica_.matched_since(key, since.position) != Since::clean;
 }
 
-bool Shard::marked(std::string_view key) noexcept
+std::optional<Found> Shard::found_marked(std::string_view key) noexcept
 {
-    return guarded(Guard::marks) && replica_.open_marks() != 0 && replica_.marked(key, instant_now());
+    if (replica_.open_marks() == 0 || !guarded(Guard::marks)) return std::nullopt;
+    const auto rule = replica_.marked(key, instant_now());
+    if (!rule) return std::nullopt;
+    Found found = found_nothing(Found::Kind::marked);
+    if (const auto known = options_.purge_rules.find(*rule); known != options_.purge_rules.end())
+        found.mark_rule = known->second;
+    return found;
 }
 
 Found Shard::judge_memory(const EntryPtr& entry, std::string_view key)
@@ -252,7 +258,7 @@ std::optional<Found> Shard::find_here(std::string_view key, std::string_view sto
         if (!look_holds || !trusted() || !replica_.ready() || connection_ != log_.connection() || behind_own_writes())
             return std::nullopt;
     }
-    if (marked(key)) return found_nothing(Found::Kind::marked);
+    if (auto found = found_marked(key)) return found;
     const EntryPtr entry = memory_.find(storage_key, now);
     if (entry) {
         Found found = judge_memory(entry, key);
@@ -279,7 +285,7 @@ asio::awaitable<Found> Shard::find(const std::string& key, const std::string& va
         const bool known = co_await synchronise(*counter, connection);
         if (!known) co_return found_nothing(Found::Kind::away);
         note_look(sent);
-        if (marked(key)) co_return found_nothing(Found::Kind::marked);
+        if (auto marked = found_marked(key)) co_return std::move(*marked);
         Found found = judge_memory(entry, key);
         if (found.kind == Found::Kind::hit) co_return found;
     }
@@ -292,7 +298,7 @@ asio::awaitable<Found> Shard::find(const std::string& key, const std::string& va
         if (!known) co_return found_nothing(Found::Kind::away);
         note_look(read->sent);
     }
-    if (marked(key)) co_return found_nothing(Found::Kind::marked);
+    if (auto marked = found_marked(key)) co_return std::move(*marked);
     if (!read->entry) co_return found_none(key);
     const Position held = read->entry->position.load(std::memory_order_relaxed);
     // Exact purges have removed the entry itself; patterns and the floor are held against its number.

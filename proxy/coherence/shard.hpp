@@ -2,6 +2,7 @@
 // here that a purge known at the time of the question has voided. COHERENCE section 3 is this file.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -34,6 +35,8 @@ struct Found {
     EntryPtr entry;
     LogToken token;  // where the log stood: the token of a fill begun on this answer
     bool from_memory = false;
+    std::uint32_t mark_rule =
+        UINT32_MAX;  // of `marked`: index of the purge rule whose write it is, if it is known here
 };
 
 struct CacheOptions {
@@ -41,6 +44,7 @@ struct CacheOptions {
     rules::Milliseconds mark_life{35'000};
     /// The answer to a write waits so long for its purge, and for one operation of the store that has begun by then.
     rules::Milliseconds commit_wait{500};
+    std::map<std::string, std::uint32_t, std::less<>> purge_rules{};  // index by name
 };
 
 /// Single-threaded: belongs to one worker. Memory, a local log and the state in `process` are shared with others. What
@@ -92,7 +96,8 @@ class Shard {
     Found found_nothing(Found::Kind kind) const noexcept;
     Found found_none(std::string_view key) const noexcept;
     Found judge_memory(const EntryPtr& entry, std::string_view key);
-    bool marked(std::string_view key) noexcept;
+    /// What is answered while an open mark matches the key; empty: none does.
+    std::optional<Found> found_marked(std::string_view key) noexcept;
     void insert_memory(EntryPtr entry, rules::WallTime now);
     void count_replica();
 

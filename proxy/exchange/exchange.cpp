@@ -120,6 +120,7 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
         Looked looked = co_await lookup(services, *exchange);
         if (looked.bypass) {
             exchange->count.forward = looked.reason;
+            exchange->count.mark_rule = looked.mark_rule;
             co_return co_await pass(services, client, exchange);
         }
         exchange->count.forward = looked.reason;

@@ -28,6 +28,7 @@ bool settle(const Found& found, Looked& looked)
     case Found::Kind::purged: looked.reason = looked.index ? Forward::vary_miss : Forward::purged; break;
     case Found::Kind::marked:
         looked.reason = Forward::write_open;
+        looked.mark_rule = found.mark_rule;
         looked.bypass = true;
         break;
     case Found::Kind::away:

@@ -14,6 +14,7 @@ struct Looked {
     EntryPtr index;  // the variants' index of this key, if there is one
     rules::Forward reason = rules::Forward::none;
     bool bypass = false;
+    std::uint32_t mark_rule = UINT32_MAX;  // of write_open: index of the purge rule whose write it is
     LogToken token;
 };
 

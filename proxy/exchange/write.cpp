@@ -6,6 +6,7 @@
 
 #include "proxy/coherence/guards.hpp"
 #include "proxy/exchange/forward.hpp"
+#include "proxy/exchange/mark_renewal.hpp"
 #include "proxy/exchange/refuse.hpp"
 #include "proxy/net/clock.hpp"
 #include "proxy/observe/log.hpp"
@@ -25,12 +26,15 @@ struct WritePolicy {
     bool needs_body = false;
     bool needs_response = false;
     rules::Milliseconds settle{0};
+    std::string_view rule;  // whose writes take the keys from the cache: the first with `fence: both`, else the first
 };
 
 WritePolicy policy_of(const std::vector<rules::Matched>& matched)
 {
     WritePolicy policy;
+    policy.rule = matched.front().rule->name;
     for (const rules::Matched& one : matched) {
+        if (!policy.fence_before && one.rule->fence == rules::Fence::both) policy.rule = one.rule->name;
         policy.fence_before |= one.rule->fence == rules::Fence::both;
         policy.reject |= one.rule->on_store_error == rules::OnStoreError::reject;
         policy.needs_body |= rules::needs_body(*one.rule);
@@ -49,6 +53,21 @@ asio::awaitable<void> reject(Services& services, Client& client, Exchange& excha
     services.counters.add(Counter::writes_rejected);
     exchange.count.forward = rules::Forward::none;
     co_await refuse(services, client, exchange, error);
+}
+
+/// PREPARE, with most of the mark's life still to come: a process that has slept meanwhile (or a store that has) does
+/// it again before it forwards anything.
+asio::awaitable<Errc> prepare(Services& services, WritePurge& write)
+{
+    constexpr int tries = 3;
+    Errc error = Errc::ok;
+    for (int i = 0; i < tries; ++i) {
+        error = co_await services.cache.prepare(write);
+        const bool is_fresh = instant_now() - write.prepared_at <= services.cache.mark_life() / 2;
+        if (error != Errc::ok || is_fresh || !write.prepared) break;
+        services.counters.add(Counter::marks_renewed);
+    }
+    co_return error;
 }
 
 /// The upstream may or may not have acted, and may still: the mark stays open to its end, then the purge is repeated.
@@ -95,12 +114,13 @@ asio::awaitable<void> forward_write(Services& services, Client& client, std::sha
     values.before_response = true;
     WritePurge write;
     write.settle = policy.settle;
+    write.rule = policy.rule;
     for (const rules::Matched& one : matched)
         rules::append_purge_targets(write.targets, *one.rule, exchange->view, one.values, values);
 
     if (policy.fence_before && !write.targets.empty()) {
         const rules::Instant begun = instant_now();
-        const Errc prepared = co_await services.cache.prepare(write);
+        const Errc prepared = co_await prepare(services, write);
         exchange->store_time += instant_now() - begun;
         if (prepared != Errc::ok && policy.reject)
             co_return co_await reject(services, client, *exchange, forwarding, write, prepared);
@@ -109,7 +129,9 @@ asio::awaitable<void> forward_write(Services& services, Client& client, std::sha
     }
 
     services.counters.add_purge(PurgeSource::write);
+    MarkRenewal renewal(services, write);
     const Errc error = co_await forwarding.request();
+    co_await renewal.end();
     if (error != Errc::ok) {
         if (!forwarding.never_sent()) {
             // It may act on the write yet, or have done so: what its answer would have named is unknown, so it widens.

@@ -1,5 +1,7 @@
 #include "proxy/observe/advice.hpp"
 
+#include <utility>
+
 #include "proxy/observe/cells.hpp"
 
 namespace larder::proxy {
@@ -17,7 +19,8 @@ std::uint64_t sum_of(const std::vector<const Counters*>& workers, std::size_t ru
 
 }  // namespace
 
-std::vector<Advised> Advice::look(const std::vector<const Counters*>& workers, const config::Config& config)
+std::vector<Advised> Advice::look(const std::vector<const Counters*>& workers, const config::Config& config,
+                                  rules::Instant now)
 {
     using Row = Counters::Cells::RuleRow;
     std::vector<Advised> advised;
@@ -29,8 +32,8 @@ std::vector<Advised> Advice::look(const std::vector<const Counters*>& workers, c
             const std::string_view remedy = rules::remedy(reason);
             if (affected * 2 <= requests || remedy.empty()) return;
             if (!said_.emplace(rule, rules::word(reason)).second) return;
-            advised.push_back(
-                {config.rules[rule].name, rules::word(reason), rules::text(reason), remedy, requests, affected});
+            advised.push_back({"most requests of a rule are not cached", config.rules[rule].name, rules::word(reason),
+                               rules::text(reason), remedy, requests, affected});
         };
         for (std::size_t i = 1; i < rules::forward_reasons_count; ++i) {
             const auto reason = static_cast<rules::Forward>(i);
@@ -40,7 +43,37 @@ std::vector<Advised> Advice::look(const std::vector<const Counters*>& workers, c
         for (std::size_t i = 1; i < rules::store_reasons_count; ++i)
             consider(sum_of(workers, rule, &Row::not_stored, i), static_cast<rules::NotStored>(i));
     }
+    look_at_writes(advised, workers, config, now);
     return advised;
+}
+
+void Advice::look_at_writes(std::vector<Advised>& advised, const std::vector<const Counters*>& workers,
+                            const config::Config& config, rules::Instant now)
+{
+    using Row = Counters::Cells::RuleRow;
+    std::uint64_t all = 0;
+    for (std::size_t row = 0; row <= config.rules.size(); ++row)
+        for (std::size_t i = 0; i < verdicts_count; ++i) all += sum_of(workers, row, &Row::verdicts, i);
+    const std::uint64_t requests = all - requests_;
+    if (requests < least_requests) return;
+    requests_ = all;
+    for (std::size_t row = 0; row <= config.rules.size(); ++row) {
+        std::uint64_t passes = 0;
+        for (const Counters* worker : workers)
+            passes += worker->cells().rules[row].marked_passes.load(std::memory_order_relaxed);
+        if (passes == 0) continue;
+        Writes& writes = writes_[row];
+        const std::uint64_t affected = passes - std::exchange(writes.passes, passes);
+        if (affected * 5 <= requests || (writes.was_said && now - writes.said < write_silence)) continue;
+        writes.said = now;
+        writes.was_said = true;
+        advised.push_back({"writes of a rule keep many requests from the cache",
+                           row < config.rules.size() ? std::string_view(config.rules[row].name) : "other",
+                           rules::word(rules::Forward::write_open),
+                           "while such a write is under way, reads of the keys that it purges pass by",
+                           "narrower purge patterns, or fence: after (a read during the write may see the old answer)",
+                           requests, affected});
+    }
 }
 
 }  // namespace larder::proxy

@@ -45,6 +45,7 @@ struct Counters::Cells {
         std::array<Cell, verdicts_count> verdicts{};
         std::array<Cell, rules::forward_reasons_count> forwards{};
         std::array<Cell, rules::store_reasons_count> not_stored{};
+        Cell marked_passes{0};  // of a purge rule; the last row: of rules that this process does not know
     };
     struct Histogram {
         std::array<Cell, duration_bounds.size() + 1> buckets{};  // not cumulative

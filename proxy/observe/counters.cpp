@@ -34,6 +34,8 @@ void Counters::add_exchange(const ExchangeCount& exchange) noexcept
     Cells::RuleRow& rule = cells_->rules[row];
     bump(rule.verdicts[at(exchange.verdict)], 1);
     if (exchange.forward != rules::Forward::none) bump(rule.forwards[at(exchange.forward)], 1);
+    if (exchange.forward == rules::Forward::write_open)
+        bump(cells_->rules[std::min<std::size_t>(exchange.mark_rule, cells_->rules.size() - 1)].marked_passes, 1);
     if (exchange.not_stored != rules::NotStored::none) bump(rule.not_stored[at(exchange.not_stored)], 1);
     bump(cells_->outcomes[at(exchange.outcome)], 1);
     add_response(exchange.status);

@@ -37,6 +37,8 @@ namespace larder::proxy {
     X(purge_deferred, "larder_purge_deferred_total", "Purges that could not be appended in time and are replayed")   \
     X(purge_replayed, "larder_purge_replayed_total", "Deferred purges appended after the store came back")           \
     X(writes_rejected, "larder_writes_rejected_total", "Writes refused by on_store_error: reject")                   \
+    X(marks_renewed, "larder_marks_renewed_total",                                                                   \
+      "PREPAREs repeated because a write took longer than half of its mark")                                         \
     X(log_resyncs, "larder_purge_log_resyncs_total", "Times a worker read the whole purge log anew")                 \
     X(log_floor_raises, "larder_purge_log_floor_raises_total",                                                       \
       "Times this process found the purge log of a server that had restarted, failed over or lost data")             \
@@ -73,6 +75,7 @@ struct ExchangeCount {
     rules::NotStored not_stored = rules::NotStored::none;
     rules::Outcome outcome = rules::Outcome::served;
     int status = 0;
+    std::uint32_t mark_rule = UINT32_MAX;  // with write_open: index of the purge rule whose write it is, if known
 };
 
 /// One writer: the worker. Any thread may read.
@@ -91,7 +94,8 @@ class Counters {
     void add_purge(PurgeSource source) noexcept;
     void add_head_fault(rules::Scan fault) noexcept;
     /// Adds one exchange to larder_requests_total{rule,verdict}, larder_forwards_total{rule,reason},
-    /// larder_not_stored_total{rule,reason}, larder_outcomes_total{outcome}, larder_responses_total{class}.
+    /// larder_not_stored_total{rule,reason}, larder_outcomes_total{outcome}, larder_responses_total{class}; one that
+    /// passed by an open mark also to larder_marked_passes_total{rule}, by the rule that has opened it.
     void add_exchange(const ExchangeCount& exchange) noexcept;
     /// Adds to larder_responses_total{class} alone: an answer to what never became an exchange, as a head that is no
     /// HTTP.

@@ -138,6 +138,21 @@ void add_by_rule(Families& families, const std::map<std::string, RuleSums>& sums
         [](const RuleSums& row) -> const auto& { return row.not_stored; });
 }
 
+void add_marked_passes(Families& families, const Workers& workers, const config::Config& config)
+{
+    auto& family = families.begin(
+        "larder_marked_passes_total",
+        "Requests that passed by because a write was under way, by the purge rule of the write", MetricType::Counter);
+    const auto passes = [&](std::size_t row) {
+        return static_cast<double>(sum(
+            workers, [row](const auto& cells) -> auto& { return cells.rules[row].marked_passes; }));
+    };
+    for (const rules::Rule& rule : config.rules)
+        if (rule.is_purge()) Families::add(family, {{"rule", rule.name}}, passes(rule.index));
+    // Of replicas with another configuration.
+    Families::add(family, {{"rule", "other"}}, passes(config.rules.size()));
+}
+
 void add_by_word(Families& families, const Workers& workers)
 {
     auto& outcomes = families.begin("larder_outcomes_total", "Exchanges by outcome", MetricType::Counter);
@@ -259,6 +274,7 @@ std::string metrics_text(const std::vector<const Counters*>& workers, const conf
     Families families;
     add_plain_counters(families, workers);
     add_by_rule(families, sum_by_rule(workers, config));
+    add_marked_passes(families, workers, config);
     add_by_word(families, workers);
     add_durations(families, workers);
     add_gauges(families, workers, config, extra);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "rules/base/text.hpp"
+#include "rules/explain/reach.hpp"
 #include "rules/explain/shape.hpp"
 #include "rules/http/target.hpp"
 #include "rules/pattern/pattern.hpp"
@@ -69,6 +70,7 @@ class Explanation {
         else if (writes.empty() || judgement.bypass != Forward::method)
             tell_bypass(judgement);
         for (const Matched& write : writes) tell_purge(write, request);
+        if (!writes.empty()) tell_fence(writes);
         if (writes.empty() && !is_safe(head.method)) line("purges", "nothing; no purge rule matches this request");
         return std::move(out_);
     }
@@ -176,6 +178,37 @@ class Explanation {
                           : "after: purged when the answer has arrived");
     }
 
+    /// What the write takes from the cache while it is under way. One rule with `fence: both` holds for the whole
+    /// write.
+    void tell_fence(const std::vector<Matched>& writes)
+    {
+        const bool fenced = std::any_of(writes.begin(), writes.end(),
+                                        [](const Matched& write) { return write.rule->fence == Fence::both; });
+        if (!fenced) {
+            line("meanwhile", "GETs are answered from the cache as before, until the write's answer has arrived");
+            line("the price",
+                 "such a GET may see the old answer or the new one, and when Larder dies between the app's "
+                 "change and the purge the old answer stays for its lifetime; fence: both closes both");
+            return;
+        }
+        std::vector<std::string> names;
+        for (const Rule* rule : rules_with_keys(rules_, mode_))
+            if (std::any_of(reached_.begin(), reached_.end(),
+                            [&](const PurgeTarget& target) { return reaches(target, *rule); }))
+                names.push_back(name_of(*rule));
+        if (names.empty()) return line("meanwhile", "no GET passes by: the patterns fit no rule's key");
+        const bool wide =
+            std::any_of(reached_.begin(), reached_.end(), [](const auto& target) { return !target.exact; });
+        line("meanwhile", "GETs of " + joined(names) +
+                              " whose key fits pass by (write-open) and are not stored, in every "
+                              "replica, for as long as this write is under way");
+        line("to change that",
+             std::string(wide ? "narrow the patterns, or " : "") +
+                 "fence: after in every purge rule of this write. It costs: a GET during the write may see "
+                 "the old answer or the new one, and when Larder dies between the app's change and the purge "
+                 "the old answer stays for its lifetime");
+    }
+
     static std::string widened_text(const Template& pattern)
     {
         std::string text = "'*' stands for what is missing";
@@ -187,11 +220,10 @@ class Explanation {
 
     void tell_reach(const PurgeTarget& target)
     {
-        const std::string pattern = target.exact ? escape(target.text) : target.text;
+        reached_.push_back(target);
         std::vector<std::string> names;
-        for (const Rule& rule : rules_)
-            if (!rule.is_purge() && rule.cache && may_overlap(pattern, shape_of(rule.key ? *rule.key : default_key())))
-                names.push_back(name_of(rule));
+        for (const Rule* rule : rules_with_keys(rules_, mode_))
+            if (reaches(target, *rule)) names.push_back(name_of(*rule));
         line("reaches", names.empty() ? "no rule's keys" : "keys of " + joined(names));
     }
 
@@ -199,6 +231,7 @@ class Explanation {
     const Matcher& matcher_;
     CacheMode mode_;
     std::string out_;
+    std::vector<PurgeTarget> reached_;  // of all purge rules told so far
 };
 
 /// The request that curl would send.

@@ -184,11 +184,49 @@ class Linter {
                 return !other.rule.is_purge() && other.rule.cache && may_overlap(shape, other.key_shape);
             });
             if (!used) note(rule, "purge \"" + pattern.text + "\" fits no rule's key, so that it purges nothing");
-            if (rule.fence == Fence::both && shape.starts_with('*') && shape.find(':') == std::string::npos)
-                note(rule, "purge \"" + pattern.text +
-                               "\" covers every key: while such a write is under way, all reads pass by; "
-                               "narrow it, or say fence: after");
+            if (rule.fence == Fence::both) check_width(rule, pattern, shape);
         }
+    }
+
+    /// Patterns that take more from the cache while a write is under way than one thing: those with a `*` that no value
+    /// of the write stands before, when they fit the keys of several rules.
+    void check_width(const Rule& rule, const Template& pattern, const std::string& shape)
+    {
+        const bool covers_all = shape.starts_with('*') && shape.find(':') == std::string::npos;
+        const auto open = std::find_if(pattern.parts.begin(), pattern.parts.end(),
+                                       [](const TemplatePart& part) { return part.source != Source::literal; });
+        const bool wide = open != pattern.parts.end() && open->source == Source::wildcard;
+        if (!covers_all && !wide) return;
+        std::vector<const Rule*> taken;
+        for (const Reading& other : readings_)
+            if (!other.rule.is_purge() && other.rule.cache && may_overlap(shape, other.key_shape))
+                taken.push_back(&other.rule);
+        if (!covers_all && taken.size() < 2) return;
+        std::string text = "purge \"" + pattern.text + "\" covers " +
+                           (covers_all ? "every key" : "keys of several rules") +
+                           ": while such a write is under way, reads of " + names_of(taken) + " pass by; ";
+        note(rule, text + "name what it changes, one pattern for each rule" + narrower_example(taken) +
+                       ", or say fence: after if that is everything");
+    }
+
+    static std::string names_of(const std::vector<const Rule*>& taken)
+    {
+        constexpr std::size_t most = 6;
+        std::string names;
+        for (std::size_t i = 0; i < taken.size() && i < most; ++i) (names += i == 0 ? "" : ", ") += taken[i]->name;
+        if (taken.size() > most) names += " and " + std::to_string(taken.size() - most) + " more";
+        return names.empty() ? "all keys" : names;
+    }
+
+    /// ` (such as "event:*")`: the shape of a key that begins with a word of its own.
+    static std::string narrower_example(const std::vector<const Rule*>& taken)
+    {
+        for (const Rule* rule : taken) {
+            const Template& key = key_of(*rule);
+            if (!key.parts.empty() && key.parts.front().source == Source::literal)
+                return " (such as \"" + shape_of(key) + "\")";
+        }
+        return {};
     }
 
     std::vector<Reading> readings_;

@@ -43,6 +43,26 @@ TEST_CASE("a counter's value is the sum over the workers")
     CHECK(has_line(text, "larder_workers 2"));
 }
 
+TEST_CASE("requests that passed by a write are counted by the rule of the write, those of unknown rules together")
+{
+    auto config = config_with_rules({"event", "event-write", "list-write"});
+    for (std::size_t i : {1u, 2u}) config.rules[i].purge.emplace_back();
+    Counters counters{3};
+    const auto pass_by = [&](std::uint32_t mark_rule) {
+        counters.add_exchange(
+            {.rule = 0, .forward = rules::Forward::write_open, .status = 200, .mark_rule = mark_rule});
+    };
+    pass_by(1), pass_by(1), pass_by(UINT32_MAX);
+    counters.add_purge(PurgeSource::admin);
+    const std::string text = metrics_text({&counters}, config, {});
+    CHECK(has_line(text, R"(larder_marked_passes_total{rule="event-write"} 2)"));
+    CHECK(has_line(text, R"(larder_marked_passes_total{rule="list-write"} 0)"));
+    CHECK(has_line(text, R"(larder_marked_passes_total{rule="other"} 1)"));
+    CHECK(text.find(R"(larder_marked_passes_total{rule="event"})") == std::string::npos);
+    CHECK(has_line(text, R"(larder_purges_total{source="admin"} 1)"));
+    CHECK(has_line(text, R"(larder_purges_total{source="write"} 0)"));
+}
+
 TEST_CASE("an exchange appears under its rule with verdict and reasons; other rules do not appear")
 {
     const auto config = config_with_rules({"event", "event \"list\"", "quiet"});

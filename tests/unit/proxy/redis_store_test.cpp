@@ -460,8 +460,8 @@ TEST_CASE("a purge of more than 500 targets goes as several records and loses no
     const auto records = one.loop.wait(one.log.records_after(start)).value();
     REQUIRE(records.size() == 3);
     CHECK(records[0].write_id == "replica-1");
-    CHECK(records[1].write_id == "replica-1.1");
-    CHECK(records[2].write_id == "replica-1.2");
+    CHECK(records[1].write_id == "replica-1#1");
+    CHECK(records[2].write_id == "replica-1#2");
     CHECK(appended.previous == records[1].position);
     CHECK(appended.position == records[2].position);
     std::vector<std::string> all_keys, all_patterns;

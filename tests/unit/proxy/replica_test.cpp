@@ -8,6 +8,7 @@
 #include <optional>
 #include <random>
 
+#include "proxy/coherence/write_id.hpp"
 #include "rules/pattern/pattern.hpp"
 
 using namespace larder;
@@ -210,6 +211,47 @@ TEST_CASE_FIXTURE(Fixture, "a prepare opens a mark on its keys and patterns, its
     CHECK(replica.open_marks() == 1);
 }
 
+TEST_CASE_FIXTURE(Fixture, "a mark tells the rule of the write that has opened it, in every part and while it settles")
+{
+    using Rule = std::optional<std::string_view>;
+    REQUIRE(apply(chain.record(RecordType::prepare, {"a"}, {}, "w-1/item-write", 10s)) == Applied::ok);
+    REQUIRE(apply(chain.record(RecordType::prepare, {"b"}, {}, "w-1/item-write#2", 10s)) == Applied::ok);
+    REQUIRE(apply(chain.record(RecordType::prepare, {}, {"l:*"}, "w-2/a.b-c_1", 10s)) == Applied::ok);
+    REQUIRE(apply(chain.record(RecordType::prepare, {"old"}, {}, "w-3", 10s)) == Applied::ok);
+    CHECK(replica.marked("a", start) == Rule("item-write"));
+    CHECK(replica.marked("b", start) == Rule("item-write"));
+    CHECK(replica.marked("l:1", start) == Rule("a.b-c_1"));
+    CHECK(replica.marked("old", start) == Rule(""));
+    CHECK(replica.marked("c", start) == std::nullopt);
+    REQUIRE(apply(chain.record(RecordType::commit, {"b"}, {}, "w-1/item-write#2", 5s)) == Applied::ok);
+    CHECK(replica.marked("a", start) == Rule("item-write"));
+    CHECK(replica.marked("b", start) == Rule("item-write"));
+    REQUIRE(apply(chain.record(RecordType::commit, {"a"}, {}, "w-1/item-write")) == Applied::ok);
+    CHECK(replica.marked("a", start) == std::nullopt);
+    CHECK(replica.marked("b", start + 5s) == std::nullopt);
+}
+
+TEST_CASE_FIXTURE(Fixture, "two writes to one key: the mark of the second still tells its rule when the first is done")
+{
+    using Rule = std::optional<std::string_view>;
+    REQUIRE(apply(chain.record(RecordType::prepare, {}, {"*"}, "w-1/all", 10s)) == Applied::ok);
+    REQUIRE(apply(chain.record(RecordType::prepare, {"a"}, {}, "w-2/one", 10s)) == Applied::ok);
+    CHECK(replica.marked("a", start) == Rule("all"));
+    REQUIRE(apply(chain.record(RecordType::commit, {}, {"*"}, "w-1/all")) == Applied::ok);
+    CHECK(replica.marked("a", start) == Rule("one"));
+}
+
+TEST_CASE("write ids are unlike each other, and tell their rule whatever its name and part")
+{
+    const std::string first = next_write_id("item.write-2"), second = next_write_id("item.write-2");
+    CHECK(first != second);
+    CHECK(rule_of_write(first) == "item.write-2");
+    CHECK(rule_of_write(write_id_of_part(first, 12)) == "item.write-2");
+    CHECK(rule_of_write(next_write_id()) == "");
+    CHECK(rule_of_write(write_id_of_part(next_write_id(), 2)) == "");
+    CHECK(rule_of_write("") == "");
+}
+
 TEST_CASE_FIXTURE(Fixture, "a mark ends by itself when its life, counted from the receipt of its record, has passed")
 {
     REQUIRE(apply(chain.record(RecordType::prepare, {"a"}, {}, "w-1", 10s), start + 5s) == Applied::ok);
@@ -379,7 +421,7 @@ class World {
     void fill_starts()
     {
         synchronise();
-        fill_passes_ = replica_.marked("k", start);
+        fill_passes_ = replica_.marked("k", start).has_value();
         fill_token_ = replica_.position();
     }
     void backend_answers() { fill_value_ = backend_; }

@@ -103,6 +103,51 @@ TEST_CASE("explain says what a request with Authorization needs of the response,
     CHECK(told(CacheControlMode::override_).find("a response without public") == std::string::npos);
 }
 
+TEST_CASE("explain says of a write whose readers it takes from the cache meanwhile, and what to write to change that")
+{
+    auto rules = shop();
+    rules.push_back(purge_rule("PUT /api/{rest*}", {"event*"}));
+    rules.back().name = "any-write";
+    rules.push_back(purge_rule("DELETE /api/events/{id}", {"event:{id}"}));
+    rules.back().name = "event-delete";
+    rules[2].match.methods = {"POST"};
+    rules.back().fence = Fence::after;
+    number(rules);
+    const Matcher matcher(rules);
+    const auto told = [&](const char* method, const char* target) {
+        return explain(rules, matcher, CacheMode::rules, method, target, {});
+    };
+    const std::string wide = told("PUT", "/api/other");
+    CAPTURE(wide);
+    CHECK(wide.find("meanwhile: GETs of event-list (line 1), event (line 2) whose key fits pass by (write-open)") !=
+          std::string::npos);
+    CHECK(wide.find("to change that: narrow the patterns, or fence: after") != std::string::npos);
+    const std::string narrow = told("DELETE", "/api/events/7");
+    CAPTURE(narrow);
+    CHECK(narrow.find("meanwhile: GETs are answered from the cache as before") != std::string::npos);
+    CHECK(narrow.find("write-open") == std::string::npos);
+    const std::string list = told("POST", "/api/events");
+    CAPTURE(list);
+    CHECK(list.find("meanwhile: GETs of event-list (line 1) whose key fits") != std::string::npos);
+}
+
+TEST_CASE("lint names the rules that a wide purge takes from the cache while its write is under way")
+{
+    const auto with = [](const char* pattern, Fence fence) {
+        auto rules = shop();
+        rules[2].purge = {template_of(pattern, TemplateUse::purge)};
+        rules[2].fence = fence;
+        return rules;
+    };
+    CHECK(noted(with("event*", Fence::both),
+                "covers keys of several rules: while such a write is under way, reads of "
+                "event-list, event pass by; name what it changes, one pattern for each rule"));
+    CHECK(noted(with("*:7", Fence::both), "such as \"events:list:*\""));
+    CHECK_FALSE(noted(with("event*", Fence::after), "under way"));
+    CHECK_FALSE(noted(with("events:*", Fence::both), "under way"));
+    CHECK_FALSE(noted(with("event:{id}*", Fence::both), "under way"));
+}
+
 TEST_CASE("lint has nothing to say about rules that are sound")
 {
     auto rules = shop();
@@ -125,7 +170,8 @@ TEST_CASE("lint names rules that cannot do what was meant")
     CHECK(noted(with(cache_rule("GET /u/{id}/{tab}", "u:{id}")), "lacks {tab}"));
     CHECK(noted(with(cache_rule("GET /other/{id}", "event:{id}")), "can be the same as that of event"));
     CHECK_FALSE(noted(with(cache_rule("GET /other/{id}", "event:{id}:comments")), "can be the same"));
-    CHECK(noted(with(purge_rule("POST /all", {"*"})), "covers every key"));
+    CHECK(noted(with(purge_rule("POST /all", {"*"})),
+                "covers every key: while such a write is under way, reads of event-list, event pass by"));
     CHECK(noted(with(cache_rule("POST /search", "search")), "only GET and HEAD"));
     Rule kept = cache_rule("GET /old", "old");
     kept.ttl.any = std::chrono::hours{2};
