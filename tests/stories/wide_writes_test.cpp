@@ -109,11 +109,13 @@ TEST_CASE("the log names a rule whose writes keep many requests from the cache")
 TEST_CASE_TEMPLATE("a write whose upload outlasts its mark keeps its readers from the cache until its answer", Backend,
                    Embedded, OverRedis)
 {
-    // The mark's life is 5.5 s.
+    // The mark's life is 6.5 s.
     Stage stage(over<Backend>(wide_rules));
-    const std::string yaml = "upstream:\n  url: http://127.0.0.1:" + std::to_string(stage.origin.port()) +
-                             "\n  first_byte_timeout: 500ms\nnamespace: slow\n" +
-                             (Backend::over_redis ? "store: " + stage.redis->url() + "\n" : std::string()) + wide_rules;
+    const std::string yaml =
+        "upstream:\n  url: http://127.0.0.1:" + std::to_string(stage.origin.port()) +
+        "\n  first_byte_timeout: 1500ms\nnamespace: slow\n" +
+        (Backend::over_redis ? "store:\n  url: " + stage.redis->url() + "\n  timeout: 2s\n" : std::string()) +
+        wide_rules;
     LarderProcess larder(yaml);
     HttpClient reader(larder.port()), writer(larder.port());
     await_condition("it is stored", [&] { return is_hit(reader.get("/items/1")); });
