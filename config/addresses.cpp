@@ -60,6 +60,92 @@ bool has_scheme(std::string_view text, std::string_view scheme)
            text[scheme.size()] == ':';
 }
 
+// What stands before the last @ of an authority; false: it cannot be read.
+bool read_login(std::string_view text, Store& store)
+{
+    const std::string with_host = std::string(text) + "@host";
+    const auto authority = urls::parse_authority(urls::string_view(with_host.data(), with_host.size()));
+    if (!authority) return false;
+    store.user = authority->user();
+    store.password = authority->password();
+    return true;
+}
+
+// The path of a sentinel's URL: /NAME or /NAME/DB. What is wrong as text; empty: nothing.
+std::string read_master(std::string_view path, Store& store)
+{
+    constexpr std::string_view form = "write redis+sentinel://HOST:26379,HOST:26379/NAME, or /NAME/0 with a database";
+    if (path.starts_with('/')) path.remove_prefix(1);
+    const std::size_t slash = path.find('/');
+    store.master_name = path.substr(0, slash);
+    if (store.master_name.empty())
+        return "the name that the sentinels have for the master is missing; " + std::string(form);
+    for (const char c : store.master_name)
+        if (!rules::is_alpha(c) && !rules::is_digit(c) && c != '.' && c != '_' && c != '-')
+            return "a master's name has letters, digits, . _ and -; " + std::string(form);
+    const std::string_view database = slash == std::string_view::npos ? "" : path.substr(slash + 1);
+    if (database.empty()) return {};
+    const auto number = parse_digits(database);
+    if (!number || *number > 65535) return "the database is a number, such as 0; " + std::string(form);
+    store.database = static_cast<std::uint32_t>(*number);
+    return {};
+}
+
+// `redis+sentinel://…` and `redis+cluster://…`: several hosts, which no URL parser knows. No message repeats a part of
+// the text: a password with an unescaped / or @ may be anywhere.
+Read<Store> read_group_url(std::string_view text, StoreTopology topology, bool tls)
+{
+    const bool sentinel = topology == StoreTopology::sentinel;
+    const std::string scheme = std::string(tls ? "rediss+" : "redis+") + (sentinel ? "sentinel" : "cluster");
+    const std::string forms =
+        "write " + scheme + (sentinel ? "://HOST:26379,HOST:26379/NAME" : "://HOST:6379,HOST:6379");
+    const std::string escape =
+        ". Characters of a password such as / ? # @ [ ] are written percent-encoded, or use password_file";
+    text.remove_prefix(scheme.size() + 1);
+    if (!text.starts_with("//")) return "not a URL; " + forms;
+    text.remove_prefix(2);
+    const std::string_view authority = text.substr(0, text.find_first_of("/?#"));
+    const std::string_view path = text.substr(authority.size());
+    if (path.find_first_of("?#") != std::string_view::npos) return "this kind of URL has no ? or #; " + forms + escape;
+
+    Store store;
+    store.kind = StoreKind::redis;
+    store.topology = topology;
+    store.tls = tls;
+    std::string_view hosts = authority;
+    std::string login;
+    if (const std::size_t at = authority.rfind('@'); at != std::string_view::npos) {
+        if (!read_login(authority.substr(0, at), store)) return "not a URL; " + forms + escape;
+        const std::string_view user = authority.substr(0, std::min(at, authority.find(':')));
+        if (!user.empty()) login = std::string(user) + "@";
+        hosts.remove_prefix(at + 1);
+    }
+    while (!hosts.empty() || store.seeds.empty()) {
+        const std::string_view one = hosts.substr(0, hosts.find(','));
+        const bool last = one.size() == hosts.size();
+        hosts.remove_prefix(std::min(hosts.size(), one.size() + 1));
+        if (one.empty() || (!last && hosts.empty())) return "a host is missing; " + forms;
+        const auto parsed = urls::parse_authority(urls::string_view(one.data(), one.size()));
+        if (!parsed || parsed->host().empty()) return "one of the hosts is no HOST or HOST:PORT; " + forms + escape;
+        auto endpoint = to_endpoint(*parsed, sentinel ? 26379 : 6379);
+        if (auto* problem = std::get_if<std::string>(&endpoint)) return *problem + "; " + forms;
+        store.seeds.push_back(std::move(std::get<Endpoint>(endpoint)));
+        if (store.seeds.back().port == 0) return std::string("port 0 cannot be connected to");
+    }
+
+    if (sentinel) {
+        if (std::string problem = read_master(path, store); !problem.empty()) return problem;
+    } else if (!path.empty() && path != "/") {
+        return "a cluster has no databases; remove what is after the hosts: " + forms;
+    }
+
+    store.url_for_display = scheme + "://" + login;
+    for (std::size_t i = 0; i < store.seeds.size(); ++i)
+        store.url_for_display += (i == 0 ? "" : ",") + store.seeds[i].to_string();
+    if (sentinel) store.url_for_display += "/" + store.master_name + "/" + std::to_string(store.database);
+    return store;
+}
+
 }  // namespace
 
 Read<Endpoint> read_endpoint(std::string_view text)
@@ -126,9 +212,11 @@ Read<Upstream> read_upstream_url(std::string_view text)
 Read<Store> read_store_url(std::string_view text)
 {
     const std::string forms = "write redis://HOST:6379/0, rediss://HOST:6380/0 or unix:///run/redis.sock?db=0";
-    for (std::string_view scheme : {"redis+sentinel", "redis+cluster", "rediss+sentinel", "rediss+cluster"}) {
-        if (!has_scheme(text, scheme)) continue;
-        return std::string(scheme) + ":// is not supported by this version; " + forms;
+    for (const bool tls : {false, true}) {
+        const std::string before = tls ? "rediss+" : "redis+";
+        if (has_scheme(text, before + "sentinel")) return read_group_url(text, StoreTopology::sentinel, tls);
+        if (has_scheme(text, before + "cluster")) return read_group_url(text, StoreTopology::cluster, tls);
+        if (text.starts_with(before)) return "after " + before + " comes sentinel or cluster; " + forms;
     }
     const bool is_unix = has_scheme(text, "unix"), is_tls = has_scheme(text, "rediss");
     if (!is_unix && !is_tls && !has_scheme(text, "redis")) {

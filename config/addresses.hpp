@@ -13,7 +13,9 @@ Read<Endpoint> read_endpoint(std::string_view text);
 /// `http://host[:port]`, `https://host[:port]`, `unix:/path`. Only the address is set; the rest has its defaults.
 Read<Upstream> read_upstream_url(std::string_view text);
 
-/// `redis://[user:password@]host[:port][/db]`, `rediss://…`, `unix:///path[?db=N]`.
+/// `redis://[user:password@]host[:port][/db]`, `rediss://…`, `unix:///path[?db=N]`,
+/// `redis+sentinel://[user:password@]host[:port],…/master-name[/db]`, `redis+cluster://[user:password@]host[:port],…`,
+/// and both with `rediss+`. Before the @ stands the login of the servers, not that of the sentinels.
 Read<Store> read_store_url(std::string_view text);
 
 /// An IPv4 or IPv6 address, alone or with a prefix length: `10.0.0.0/8`. Empty when it is fine, else what is wrong.

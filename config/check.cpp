@@ -64,6 +64,15 @@ void check_process(Reading& reading, const Node& root, const Config& config)
     const bool is_redis = config.store.kind == StoreKind::redis;
     if (is_redis && !config.store.tls && !config.store.ca_file.empty())
         reading.error(value_or(store, "ca_file"), "store.ca_file: only rediss:// has certificates");
+    if (is_redis && config.store.topology != StoreTopology::sentinel) {
+        for (const std::string_view name : {"sentinel_user", "sentinel_password_file"})
+            if (store.kind == Node::Kind::mapping && store.find(name) != nullptr)
+                reading.error(value_or(store, name),
+                              "store." + std::string(name) + ": only redis+sentinel:// has sentinels");
+    }
+    if (is_redis && !config.store.sentinel_user.empty() && config.store.sentinel_password.empty())
+        reading.error(value_or(store, "sentinel_user"),
+                      "store.sentinel_user: a user needs a password; write sentinel_password_file as well");
     if (store.kind == Node::Kind::mapping && store.find("password_file") != nullptr) {
         const Node* url = store.find("url");
         const auto read = read_store_url(url != nullptr ? url->text : "");

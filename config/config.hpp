@@ -50,9 +50,11 @@ struct Store {
     Endpoint endpoint;
     std::vector<Endpoint> seeds;
     std::string master_name;
-    bool tls = false;      // rediss://
-    std::string user;      // empty: none
-    std::string password;  // never printed
+    bool tls = false;               // rediss://, rediss+sentinel://, rediss+cluster://
+    std::string user;               // empty: none
+    std::string password;           // never printed
+    std::string sentinel_user;      // login of the sentinels themselves; empty: none
+    std::string sentinel_password;  // never printed
     std::uint32_t database = 0;
     std::string ca_file;
     Milliseconds timeout{50};  // one operation

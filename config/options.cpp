@@ -117,8 +117,10 @@ const Options<Store>& store_options()
                     "URL",
                     "",
                     "",
-                    "`redis://[user:password@]HOST[:PORT][/DB]`, `rediss://…` (TLS) or `unix:///path?db=N`",
-                    text_schema("(rediss?://.+|unix:/.+)?"),
+                    "`redis://[user:password@]HOST[:PORT][/DB]`, `unix:///path?db=N`, "
+                    "`redis+sentinel://[user:password@]HOST[:PORT],HOST…/NAME[/DB]`, "
+                    "`redis+cluster://[user:password@]HOST[:PORT],HOST…`; with TLS `rediss…`",
+                    text_schema("(rediss?://.+|rediss?\\+sentinel://.+/.+|rediss?\\+cluster://[^/]+/?|unix:/.+)?"),
                     {},
                     "url: redis://127.0.0.1:6379/0"};
         url.read = [](Reading& reading, const Node& node, Store& store) {
@@ -129,7 +131,10 @@ const Options<Store>& store_options()
             if (auto* problem = std::get_if<std::string>(&read)) return reading.error(node, *problem);
             auto& address = std::get<Store>(read);
             store.kind = address.kind;
+            store.topology = address.topology;
             store.endpoint = std::move(address.endpoint);
+            store.seeds = std::move(address.seeds);
+            store.master_name = std::move(address.master_name);
             store.tls = address.tls;
             store.user = std::move(address.user);
             if (!address.password.empty()) store.password = std::move(address.password);
@@ -142,8 +147,12 @@ const Options<Store>& store_options()
             row("password_file", &Store::password, secret_file(),
                 "file with the password in one line, so that it stands in no configuration"),
             row("ca_file", &Store::ca_file, readable_file(),
-                "PEM file with the certificates to trust; only with `rediss://`",
+                "PEM file with the certificates to trust; only with `rediss…`",
                 std::optional<std::string>("the system's certificates")),
+            row("sentinel_user", &Store::sentinel_user, identifier(),
+                "user to log in to the sentinels with; only with `redis+sentinel://`"),
+            row("sentinel_password_file", &Store::sentinel_password, secret_file(),
+                "file with the password of the sentinels; without it they are asked without a login"),
             row("timeout", &Store::timeout, duration(1ms, 10s),
                 "for one operation; then the request goes on without the store"),
             row("connect_timeout", &Store::connect_timeout, duration(1ms, 60s), "to open a connection"),

@@ -34,7 +34,8 @@ constexpr Flag flags[] = {
     {"--listen", "listen", "ADDRESS", "where clients come; default 0.0.0.0:8080, \":PORT\" is every address"},
     {"--admin", "admin", "ADDRESS", "probes, metrics and explain, such as 127.0.0.1:9090; without it there are none"},
     {"--namespace", "namespace", "NAME", "first part of every key in the store; default larder"},
-    {"--store", "store", "URL", "redis://HOST:PORT/DB, rediss://... or unix://...; default: in this process"},
+    {"--store", "store", "URL",
+     "redis://HOST:PORT/DB, redis+sentinel://..., redis+cluster://...; default: in this process"},
     {"--memory", "memory", "SIZE", "size of the in-process store; default 64MiB"},
     {"--max-object", "max_object", "SIZE", "larger bodies are passed on without being stored; default 1MiB"},
     {"--workers", "workers", "N", "threads; default: one per core"},
@@ -136,7 +137,7 @@ int run_explain(const std::string& file, const std::string& method, const std::s
     return exit_ok;
 }
 
-int run_acl(const std::string& file, std::string prefix, const std::string& user)
+int run_acl(const std::string& file, std::string prefix, const std::string& user, bool of_sentinels)
 {
     if (!file.empty() && !prefix.empty()) return usage_error("acl wants a FILE or --namespace NAME, not both");
     if (prefix.empty()) prefix = config::Config{}.namespace_;
@@ -146,7 +147,7 @@ int run_acl(const std::string& file, std::string prefix, const std::string& user
         if (!config) return exit_configuration;
         prefix = config->namespace_;
     }
-    print(stdout, acl_text(prefix, user));
+    print(stdout, of_sentinels ? sentinel_acl_text(user) : acl_text(prefix, user));
     return exit_ok;
 }
 
@@ -252,6 +253,8 @@ int run_command_line(int argc, char** argv)
     acl->add_option("--namespace", acl_namespace, "the namespace, instead of a file; default larder")
         ->type_name("NAME");
     acl->add_option("--user", acl_user, "name of the Redis user; default larder")->type_name("NAME");
+    bool acl_of_sentinels = false;
+    acl->add_flag("--sentinel", acl_of_sentinels, "the user for the sentinels themselves (store.sentinel_user)");
 
     CLI::App* schema = cli.add_subcommand("schema", "Print the JSON Schema of the configuration file, for editors");
     CLI::App* options_command = cli.add_subcommand("options", "Print the reference of all options as Markdown");
@@ -277,7 +280,7 @@ int run_command_line(int argc, char** argv)
     if (check->parsed()) return run_check(check_files);
     if (explain->parsed()) return run_explain(explain_file, explain_method, explain_url, explain_headers);
     if (purge->parsed()) return run_purge(purge_admin, purge_file, purge_command);
-    if (acl->parsed()) return run_acl(acl_file, acl_namespace, acl_user);
+    if (acl->parsed()) return run_acl(acl_file, acl_namespace, acl_user, acl_of_sentinels);
     if (schema->parsed()) return print(stdout, config::json_schema()), exit_ok;
     if (options_command->parsed()) return print(stdout, config::options_markdown()), exit_ok;
     if (config_file.empty() && given.empty()) return usage_error("say --config FILE, or at least --upstream URL");

@@ -51,6 +51,9 @@ Worker::Worker(const Shared& shared)
       counters_(shared.config->rules.size()),
       access_log_(shared.config->log, counters_),
       upstream_(context_, shared.config->upstream, wheel_, counters_),
+      topology_(shared.local_log ? nullptr
+                                 : make_topology(context_, wheel_, shared.config->store, shared.store_tls, counters_,
+                                                 shared.keyspaces.size())),
       shards_(store_shards(*this)),
       cache_(tasks_, shared.memory, shard_links(), shared.log_state, counters_, cache_options(*shared.config)),
       services_{context_,
@@ -71,8 +74,9 @@ Worker::Worker(const Shared& shared)
 
 Worker::~Worker() { join(); }
 
-Worker::StoreShard::StoreShard(Worker& worker, const Keyspace& keyspace)
-    : link(worker.context_, worker.wheel_, worker.shared_.config->store, worker.shared_.store_tls, worker.counters_),
+Worker::StoreShard::StoreShard(Worker& worker, const Keyspace& keyspace, std::size_t shard)
+    : link(worker.context_, worker.wheel_, worker.shared_.config->store, worker.shared_.store_tls, worker.counters_,
+           worker.topology_->locator(shard)),
       store(link, keyspace),
       log(link, keyspace, log_options(*worker.shared_.config))
 {
@@ -83,7 +87,7 @@ std::vector<std::unique_ptr<Worker::StoreShard>> Worker::store_shards(Worker& wo
     std::vector<std::unique_ptr<StoreShard>> shards;
     if (worker.shared_.local_log) return shards;
     for (const Keyspace& keyspace : worker.shared_.keyspaces)
-        shards.push_back(std::make_unique<StoreShard>(worker, keyspace));
+        shards.push_back(std::make_unique<StoreShard>(worker, keyspace, shards.size()));
     return shards;
 }
 
@@ -105,6 +109,7 @@ std::string Worker::listen(const config::Endpoint& endpoint, const Worker* first
 
 void Worker::start()
 {
+    if (topology_) topology_tasks_count_ = topology_->start(tasks_);
     for (const auto& shard : shards_) tasks_.spawn("store link", shard->link.run());
     tasks_.spawn("listener", server_.run_listener());
     tasks_.spawn("housekeeping", run_housekeeping());
@@ -198,7 +203,7 @@ asio::awaitable<void> Worker::run_drain(rules::Milliseconds patience)
     constexpr rules::Milliseconds step{20};
     const rules::Instant begun = instant_now();
     bool aborted = false;
-    const std::size_t own_tasks = 1 + shards_.size();  // this one and the links'
+    const std::size_t own_tasks = 1 + shards_.size() + topology_tasks_count_;  // this one, the links', the locators'
     while (tasks_.running() > own_tasks) {
         if (!aborted && instant_now() - begun > patience) {
             server_.abort_all();
@@ -214,6 +219,7 @@ asio::awaitable<void> Worker::run_drain(rules::Milliseconds patience)
     upstream_.close_all();
     access_log_.flush();
     for (const auto& shard : shards_) shard->link.stop();
+    if (topology_) topology_->stop();
     wheel_.stop();
     tasks_.stop_when_none();
     // Whatever still waits now has missed the deadline for stopping.

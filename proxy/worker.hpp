@@ -65,7 +65,7 @@ class Worker {
   private:
     /// The worker's way to one shard of the shared store.
     struct StoreShard {
-        StoreShard(Worker& worker, const Keyspace& keyspace);
+        StoreShard(Worker& worker, const Keyspace& keyspace, std::size_t shard);
         Link link;
         RedisStore store;
         RedisLog log;
@@ -86,6 +86,8 @@ class Worker {
     DeadlineWheel wheel_{context_};
     AccessLog access_log_;
     UpstreamPool upstream_;
+    std::unique_ptr<Topology> topology_;  // null when embedded
+    std::size_t topology_tasks_count_ = 0;
     std::vector<std::unique_ptr<StoreShard>> shards_;  // none when embedded
     CoherentCache cache_;
     bool draining_ = false;

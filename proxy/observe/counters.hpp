@@ -54,6 +54,12 @@ namespace larder::proxy {
     X(store_malformed, "larder_store_malformed_total", "Stored values that could not be read: counted as misses")    \
     X(store_connects, "larder_store_connects_total", "Connections made to the store")                                \
     X(store_downs, "larder_store_downs_total", "Times the store connection was lost")                                \
+    X(store_redirects, "larder_store_redirects_total",                                                               \
+      "Answers of a cluster that the data is elsewhere: MOVED, ASK, TRYAGAIN, CLUSTERDOWN")                          \
+    X(store_failovers, "larder_store_failovers_total", "Connections made to another server than the one before")     \
+    X(store_lookups, "larder_store_lookups_total",                                                                   \
+      "Times sentinels or nodes of a cluster were asked where the data is")                                          \
+    X(sentinel_downs, "larder_store_sentinel_downs_total", "Times no announcements of a sentinel could be had")      \
     X(log_lines_dropped, "larder_access_log_dropped_total", "Access-log lines dropped because the output was not taken")
 
 enum class Counter : std::uint8_t {

@@ -2,6 +2,12 @@
 
 namespace larder::proxy {
 
+std::string sentinel_acl_text(std::string_view user)
+{
+    return "ACL SETUSER " + std::string(user) +
+           " reset on >PASSWORD &+switch-master +ping +subscribe +sentinel|get-master-addr-by-name +sentinel|master";
+}
+
 std::string acl_text(std::string_view prefix, std::string_view user)
 {
     std::string out = "ACL SETUSER ";
@@ -12,11 +18,12 @@ std::string acl_text(std::string_view prefix, std::string_view user)
         out += c;
     }
     out +=
-        ":{0}:*"
+        ":{*}:*"                                                           // the braces hold the shard
         " +ping +role +select +client|setname +info +time +eval +evalsha"  // connection, scripts
         " +get +mget +getrange +set +unlink"                               // counter, entries
         " +xadd +xtrim +xrange +xrevrange"                                 // records
-        " +zadd +zcard +zpopmin +zscore +zrangebyscore +zrevrange";        // long memory of patterns
+        " +zadd +zcard +zpopmin +zscore +zrangebyscore +zrevrange"         // long memory of patterns
+        " +cluster|slots +cluster|info";                                   // who has which shard
     return out;
 }
 

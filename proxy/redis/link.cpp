@@ -1,14 +1,11 @@
 #include "proxy/redis/link.hpp"
 
-#include <hiredis/hiredis.h>
-
-#include <atomic>
 #include <boost/asio/post.hpp>
-#include <charconv>
-#include <exception>
 
 #include "proxy/net/clock.hpp"
 #include "proxy/observe/log.hpp"
+#include "proxy/redis/link_news.hpp"
+#include "proxy/redis/side_connection.hpp"
 #include "proxy/redis/waiter.hpp"
 
 namespace larder::proxy {
@@ -24,101 +21,24 @@ constexpr std::size_t input_bytes = 64 * 1024;
 constexpr std::size_t feed_bytes = 16 * 1024;
 constexpr std::size_t output_keep_bytes = 1024 * 1024;
 constexpr std::size_t output_limit_bytes = 64 * 1024 * 1024;
-constexpr int elements_limit = 1'000'000;
 constexpr Milliseconds back_off_first{100};
 constexpr Milliseconds back_off_limit{2000};
+constexpr Milliseconds role_every{1000};
 constexpr Milliseconds slow_after{100};
 constexpr std::chrono::seconds log_every{1};
 
-// Every worker has a link, but the operator reads one line: the first link that changes says so.
-enum class Seen { nothing, up, down };
-std::atomic<Seen> last_seen{Seen::nothing};
-
-Reply* place(const redisReadTask* task) noexcept
-{
-    if (!task->parent) return static_cast<Reply*>(task->privdata);
-    return &static_cast<Reply*>(task->parent->obj)->elements[static_cast<std::size_t>(task->idx)];
-}
-
-// The reader's callbacks. The bytes are copied here: they are dead once redisReaderGetReply returns. No exception may
-// pass through C; null makes the reader fail, which closes the connection.
-void* make_string(const redisReadTask* task, char* bytes, std::size_t size) noexcept
-try {
-    Reply* reply = place(task);
-    reply->kind = task->type == REDIS_REPLY_ERROR    ? Reply::Kind::error
-                  : task->type == REDIS_REPLY_STATUS ? Reply::Kind::status
-                                                     : Reply::Kind::text;
-    reply->text.assign(bytes, size);
-    return reply;
-} catch (const std::exception&) {
-    return nullptr;
-}
-
-void* make_array(const redisReadTask* task, int elements) noexcept
-try {
-    if (elements < 0 || elements > elements_limit) return nullptr;
-    Reply* reply = place(task);
-    reply->kind = Reply::Kind::array;
-    reply->elements.resize(static_cast<std::size_t>(elements));
-    return reply;
-} catch (const std::exception&) {
-    return nullptr;
-}
-
-void* make_integer(const redisReadTask* task, long long value) noexcept
-{
-    Reply* reply = place(task);
-    reply->kind = Reply::Kind::integer;
-    reply->integer = value;
-    return reply;
-}
-
-void* make_nil(const redisReadTask* task) noexcept
-{
-    Reply* reply = place(task);
-    reply->kind = Reply::Kind::nil;
-    return reply;
-}
-
-void free_nothing(void*) noexcept {}
-
-redisReplyObjectFunctions reply_functions{make_string, make_array, make_integer, make_nil, free_nothing};
-
 asio::awaitable<Result<Reply>> failed(Errc why) { co_return why; }
-
-// The words for a connection attempt that failed: the transport speaks of the upstream.
-std::string_view connect_reason(Errc error) noexcept
-{
-    switch (error) {
-    case Errc::upstream_unresolved: return "name could not be resolved";
-    case Errc::upstream_refused: return "connection refused";
-    case Errc::upstream_connect_timeout: return "connect deadline missed";
-    case Errc::upstream_tls: return "TLS handshake failed";
-    default: return rules::text(error);
-    }
-}
-
-void append_number(std::string& out, char kind, std::size_t number)
-{
-    char digits[24];
-    digits[0] = kind;
-    char* end = std::to_chars(digits + 1, digits + sizeof digits - 2, number).ptr;
-    *end++ = '\r';
-    *end++ = '\n';
-    out.append(digits, end);
-}
 
 }  // namespace
 
-void Link::ReaderDeleter::operator()(redisReader* reader) const noexcept { redisReaderFree(reader); }
-
 Link::Link(asio::io_context& context, DeadlineWheel& wheel, const config::Store& store, const TlsContext* tls,
-           Counters& counters)
+           Counters& counters, Locator& locator)
     : context_(context),
       wheel_(wheel),
       store_(store),
       tls_(store.tls ? tls : nullptr),
       counters_(counters),
+      locator_(locator),
       timer_(context),
       input_(input_bytes),
       back_off_timer_(context),
@@ -126,10 +46,12 @@ Link::Link(asio::io_context& context, DeadlineWheel& wheel, const config::Store&
       random_(std::random_device{}())
 {
     counters_.store_links.fetch_add(1, std::memory_order_relaxed);
+    locator_.on_moved = [this] { relocate(); };
 }
 
 Link::~Link()
 {
+    locator_.on_moved = nullptr;
     while (oldest_) {
         LinkOperation* operation = oldest_;
         oldest_ = operation->next_;
@@ -140,28 +62,59 @@ Link::~Link()
 asio::awaitable<void> Link::run()
 {
     while (!stopping_) {
-        {
-            Transport transport(context_);
-            transport_ = &transport;
-            const Errc connected =
-                co_await transport.connect(store_.endpoint, tls_, store_.endpoint.host, store_.connect_timeout, wheel_);
-            if (connected != Errc::ok) {
-                if (!stopping_) log_down(connect_reason(connected), false);
-            } else if (!stopping_) {
-                const std::string refused = co_await set_up(transport);
-                if (!refused.empty() && !stopping_) log_down(refused, true);
-                if (refused.empty() && !stopping_) {
-                    const rules::Instant since = instant_now();
-                    co_await run_replies(transport);
-                    // One that died young was no success: the wait goes on growing.
-                    if (instant_now() - since > back_off_limit) back_off_ = back_off_first;
-                }
-            }
-            transport_ = nullptr;
-            transport.close();
+        const Located located = co_await locator_.locate();
+        if (stopping_) break;
+        relocated_ = false;
+        if (located.trouble.empty()) {
+            server_ = located.endpoint.to_string();
+            co_await attempt(located.endpoint);
+        } else {
+            server_.clear();
+            log_down(located.trouble, true);
         }
-        if (!stopping_) co_await back_off();
+        if (!stopping_ && !relocated_) co_await back_off();
     }
+}
+
+// One connection, from the attempt to its end.
+asio::awaitable<void> Link::attempt(const config::Endpoint& server)
+{
+    Transport transport(context_);
+    transport_ = &transport;
+    const Errc connected = co_await transport.connect(server, tls_, server.host, store_.connect_timeout, wheel_);
+    if (connected != Errc::ok) {
+        if (!stopping_ && !relocated_) {
+            log_down(connect_reason(connected), false);
+            locator_.distrust(Redirect{});
+        }
+    } else if (!stopping_) {
+        role_is_told_ = false;
+        const std::string refused = co_await set_up(transport);
+        if (!refused.empty() && !stopping_ && !relocated_) {
+            log_down(refused, true);
+            locator_.distrust(Redirect{});
+        }
+        if (refused.empty() && !stopping_ && !relocated_) {
+            up_since_ = instant_now();
+            co_await run_replies(transport);
+            // One that died young was no success: the wait goes on growing.
+            if (instant_now() - up_since_ > back_off_limit) back_off_ = back_off_first;
+        }
+    }
+    transport_ = nullptr;
+    transport.close();
+}
+
+// Another server has been named.
+void Link::relocate()
+{
+    if (stopping_) return;
+    relocated_ = true;
+    back_off_timer_.cancel();
+    if (up_)
+        end(Errc::store_unreachable);
+    else if (transport_)
+        transport_->abort(Errc::store_unreachable);
 }
 
 void Link::stop() noexcept
@@ -171,7 +124,7 @@ void Link::stop() noexcept
     back_off_timer_.cancel();
     timer_.cancel();
     if (up_)
-        lose(Errc::shutting_down, "stopping");
+        end(Errc::shutting_down);
     else if (transport_)
         transport_->abort(Errc::shutting_down);
 }
@@ -187,33 +140,25 @@ asio::awaitable<void> Link::back_off()
 // Log in, choose the database, and see that the server is ready for commands. Empty: it is; else why not.
 asio::awaitable<std::string> Link::set_up(Transport& transport)
 {
-    make_reader();
+    reader_.reset();
     out_.clear();
     written_ = 0;
     std::vector<std::string_view> steps;
-    if (!store_.user.empty()) {
-        const std::string_view auth[] = {"AUTH", store_.user, store_.password};
-        append(auth);
-        steps.push_back("AUTH");
-    } else if (!store_.password.empty()) {
-        const std::string_view auth[] = {"AUTH", store_.password};
-        append(auth);
-        steps.push_back("AUTH");
-    }
+    if (append_login(out_, store_.user, store_.password)) steps.push_back("AUTH");
     const std::string database = std::to_string(store_.database);
     if (store_.database != 0) {
         const std::string_view select[] = {"SELECT", database};
-        append(select);
+        append_command(out_, select);
         steps.push_back("SELECT");
     }
     const std::string_view set_name[] = {"CLIENT", "SETNAME", "larder"};
-    append(set_name);
+    append_command(out_, set_name);
     steps.push_back("CLIENT SETNAME");
     const std::string_view role[] = {"ROLE"};
-    append(role);
+    append_command(out_, role);
     steps.push_back("ROLE");
     const std::string_view ping[] = {"PING"};  // a server that is still loading says so here
-    append(ping);
+    append_command(out_, ping);
     steps.push_back("PING");
 
     TransportDeadline deadline(transport);
@@ -229,12 +174,13 @@ asio::awaitable<std::string> Link::set_up(Transport& transport)
             open = co_await transport.wait(tried.wait_for);
             continue;
         }
-        if (!tried.ok() || !feed({input_.data(), tried.bytes})) break;
+        if (!tried.ok() || !reader_.feed({input_.data(), tried.bytes})) break;
         Reply reply;
-        while (answered < steps.size() && next_reply(reply)) {
+        while (answered < steps.size() && reader_.next(reply)) {
             const std::string_view step = steps[answered];
             if (step == "ROLE") {
                 // A replica's counter lags behind: no look at it proves anything. Who may not ask goes on.
+                role_is_told_ = !reply.is_error();
                 if (reason.empty() && reply.is_array() && !reply.elements.empty() && reply.elements[0].text != "master")
                     reason.append("the server is no master: ").append(reply.elements[0].text);
             } else if (step == "CLIENT SETNAME") {
@@ -244,12 +190,12 @@ asio::awaitable<std::string> Link::set_up(Transport& transport)
             }
             ++answered;
         }
-        if (reader_->err) break;
+        if (reader_.failed()) break;
     }
     if (!reason.empty()) co_return reason;
     if (answered < steps.size()) {
         if (transport.aborted() == Errc::store_timeout) co_return "no answer to the first commands";
-        if (reader_->err) co_return "does not speak the Redis protocol";
+        if (reader_.failed()) co_return "does not speak the Redis protocol";
         co_return "connection closed during the first commands";
     }
     co_return reason;
@@ -263,8 +209,8 @@ asio::awaitable<void> Link::run_replies(Transport& transport)
     write_waits_ = write_waits_for_read_ = false;
     counters_.add(Counter::store_connects);
     counters_.store_links_up.fetch_add(1, std::memory_order_relaxed);
-    if (last_seen.exchange(Seen::up) != Seen::up)
-        log_event(config::LogLevel::info, "store is up", {{"store", std::string_view(store_.url_for_display)}});
+    log_up();
+    if (role_is_told_ && locator_.role_must_be_asked()) role_poll_.arm();
 
     while (up_) {
         const IoTry tried = transport.try_read(input_);
@@ -274,13 +220,13 @@ asio::awaitable<void> Link::run_replies(Transport& transport)
             while (up_ && !rest.empty()) {
                 const std::string_view portion = rest.substr(0, feed_bytes);
                 rest.remove_prefix(portion.size());
-                if (!feed(portion)) {
+                if (!reader_.feed(portion)) {
                     lose(Errc::store_malformed, "out of memory");
                     break;
                 }
                 Reply reply;
-                while (up_ && next_reply(reply)) deliver(std::move(reply), now);
-                if (up_ && reader_->err) lose(Errc::store_malformed, "reply could not be understood");
+                while (up_ && reader_.next(reply)) deliver(std::move(reply), now);
+                if (up_ && reader_.failed()) lose(Errc::store_malformed, "reply could not be understood");
             }
             // A short read emptied a plain socket: the next try would only say so.
             if (tried.bytes == input_.size() || transport.is_tls()) continue;
@@ -298,29 +244,6 @@ asio::awaitable<void> Link::run_replies(Transport& transport)
         const bool ready = co_await transport.wait(direction);
         if (!ready && up_) lose(Errc::store_unreachable, "connection closed");
     }
-}
-
-void Link::make_reader()
-{
-    reader_.reset(redisReaderCreateWithFunctions(&reply_functions));
-    if (!reader_) throw std::bad_alloc();
-    reader_->maxbuf = 0;  // else its buffer is given back and made anew around each large value
-    reader_->privdata = &root_;
-    root_ = Reply{};
-}
-
-bool Link::feed(std::string_view bytes)
-{
-    return redisReaderFeed(reader_.get(), bytes.data(), bytes.size()) == REDIS_OK;
-}
-
-bool Link::next_reply(Reply& reply)
-{
-    void* done = nullptr;
-    if (redisReaderGetReply(reader_.get(), &done) != REDIS_OK || !done) return false;
-    reply = std::move(root_);
-    root_ = Reply{};
-    return true;
 }
 
 void Link::deliver(Reply&& reply, rules::Instant now)
@@ -343,16 +266,42 @@ void Link::deliver(Reply&& reply, rules::Instant now)
     // NOSCRIPT is part of the talk with a server that has just started.
     if (reply.is_error() && !reply.text.starts_with("NOSCRIPT")) {
         counters_.add(Counter::store_errors);
-        if (now - error_logged_ > log_every) {
-            error_logged_ = now;
-            log_event(config::LogLevel::warn, "store answered with an error",
-                      {{"reason", std::string_view(reply.text)}});
-        }
+        heed(read_redirect(reply.text), reply.text, now);
     }
-    // Demoted while we were connected: its counter proves nothing any more.
-    if (reply.is_error() && reply.text.find("READONLY") != std::string::npos)
-        lose(Errc::store_unreachable, "the server became a replica");
     operation->complete(std::move(reply));
+}
+
+// An error reply may say that the data is elsewhere. No redirect is followed: the operation fails, its request passes
+// by, and what is trusted again is found by the locator.
+void Link::heed(const Redirect& redirect, std::string_view error, rules::Instant now)
+{
+    using Kind = Redirect::Kind;
+    const bool of_cluster = redirect.kind == Kind::moved || redirect.kind == Kind::ask ||
+                            redirect.kind == Kind::try_again || redirect.kind == Kind::cluster_down;
+    if (of_cluster) counters_.add(Counter::store_redirects);
+    switch (redirect.kind) {
+    case Kind::moved:
+        // The new node is known, or soon will be: no need to wait, unless the old one keeps sending us away.
+        relocated_ = now - up_since_ > back_off_limit;
+        locator_.distrust(redirect);
+        return end(Errc::store_unreachable);
+    case Kind::replica:
+        // Demoted while we were connected: its counter proves nothing any more.
+        return lose(Errc::store_unreachable, "the server became a replica", redirect);
+    case Kind::cluster_down:
+    case Kind::too_few_replicas: locator_.distrust(redirect); break;
+    case Kind::none:
+    case Kind::ask:
+    case Kind::try_again: break;
+    }
+    log_error(error, now);
+}
+
+void Link::log_error(std::string_view text, rules::Instant now)
+{
+    if (now - error_logged_ <= log_every) return;
+    error_logged_ = now;
+    log_event(config::LogLevel::warn, "store answered with an error", {{"reason", text}});
 }
 
 rules::Errc Link::send_error() const noexcept { return stopping_ ? Errc::shutting_down : Errc::store_unreachable; }
@@ -380,7 +329,7 @@ bool Link::send(LinkOperation& operation, std::span<const std::string_view> args
         counters_.add(Counter::store_errors);
         return false;
     }
-    append(args);
+    append_command(out_, args);
     if (!flush_posted_) {
         flush_posted_ = true;
         turn_time_ = instant_now();
@@ -395,15 +344,6 @@ bool Link::send(LinkOperation& operation, std::span<const std::string_view> args
     newest_ = &operation;
     if (!timer_armed_) arm_timer(turn_time_);
     return true;
-}
-
-void Link::append(std::span<const std::string_view> args)
-{
-    append_number(out_, '*', args.size());
-    for (const std::string_view arg : args) {
-        append_number(out_, '$', arg.size());
-        out_.append(arg).append("\r\n");
-    }
 }
 
 void Link::flush()
@@ -468,17 +408,23 @@ void Link::on_timer()
     lose(Errc::store_timeout, "an operation missed its deadline");
 }
 
-void Link::lose(Errc why, std::string_view reason)
+// The connection is of no use any more.
+void Link::lose(Errc why, std::string_view reason, const Redirect& doubt)
 {
     if (!up_) return;
+    log_down(reason, false);
+    locator_.distrust(doubt);
+    end(why);
+}
+
+void Link::end(Errc why)
+{
     up_ = false;
     out_ = std::string();
     written_ = 0;
+    role_poll_.disarm();
     counters_.store_links_up.fetch_sub(1, std::memory_order_relaxed);
-    if (why != Errc::shutting_down) {
-        counters_.add(Counter::store_downs);
-        log_down(reason, false);
-    }
+    if (why != Errc::shutting_down) counters_.add(Counter::store_downs);
     transport_->abort(why);
     fail_all(why);
 }
@@ -496,14 +442,61 @@ void Link::fail_all(Errc why)
     }
 }
 
-// Once when the store goes away; once more when a server is there and says why it will not have us.
+void Link::RolePoll::arm() { Deadline::arm(link_.wheel_, role_every); }
+
+void Link::RolePoll::on_expiry() noexcept
+{
+    constexpr std::string_view args[] = {"ROLE"};
+    if (link_.up_ && !link_.send(*this, args)) arm();
+}
+
+void Link::RolePoll::complete(Result<Reply>&& reply)
+{
+    if (!reply || !link_.up_) return;  // the next connection begins anew
+    const bool told = reply->is_array() && !reply->elements.empty();
+    if (told && reply->elements[0].text != "master") {
+        Redirect doubt;
+        doubt.kind = Redirect::Kind::replica;
+        return link_.lose(Errc::store_unreachable, "the server became a replica", doubt);
+    }
+    arm();
+}
+
+void Link::log_up()
+{
+    const bool moved = !last_server_.empty() && last_server_ != server_;
+    if (moved) counters_.add(Counter::store_failovers);
+    if (moved && link_news().is_news_that_moved(last_server_, server_))
+        log_event(config::LogLevel::warn, "store has moved",
+                  {{"store", std::string_view(store_.url_for_display)},
+                   {"from", std::string_view(last_server_)},
+                   {"to", std::string_view(server_)}});
+    last_server_ = server_;
+    if (link_news().is_news_that_up(server_)) log_state(config::LogLevel::info, "store is up", {});
+}
+
+// Once when a server goes away; once more when one is there and says why it will not have us.
 void Link::log_down(std::string_view reason, bool from_server)
 {
-    const bool first = last_seen.exchange(Seen::down) != Seen::down;
+    const bool first = link_news().is_news_that_down(server_);
     if (!first && !(from_server && logged_reason_ != reason)) return;
     logged_reason_ = reason;
-    log_event(config::LogLevel::error, "store is down",
-              {{"store", std::string_view(store_.url_for_display)}, {"reason", reason}});
+    log_state(config::LogLevel::error, "store is down", reason);
+}
+
+void Link::log_state(config::LogLevel level, std::string_view event, std::string_view reason)
+{
+    // A URL with one address names the server already.
+    const std::string_view store = store_.url_for_display, server = server_;
+    const bool named = !server.empty() && store_.topology != config::StoreTopology::single;
+    if (named && reason.empty())
+        log_event(level, event, {{"store", store}, {"server", server}});
+    else if (named)
+        log_event(level, event, {{"store", store}, {"server", server}, {"reason", reason}});
+    else if (reason.empty())
+        log_event(level, event, {{"store", store}});
+    else
+        log_event(level, event, {{"store", store}, {"reason", reason}});
 }
 
 }  // namespace larder::proxy

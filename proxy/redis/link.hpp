@@ -1,12 +1,11 @@
-// The connection of one worker thread to Redis. All commands of a loop turn leave in one write; replies are matched in
-// order. A missed deadline or a reply that cannot be understood fails everything under way and closes the connection,
-// so that a late reply is never taken for another's. Knows nothing of entries or purges.
+// The connection of one worker thread to the server of one shard. All commands of a loop turn leave in one write;
+// replies are matched in order. A missed deadline or a reply that cannot be understood fails everything under way and
+// closes the connection, so that a late reply is never taken for another's. Knows nothing of entries or purges.
 #pragma once
 
 #include <atomic>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
-#include <memory>
 #include <random>
 #include <span>
 #include <string>
@@ -18,10 +17,10 @@
 #include "proxy/net/deadline.hpp"
 #include "proxy/net/transport.hpp"
 #include "proxy/observe/counters.hpp"
+#include "proxy/redis/locator.hpp"
 #include "proxy/redis/reply.hpp"
+#include "proxy/redis/resp.hpp"
 #include "rules/base/errors.hpp"
-
-struct redisReader;
 
 namespace larder::proxy {
 
@@ -47,16 +46,17 @@ class LinkOperation {
 /// after the link is destroyed.
 class Link {
   public:
-    /// @param tls  null without TLS; must outlive the link
+    /// @param tls      null without TLS; must outlive the link
+    /// @param locator  of this link alone; must outlive it
     Link(asio::io_context& context, DeadlineWheel& wheel, const config::Store& store, const TlsContext* tls,
-         Counters& counters);
+         Counters& counters, Locator& locator);
     ~Link();
     Link(const Link&) = delete;
     Link& operator=(const Link&) = delete;
 
-    /// Connects, reads, reconnects: until `stop`. Waits 100 ms after a failure, twice as long after each further one,
-    /// up to 2 s, with jitter. While it waits every operation fails at once, so the wait is the breaker too. Spawn
-    /// once.
+    /// Asks where the server is, connects, reads, reconnects: until `stop`. Waits 100 ms after a failure, twice as long
+    /// after each further one, up to 2 s, with jitter. While it waits every operation fails at once, so the wait is the
+    /// breaker too. Spawn once.
     asio::awaitable<void> run();
 
     /// Fails what is under way with shutting_down and ends `run`. For good.
@@ -85,32 +85,51 @@ class Link {
     asio::io_context& context() noexcept { return context_; }
 
   private:
-    struct ReaderDeleter {
-        void operator()(redisReader* reader) const noexcept;
+    // Asks a server that may be deposed for its role, once a second.
+    class RolePoll final : public LinkOperation, public Deadline {
+      public:
+        explicit RolePoll(Link& link) : link_(link) {}
+        void arm();
+        void complete(rules::Result<Reply>&& reply) override;
+        void abandon() noexcept override {}
+
+      private:
+        void on_expiry() noexcept override;
+        Link& link_;
     };
 
+    asio::awaitable<void> attempt(const config::Endpoint& server);
     asio::awaitable<std::string> set_up(Transport& transport);
     asio::awaitable<void> run_replies(Transport& transport);
     asio::awaitable<void> back_off();
-    void make_reader();
-    bool feed(std::string_view bytes);
-    bool next_reply(Reply& reply);
     void deliver(Reply&& reply, rules::Instant now);
+    void heed(const Redirect& redirect, std::string_view error, rules::Instant now);
+    void log_error(std::string_view text, rules::Instant now);
+    void relocate();
 
-    void append(std::span<const std::string_view> args);
     void flush();
     void write_some();
     void arm_timer(rules::Instant now);
     void on_timer();
-    void lose(rules::Errc why, std::string_view reason);
+    void lose(rules::Errc why, std::string_view reason, const Redirect& doubt = {});
+    void end(rules::Errc why);
     void fail_all(rules::Errc why);
+    void log_up();
     void log_down(std::string_view reason, bool from_server);
+    void log_state(config::LogLevel level, std::string_view event, std::string_view reason);
 
     asio::io_context& context_;
     DeadlineWheel& wheel_;
     config::Store store_;
     const TlsContext* tls_;
     Counters& counters_;
+    Locator& locator_;
+
+    std::string server_;       // of the present attempt or connection, as text; empty: not located yet
+    std::string last_server_;  // of the last connection
+    bool relocated_ = false;   // another server has been named: connect to it without waiting
+    bool role_is_told_ = false;
+    RolePoll role_poll_{*this};
 
     Transport* transport_ = nullptr;  // of the present attempt or connection; lives in run's frame
     std::atomic<bool> up_{false};     // written on the link's thread only
@@ -130,9 +149,9 @@ class Link {
     asio::steady_timer timer_;
     bool timer_armed_ = false;
 
-    std::unique_ptr<redisReader, ReaderDeleter> reader_;
-    Reply root_;  // what the reader is building
+    ReplyReader reader_;
     std::vector<char> input_;
+    rules::Instant up_since_;
 
     asio::steady_timer back_off_timer_;
     rules::Milliseconds back_off_;

@@ -49,6 +49,15 @@ std::string read_reply(Wire& wire)
 
 }  // namespace
 
+std::string redis_command(const std::string& socket_path, const std::vector<std::string>& words)
+{
+    const auto wire = Wire::to_unix(socket_path);
+    std::string bytes = "*" + std::to_string(words.size()) + "\r\n";
+    for (const std::string& word : words) bytes += "$" + std::to_string(word.size()) + "\r\n" + word + "\r\n";
+    wire->send(bytes);
+    return read_reply(*wire);
+}
+
 RedisProcess::RedisProcess(Kind kind) : kind_(kind) { start(); }
 
 void RedisProcess::start()
@@ -125,11 +134,7 @@ void RedisProcess::go_on() { process_->signal(SIGCONT); }
 
 std::string RedisProcess::command(const std::vector<std::string>& words) const
 {
-    const auto wire = Wire::to_unix(directory_.path() + "/redis.sock");
-    std::string bytes = "*" + std::to_string(words.size()) + "\r\n";
-    for (const std::string& word : words) bytes += "$" + std::to_string(word.size()) + "\r\n" + word + "\r\n";
-    wire->send(bytes);
-    return read_reply(*wire);
+    return redis_command(directory_.path() + "/redis.sock", words);
 }
 
 std::uint64_t RedisProcess::calls(const std::string& lower_case_command) const

@@ -13,6 +13,9 @@
 
 namespace larder::tests {
 
+/// A command as the all-powerful user of a server; the reply as text, the elements of an array one a line.
+std::string redis_command(const std::string& socket_path, const std::vector<std::string>& words);
+
 class RedisProcess {
   public:
     enum class Kind { tcp, unix_socket, tls };

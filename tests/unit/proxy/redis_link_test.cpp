@@ -180,7 +180,8 @@ TEST_CASE("a link destroyed with a waiter under way frees it and resumes nobody"
         DeadlineWheel wheel(context);
         Counters counters(0);
         const config::Store store = store_at(server);
-        Link link(context, wheel, store, nullptr, counters);
+        const auto topology = make_topology(context, wheel, store, nullptr, counters, 1);
+        Link link(context, wheel, store, nullptr, counters, topology->locator(0));
         asio::co_spawn(context, link.run(), [](std::exception_ptr) {});
         while (link.connection() == 0) context.run_one_for(10s);
         server.pause();
@@ -263,6 +264,18 @@ TEST_CASE("a replica is no store: neither at the start nor when the master becom
     CHECK_FALSE(loop.run_until([&] { return loop.link.connection() != 0; }, 1s));
     server.admin({"REPLICAOF", "NO", "ONE"});
     CHECK(loop.connect());
+}
+
+TEST_CASE("a master that becomes a replica is left within a second or two, also when nobody writes")
+{
+    RedisServer server;
+    config::Store store = store_at(server);
+    use_acl(server, store, "shop");
+    LinkLoop loop(store);
+    REQUIRE(loop.connect());
+    server.admin({"REPLICAOF", "127.0.0.1", "1"});
+    CHECK(loop.run_until([&] { return loop.link.connection() == 0; }));
+    CHECK(loop.counters.get(Counter::store_downs) == 1);
 }
 
 TEST_CASE("a server that answers nonsense, or what nobody asked, is left")

@@ -207,15 +207,20 @@ inline config::Store store_at(const RedisServer& server)
 class LinkLoop {
   public:
     explicit LinkLoop(const config::Store& store, const TlsContext* tls = nullptr)
-        : wheel(context), counters(0), link(context, wheel, store, tls, counters)
+        : wheel(context),
+          counters(0),
+          topology(make_topology(context, wheel, store, tls, counters, 1)),
+          link(context, wheel, store, tls, counters, topology->locator(0))
     {
         ::signal(SIGPIPE, SIG_IGN);
+        topology->start(tasks);
         asio::co_spawn(context, link.run(), [this](std::exception_ptr) { ended_ = true; });
     }
     ~LinkLoop()
     {
         link.stop();
-        run_until([this] { return ended_; });
+        topology->stop();
+        run_until([this] { return ended_ && tasks.running() == 0; });
         wheel.stop();
         context.restart();
         context.run_for(std::chrono::seconds(1));
@@ -267,6 +272,8 @@ class LinkLoop {
     asio::io_context context{1};
     DeadlineWheel wheel;
     Counters counters;
+    Tasks tasks{context};
+    std::unique_ptr<Topology> topology;
     Link link;
 
   private:
