@@ -131,7 +131,7 @@ void check_templates(Reading& reading, const RuleDraft& draft)
 void check_kind(Reading& reading, const RuleDraft& draft)
 {
     constexpr std::string_view of_cache_rules[] = {
-        "key",    "ttl",   "stale_while_revalidate", "stale_if_error",  "cache", "cache_control",
+        "key",    "ttl",   "stale_while_revalidate", "stale_if_error",  "cache", "cache_control", "coalesce",
         "shared", "query", "ignore_query",           "strip_set_cookie"};
     constexpr std::string_view of_purge_rules[] = {"fence", "on_store_error", "settle"};
     const bool is_purge = draft.node->find("purge") != nullptr;

@@ -297,7 +297,7 @@ auto of_rule(Member member)
 
 const Options<RuleDraft>& rule_options()
 {
-    using rules::CacheControlMode, rules::Fence, rules::OnStoreError, rules::QueryPolicy, rules::Rule;
+    using rules::CacheControlMode, rules::Coalesce, rules::Fence, rules::OnStoreError, rules::QueryPolicy, rules::Rule;
     const auto row = [](auto&&... arguments) { return option<RuleDraft>(std::move(arguments)...); };
     static const Options<RuleDraft> options = [&] {
         Option<RuleDraft> match;
@@ -369,6 +369,10 @@ const Options<RuleDraft>& rule_options()
                 choice<CacheControlMode>(
                     {{"respect", CacheControlMode::respect}, {"override", CacheControlMode::override_}}),
                 "`override`: the ttl wins over everything the origin says but `no-store`"),
+            row("coalesce", of_rule(&Rule::coalesce),
+                choice<Coalesce>({{"fleet", Coalesce::fleet}, {"process", Coalesce::process}}),
+                "who shares the fetch of a key that is not stored: `fleet`, all replicas, with a Redis store; "
+                "`process`, the requests of each replica alone"),
             row("shared", of_rule(&Rule::shared), on_off(),
                 "requests with `Authorization` or `Cookie` may share one response, though the key names nobody"),
             row("query", of_rule(&Rule::query_policy),

@@ -216,6 +216,7 @@ asio::awaitable<void> Worker::run_drain(rules::Milliseconds patience)
         deadline.arm(wheel_, step);
         co_await over.wait();
     }
+    co_await cache_.release_all();  // of fills that are cut off: nobody should wait for them
     upstream_.close_all();
     access_log_.flush();
     for (const auto& shard : shards_) shard->link.stop();

@@ -67,10 +67,15 @@ asio::awaitable<Found> CoherentCache::find(const std::string& key, const std::st
     return shard.find(key, variant, now);
 }
 
-asio::awaitable<NotStored> CoherentCache::store(std::shared_ptr<Entry> entry, LogToken token)
+asio::awaitable<NotStored> CoherentCache::store(std::shared_ptr<Entry> entry, LogToken token, FillLease* lease)
 {
     Shard& shard = shard_of(entry->key);
-    return shard.store(std::move(entry), token);
+    return shard.store(std::move(entry), token, lease);
+}
+
+asio::awaitable<void> CoherentCache::release_all()
+{
+    for (const auto& shard : shards_) co_await shard->release_all();
 }
 
 // --- writes ----------------------------------------------------------------------------------------------------------

@@ -48,6 +48,11 @@ class CoherentCache {
     }
     /// The same, asking the store as needed. Ends by the store's deadlines.
     asio::awaitable<Found> find(const std::string& key, const std::string& variant, rules::WallTime now);
+    /// The same, from the store whatever memory has: another replica is known to have stored something. Not embedded.
+    asio::awaitable<Found> find_in_store(const std::string& key, const std::string& variant, rules::WallTime now)
+    {
+        return shard_of(key).find_in_store(key, variant, now);
+    }
 
     /// Another worker of this process has purged something in the key's shard that this one has not seen yet.
     bool behind_own_writes(std::string_view key) const noexcept { return shard_of(key).behind_own_writes(); }
@@ -57,7 +62,32 @@ class CoherentCache {
     /// Has a record after `since`, known to this worker, voided the key?
     bool voided_since(std::string_view key, LogToken since) { return shard_of(key).voided_since(key, since); }
     /// Stores a complete response that was fetched with `token`. `entry` is not shared yet; its position is set here.
-    asio::awaitable<rules::NotStored> store(std::shared_ptr<Entry> entry, LogToken token);
+    /// @param lease  of the fill, ended if the store has got that far; null: none, or it is still needed
+    asio::awaitable<rules::NotStored> store(std::shared_ptr<Entry> entry, LogToken token, FillLease* lease = nullptr);
+
+    // --- leases: one fetch for all replicas (COHERENCE section 9). Nothing of this when embedded. ---
+
+    /// Asks for the lease of a key and variant; `lease.owner` is set when it is ours. A holder whose fetch a purge has
+    /// overtaken, as far as this worker knows the log, does not count. Ends by the store's deadlines.
+    /// @param token  where the log stood at the miss
+    /// @param seen   the response under this key that has been found unusable; the epoch: none
+    asio::awaitable<Leased> lease(FillLease& lease, LogToken token, rules::WallTime seen)
+    {
+        return shard_of(lease.key).lease(lease, token, seen);
+    }
+    /// One look at another's lease and the log.
+    asio::awaitable<LeaseNow> look_at_lease(const FillLease& lease, const std::string& holder)
+    {
+        return shard_of(lease.key).look_at_lease(lease, holder);
+    }
+    /// Ends a lease that `store` has not ended; with a reason, whether held or not, the key is known as uncacheable to
+    /// all replicas for `memory`. `lease.owner` is empty afterwards.
+    asio::awaitable<void> release(FillLease& lease, rules::NotStored uncacheable, rules::Milliseconds memory)
+    {
+        return shard_of(lease.key).release(lease, uncacheable, memory);
+    }
+    /// Ends what is still held, as well as that can be done, when the process must end before its fills.
+    asio::awaitable<void> release_all();
 
     /// PREPARE on every shard that the targets touch, at once: voids them and opens the marks. Repeated for the same
     /// write it makes its marks last longer. Errors: store_*, of any one shard.

@@ -289,7 +289,12 @@ asio::awaitable<Found> Shard::find(const std::string& key, const std::string& va
         Found found = judge_memory(entry, key);
         if (found.kind == Found::Kind::hit) co_return found;
     }
+    co_return co_await find_in_store(key, variant, now);
+}
 
+asio::awaitable<Found> Shard::find_in_store(const std::string& key, const std::string& variant, rules::WallTime now)
+{
+    if (!trusted() || wants_tending()) co_return found_nothing(Found::Kind::away);
     counters_.add(Counter::store_gets);
     const rules::Result<StoreRead> read = co_await store_->get(key, variant);
     if (read.has_error()) co_return found_nothing(Found::Kind::away);
@@ -302,8 +307,11 @@ asio::awaitable<Found> Shard::find(const std::string& key, const std::string& va
     if (!read->entry) co_return found_none(key);
     const Position held = read->entry->position.load(std::memory_order_relaxed);
     // Exact purges have removed the entry itself; patterns and the floor are held against its number.
-    if (replica_.matched_pattern_since(key, held) != Since::clean && guarded(Guard::pattern_check))
-        co_return found_nothing(Found::Kind::purged);
+    if (replica_.matched_pattern_since(key, held) != Since::clean && guarded(Guard::pattern_check)) {
+        Found found = found_nothing(Found::Kind::purged);
+        found.voided = read->entry->times.stored;
+        co_return found;
+    }
     read->entry->epoch = epoch_;
     // It may be served: its request is older than what came since. It must not be kept.
     const bool insert = replica_.matched_since(key, read->counter) == Since::clean || !guarded(Guard::watch);
@@ -330,7 +338,7 @@ void Shard::insert_memory(EntryPtr entry, rules::WallTime now)
         memory_.erase(stored_as);
 }
 
-asio::awaitable<NotStored> Shard::store(std::shared_ptr<Entry> entry, LogToken since)
+asio::awaitable<NotStored> Shard::store(std::shared_ptr<Entry> entry, LogToken since, FillLease* lease)
 {
     const rules::WallTime now = wall_now();
     if (embedded()) {
@@ -351,7 +359,11 @@ asio::awaitable<NotStored> Shard::store(std::shared_ptr<Entry> entry, LogToken s
         const rules::Result<Position> counter = co_await log_.look();
         if (counter.has_value()) held = *counter;
     }
-    const StoreWrite written = co_await store_->put(entry, held);
+    FillLease none{entry->key, entry->variant, {}};
+    FillLease& fill_lease = lease ? *lease : none;
+    const std::string owner = fill_lease.owner;
+    const StoreWrite written = co_await store_->put(entry, held, fill_lease);
+    if (fill_lease.owner.empty()) leases_.erase(owner);
     if (written.refused != NotStored::none) co_return written.refused;
     if (connection != connection_ || !replica_.ready()) co_return NotStored::none;
     if (replica_.matched_since(entry->key, written.position) == Since::clean || !guarded(Guard::watch)) {

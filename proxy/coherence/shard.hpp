@@ -35,9 +35,12 @@ struct Found {
     EntryPtr entry;
     LogToken token;  // where the log stood: the token of a fill begun on this answer
     bool from_memory = false;
-    std::uint32_t mark_rule =
-        UINT32_MAX;  // of `marked`: index of the purge rule whose write it is, if it is known here
+    std::uint32_t mark_rule = UINT32_MAX;  // of `marked`: index of the purge rule whose write it is, if known here
+    rules::WallTime voided{};  // of a response that is stored still and that a purge has voided; the epoch: none
 };
+
+/// What has become of another's lease.
+enum class LeaseNow : std::uint8_t { same, changed, away };
 
 struct CacheOptions {
     rules::Milliseconds trust{0};
@@ -60,12 +63,19 @@ class Shard {
 
     std::optional<Found> find_here(std::string_view key, std::string_view storage_key, rules::WallTime now);
     asio::awaitable<Found> find(const std::string& key, const std::string& variant, rules::WallTime now);
+    asio::awaitable<Found> find_in_store(const std::string& key, const std::string& variant, rules::WallTime now);
 
     bool behind_own_writes() const noexcept;
     asio::awaitable<void> see_own_writes();
 
     bool voided_since(std::string_view key, LogToken since);
-    asio::awaitable<rules::NotStored> store(std::shared_ptr<Entry> entry, LogToken token);
+    asio::awaitable<rules::NotStored> store(std::shared_ptr<Entry> entry, LogToken token, FillLease* lease);
+
+    // shard_leases.cpp; what they say is in coherent_cache.hpp
+    asio::awaitable<Leased> lease(FillLease& lease, LogToken token, rules::WallTime seen);
+    asio::awaitable<LeaseNow> look_at_lease(const FillLease& lease, const std::string& holder);
+    asio::awaitable<void> release(FillLease& lease, rules::NotStored uncacheable, rules::Milliseconds memory);
+    asio::awaitable<void> release_all();
 
     /// Appends one record. When it returns, this worker knows it or trusts nothing of the shard.
     /// Errors: store_*. Unless it is store_layout, the log may have it all the same.
@@ -115,6 +125,7 @@ class Shard {
     rules::Instant checked_{};      // when the last successful look was sent
     bool synchronising_ = false;
     std::vector<WakeUp*> waiting_for_sync_;
+    std::map<std::string, FillLease, std::less<>> leases_;   // held, by owner
     std::int64_t marks_counted_ = 0, patterns_counted_ = 0;  // this shard's part of the worker's gauges
 };
 

@@ -86,7 +86,8 @@ class FillReader {
                 co_return FillAnswer::done;
             case Fill::State::released: {
                 exchange_->count.not_stored = view.not_stored;
-                if (!leader_) co_return FillAnswer::alone;
+                if (view.known_uncacheable) exchange_->count.forward = rules::Forward::uncacheable;
+                if (!leader_ || view.known_uncacheable) co_return FillAnswer::alone;
                 co_await take_over(view);
                 co_return FillAnswer::done;
             }
@@ -96,6 +97,9 @@ class FillReader {
                 exchange_->stored = false;
                 co_await refuse(services_, client_, *exchange_, view.error);
                 co_return FillAnswer::done;
+            case Fill::State::elsewhere:
+                if (view.waited) exchange_->waited_as = exchange_->count.forward;
+                co_return FillAnswer::look_again;
             }
             if (timed_out && !head_sent_) {
                 services_.counters.add(Counter::join_timeouts);
@@ -276,6 +280,8 @@ asio::awaitable<FillAnswer> answer_from_fill(Services& services, Client& client,
         FillRequest request;
         request.fill = joined.fill;
         request.exchange = exchange;
+        request.variant = exchange->variant;
+        request.seen = looked.seen;
         request.stale = std::move(looked.entry);
         request.index = std::move(looked.index);
         services.tasks.spawn("fill", run_fill(services, std::move(request)));
@@ -293,7 +299,10 @@ void start_refresh(Services& services, std::shared_ptr<Exchange> exchange, Looke
     joined.fill->leader_left();  // nobody waits for it
     FillRequest request;
     request.fill = joined.fill;
+    request.variant = exchange->variant;
+    request.refresh = true;
     request.exchange = std::move(exchange);
+    request.seen = looked.seen;
     request.stale = std::move(looked.entry);
     request.index = std::move(looked.index);
     services.tasks.spawn("refresh", run_fill(services, std::move(request)));

@@ -75,6 +75,12 @@ asio::awaitable<void> serve(Services& services, Client& client, Exchange& exchan
     exchange.count.verdict = judged.verdict;
     exchange.count.forward = Forward::none;
     exchange.count.outcome = Outcome::served;
+    if (exchange.waited_as != Forward::none) {  // no hit: it has waited for another replica's fetch
+        exchange.count.verdict = exchange.waited_as == Forward::stale ? Verdict::revalidate : Verdict::miss;
+        exchange.count.forward = exchange.waited_as;
+        exchange.count.outcome = Outcome::collapsed;
+        exchange.collapsed = true;
+    }
     exchange.ttl = judged.ttl;
     services.out.clear();
     put_stored_answer(services, client, exchange, entry, judged.age);
@@ -115,7 +121,7 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
     if (!writes.empty()) co_return co_await forward_write(services, client, exchange, std::move(writes));
     if (exchange->judgement.bypass != Forward::none) co_return co_await pass(services, client, exchange);
 
-    constexpr int tries = 3;  // an answer that was another variant's sends us back to the lookup
+    constexpr int tries = 3;  // an answer that was another variant's, or another replica's, sends us back to the lookup
     for (int i = 0; i < tries; ++i) {
         Looked looked = co_await lookup(services, *exchange);
         if (looked.bypass) {

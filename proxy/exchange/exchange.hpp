@@ -33,8 +33,9 @@ struct Exchange {
     rules::Instant begun;
 
     ExchangeCount count;
-    rules::Milliseconds ttl{0};  // of what is served: what is left of its lifetime
-    int forward_status = 0;      // the upstream's status, when it differs from ours
+    rules::Milliseconds ttl{0};                       // of what is served: what is left of its lifetime
+    int forward_status = 0;                           // the upstream's status, when it differs from ours
+    rules::Forward waited_as = rules::Forward::none;  // why it was forwarded, had another replica not done that
     bool collapsed = false;
     bool stored = false;
     std::string_view cache_purge;  // X-Cache-Purge: why the log does not have this write's purge yet; empty: it does

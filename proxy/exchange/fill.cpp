@@ -136,6 +136,23 @@ void Fill::fail(rules::Errc error)
     wake_all();
 }
 
+void Fill::release_all(rules::NotStored reason)
+{
+    const std::lock_guard lock(mutex_);
+    now_.state = State::released;
+    now_.not_stored = reason;
+    now_.known_uncacheable = true;
+    wake_all();
+}
+
+void Fill::leave_to_others(bool waited)
+{
+    const std::lock_guard lock(mutex_);
+    now_.state = State::elsewhere;
+    now_.waited = waited;
+    wake_all();
+}
+
 std::unique_ptr<Fetch> Fill::take_fetch()
 {
     const std::lock_guard lock(mutex_);

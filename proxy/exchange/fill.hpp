@@ -28,6 +28,7 @@ class Fill {
         complete,   // the whole body is there; `whole` is the entry
         released,   // not storable: the leader takes the fetch over, all others go alone
         failed,     // no response, or it was cut: `error`
+        elsewhere,  // nothing was fetched: what another replica has done is to be looked up
     };
 
     Fill(std::string key, std::string stored_as, LogToken token)
@@ -57,6 +58,8 @@ class Fill {
         rules::NotStored not_stored = rules::NotStored::none;
         int forward_status = 0;  // the upstream's, when the answer is not its response
         bool stale_on_error = false;
+        bool known_uncacheable = false;  // released: another replica knows, nothing was fetched
+        bool waited = false;             // elsewhere: until another replica's fetch had ended
         std::vector<std::pair<SegmentPtr, std::string_view>> news;  // body after the position asked for
         std::string interim;                                        // 1xx heads after the position asked for
     };
@@ -78,6 +81,10 @@ class Fill {
     /// Not storable: hands the fetch to the leader if there is one, else ends it.
     void release(rules::NotStored reason, std::unique_ptr<Fetch> fetch);
     void fail(rules::Errc error);
+    /// Another replica has found that the answer is not storable: everybody goes alone.
+    void release_all(rules::NotStored reason);
+    /// Nothing is fetched: everybody looks again.
+    void leave_to_others(bool waited);
 
     // --- for the leader, on the fill's thread ---
     std::unique_ptr<Fetch> take_fetch();
@@ -138,7 +145,7 @@ class Fills {
 enum class FillAnswer : std::uint8_t {
     done,        // the client has its answer, or has left
     alone,       // nothing was sent: forward this request by itself
-    look_again,  // nothing was sent: the answer was another variant's
+    look_again,  // nothing was sent: the answer was another variant's, or another replica has it
 };
 
 /// Gets the answer of a miss, or of a stale entry that must be asked about: joins the fill under way for this key, or

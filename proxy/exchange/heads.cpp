@@ -227,6 +227,8 @@ void append_cache_status(std::string& out, const Exchange& exchange)
     std::string_view detail;
     if (count.outcome == rules::Outcome::stale_on_error)
         detail = rules::word(count.outcome);
+    else if (exchange.waited_as != Forward::none && exchange.collapsed)
+        detail = "other-replica";
     else if (count.not_stored != NotStored::none)
         detail = rules::word(count.not_stored);
     else if (count.forward != Forward::none && rules::word(count.forward) != rules::fwd(count.forward))

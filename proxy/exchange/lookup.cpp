@@ -16,6 +16,7 @@ namespace {
 bool settle(const Found& found, Looked& looked)
 {
     looked.token = found.token;
+    looked.seen = found.voided;
     switch (found.kind) {
     case Found::Kind::hit:
         if (found.entry->kind == EntryKind::vary_index) {
@@ -23,6 +24,7 @@ bool settle(const Found& found, Looked& looked)
             return true;
         }
         looked.entry = found.entry;
+        looked.seen = found.entry->times.stored;
         break;
     case Found::Kind::none: looked.reason = looked.index ? Forward::vary_miss : Forward::uri_miss; break;
     case Found::Kind::purged: looked.reason = looked.index ? Forward::vary_miss : Forward::purged; break;

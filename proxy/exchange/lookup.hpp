@@ -16,6 +16,7 @@ struct Looked {
     bool bypass = false;
     std::uint32_t mark_rule = UINT32_MAX;  // of write_open: index of the purge rule whose write it is
     LogToken token;
+    rules::WallTime seen{};  // when what is stored, and cannot be used, was stored; the epoch: nothing is
 };
 
 /// What memory can say without waiting; empty: `lookup` must be asked. Sets `exchange.variant` and `stored_as`.

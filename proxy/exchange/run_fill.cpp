@@ -1,5 +1,6 @@
 #include "proxy/exchange/run_fill.hpp"
 
+#include "proxy/exchange/fleet_fill.hpp"
 #include "proxy/exchange/heads.hpp"
 #include "proxy/exchange/refuse.hpp"
 #include "proxy/net/clock.hpp"
@@ -16,7 +17,6 @@ using rules::NotStored;
 namespace {
 
 constexpr std::size_t variants_limit = 16;
-constexpr rules::Milliseconds uncacheable_memory{5'000};
 
 /// How long an entry is kept at all: its lifetime, the stale windows, and when it can be revalidated as long again.
 rules::WallTime hard_expiry(const rules::StoredTimes& times, bool has_validator)
@@ -66,14 +66,15 @@ bool name_variant(const FillRequest& request, const rules::VarySpec& spec, Entry
 }
 
 asio::awaitable<NotStored> store_entry(Services& services, std::shared_ptr<Entry> entry,
-                                       std::shared_ptr<Entry> new_index, EntryPtr old_index, LogToken token)
+                                       std::shared_ptr<Entry> new_index, EntryPtr old_index, LogToken token,
+                                       FillLease& lease)
 {
     if (new_index) {
         new_index->expires = old_index ? std::max(old_index->expires, entry->expires) : entry->expires;
         const NotStored refused = co_await services.cache.store(new_index, token);
         if (refused != NotStored::none && refused != NotStored::newer) co_return refused;
     }
-    co_return co_await services.cache.store(entry, token);
+    co_return co_await services.cache.store(entry, token, &lease);  // not before the variant is there, too
 }
 
 /// After a 304: the stored response with its fields renewed (RFC 9111 §3.2, §4.3.4), judged anew.
@@ -140,9 +141,16 @@ asio::awaitable<Errc> read_final_head(Fetch& fetch, Fill& fill)
     co_return Errc::upstream_malformed;
 }
 
+/// Nobody waits for the next fetch of this key: in this process from now on, elsewhere once the lease has been ended.
+void remember_uncacheable(Services& services, FillRequest& request, NotStored reason)
+{
+    request.uncacheable = reason;
+    services.fills.remember_uncacheable(request.fill->stored_as, reason, instant_now() + uncacheable_memory);
+}
+
 /// The fetch of a fill, from request to stored entry. Runs on one worker; nobody's leaving ends it while it can be
 /// stored.
-asio::awaitable<void> fetch_and_store(Services& services, FillRequest request)
+asio::awaitable<void> fetch_and_store(Services& services, FillRequest& request)
 {
     Fill& fill = *request.fill;
     Exchange& exchange = *request.exchange;
@@ -172,7 +180,7 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest request)
         auto entry = refresh_entry(request, response, *request.stale, requested, received, reason);
         fetch->finish();
         if (!entry) co_return fill.fail(Errc::upstream_malformed);
-        if (reason == NotStored::none) reason = co_await services.cache.store(entry, fill.token);
+        if (reason == NotStored::none) reason = co_await services.cache.store(entry, fill.token, &request.lease);
         co_return fill.complete(entry, 304, false, reason);
     }
     const bool server_failed = response.status >= 500 && response.status <= 504 && response.status != 501;
@@ -194,7 +202,7 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest request)
     if (reason != NotStored::none) {
         // What one requester's credentials or one failure brought about says nothing of the next answer.
         if (response.status < 500 && reason != NotStored::response_authorization)
-            services.fills.remember_uncacheable(fill.stored_as, reason, instant_now() + uncacheable_memory);
+            remember_uncacheable(services, request, reason);
         fetch->keep();
         fetch->pause_deadline();  // until the leader reads on
         co_return fill.release(reason, std::move(fetch));
@@ -217,8 +225,7 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest request)
         if (piece.kind == BodyPiece::Kind::data) {
             fill.append(piece.data);
             if (fill.received() <= max_object) continue;
-            services.fills.remember_uncacheable(fill.stored_as, NotStored::too_large,
-                                                instant_now() + uncacheable_memory);
+            remember_uncacheable(services, request, NotStored::too_large);
             fetch->keep();
             fetch->pause_deadline();
             co_return fill.release(NotStored::too_large, std::move(fetch));
@@ -245,7 +252,8 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest request)
     entry->expires = hard_expiry(judged.times, !entry->etag.empty() || !entry->last_modified.empty());
     if (services.cache.embedded()) {
         // Stored before the last byte is handed out: whoever has the answer finds the entry.
-        const NotStored refused = co_await store_entry(services, entry, new_index, request.index, fill.token);
+        const NotStored refused =
+            co_await store_entry(services, entry, new_index, request.index, fill.token, request.lease);
         fill.complete(entry, 0, false, refused);
     } else {
         // Nobody waits for Redis to have his answer: what is known of writes so far decides what he is told.
@@ -253,7 +261,8 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest request)
         const bool fenced = services.cache.voided_since(entry->key, fill.token);
         fill.complete(entry, 0, false, fenced ? NotStored::fenced : NotStored::none);
         if (fenced) co_return;
-        const NotStored refused = co_await store_entry(services, entry, new_index, request.index, fill.token);
+        const NotStored refused =
+            co_await store_entry(services, entry, new_index, request.index, fill.token, request.lease);
         if (refused != NotStored::none) services.counters.add_not_stored(exchange.count.rule, refused);
     }
 }
@@ -262,18 +271,22 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest request)
 
 asio::awaitable<void> run_fill(Services& services, FillRequest request)
 {
-    services.counters.add(Counter::fills);
     services.counters.fills_under_way.fetch_add(1, std::memory_order_relaxed);
     const std::shared_ptr<Fill> fill = request.fill;
     std::exception_ptr bug;
     try {
-        co_await fetch_and_store(services, std::move(request));
+        const bool ours = co_await may_fetch(services, request);
+        if (ours) {
+            services.counters.add(Counter::fills);
+            co_await fetch_and_store(services, request);
+        }
     } catch (...) {  // nobody may be left waiting for it
         bug = std::current_exception();
         fill->fail(Errc::upstream_closed);
     }
     services.fills.end(*fill);
     services.counters.fills_under_way.fetch_sub(1, std::memory_order_relaxed);
+    co_await end_lease(services, request);
     if (bug) std::rethrow_exception(bug);
 }
 

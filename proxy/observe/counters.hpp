@@ -33,6 +33,15 @@ namespace larder::proxy {
     X(fills, "larder_fills_total", "Fetches begun to fill the cache")                                                \
     X(joins, "larder_fill_joins_total", "Requests that waited for a fill begun by another")                          \
     X(join_timeouts, "larder_fill_join_timeouts_total", "Requests that stopped waiting for a fill and went alone")   \
+    X(leases_won, "larder_leases_won_total", "Fills that got the lease of their key: they fetch for all replicas")   \
+    X(leases_released, "larder_leases_released_total", "Leases given back without a stored response")                \
+    X(lease_waits, "larder_lease_waits_total", "Fills that waited for another replica's fetch")                      \
+    X(lease_wait_timeouts, "larder_lease_wait_timeouts_total",                                                       \
+      "Fills that stopped waiting for another replica's fetch and went on without the lease")                        \
+    X(fetches_spared, "larder_lease_fetches_spared_total", "Fills that found another replica's response: no fetch")  \
+    X(uncacheable_told, "larder_uncacheable_told_total", "Keys reported to all replicas as uncacheable")             \
+    X(uncacheable_known, "larder_uncacheable_known_total",                                                           \
+      "Fills that learned from another replica that their key is uncacheable")                                       \
     X(purge_records, "larder_purge_records_total", "Records appended to the purge log by this process")              \
     X(purge_deferred, "larder_purge_deferred_total", "Purges that could not be appended in time and are replayed")   \
     X(purge_replayed, "larder_purge_replayed_total", "Deferred purges appended after the store came back")           \

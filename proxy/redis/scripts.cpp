@@ -122,7 +122,8 @@ local function matches(pattern, key)
   return i > pattern_end
 end
 
-if owner ~= '' and redis.call('GET', lease) == owner then redis.call('UNLINK', lease) end
+local holder = redis.pcall('GET', lease)
+if owner ~= '' and holder == owner then redis.call('UNLINK', lease) end
 local position = redis.call('GET', q)
 if not position then return 'nolog' end
 if position ~= token then
@@ -145,6 +146,7 @@ end
 local present = redis.pcall('GETRANGE', entry, 0, 15)
 if type(present) == 'string' and (tonumber(present) or 0) > tonumber(token) then return 'newer' end
 redis.call('SET', entry, position .. payload, 'PX', ttl)
+if type(holder) == 'string' and string.sub(holder, 1, 2) == 'U ' then redis.call('UNLINK', lease) end
 return position
 )lua";
 
@@ -183,6 +185,39 @@ end
 return {position, string.format('%.0f', now), raised, layout}
 )lua";
 
+// In the lease's key stands its owner, or "U <until> <why>": the last answer could not be stored, nobody need wait.
+constexpr std::string_view lease_text = R"lua(
+local entry, lease = KEYS[1], KEYS[2]
+local owner, life, seen, doomed = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+
+local head = redis.pcall('GETRANGE', entry, 0, 127)
+local stored = type(head) == 'string' and string.match(head, ' stored=(%d+)')
+if stored and stored ~= seen then return {'stored', stored} end
+local holder = redis.pcall('GET', lease)
+if type(holder) == 'string' and (doomed == '' or holder ~= doomed) then
+  local till, why = string.match(holder, '^U (%d+) (.*)$')
+  if not till then return {'taken', holder} end
+  local time = redis.call('TIME')
+  local left = math.max(1, tonumber(till) - time[1] * 1000 - math.floor(time[2] / 1000))
+  return {'uncacheable', string.format('%.0f', left), why}
+end
+redis.call('SET', lease, owner, 'PX', life)
+return {'ours'}
+)lua";
+
+constexpr std::string_view release_text = R"lua(
+local lease = KEYS[1]
+local owner, why, life = ARGV[1], ARGV[2], tonumber(ARGV[3])
+if why ~= '' then
+  local time = redis.call('TIME')
+  local till = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000) + life)
+  redis.call('SET', lease, 'U ' .. till .. ' ' .. why, 'PX', life)
+  return 1
+end
+if owner == '' or redis.pcall('GET', lease) ~= owner then return 0 end
+return redis.call('UNLINK', lease)
+)lua";
+
 }  // namespace
 
 Script::Script(std::string text) : text_(std::move(text))
@@ -210,6 +245,18 @@ const Script& store_script()
 const Script& init_script()
 {
     static const Script script(std::string(append_text).append(init_text));
+    return script;
+}
+
+const Script& lease_script()
+{
+    static const Script script{std::string(lease_text)};
+    return script;
+}
+
+const Script& release_script()
+{
+    static const Script script{std::string(release_text)};
     return script;
 }
 

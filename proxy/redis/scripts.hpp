@@ -27,6 +27,7 @@ class Script {
 const Script& purge_script();
 
 /// KEYS entry q s lease  ARGV token key ttl-ms owner payload.  Stores the entry unless the log speaks against it.
+/// Frees the lease if it is the owner's, whatever becomes of the entry; what is stored ends "known as uncacheable".
 /// Gives the log's position, or one of: nolog gap fenced newer.
 const Script& store_script();
 
@@ -34,6 +35,16 @@ const Script& store_script();
 /// everything. Writes the layout down where there is none yet. Gives {position, server's time in microseconds, 1 if the
 /// floor was raised, the layout that is written there}; with another layout nothing is touched.
 const Script& init_script();
+
+/// KEYS entry lease  ARGV owner life-ms seen doomed.  Takes the fill lease of a key if nobody has it.
+/// `seen`: when the response was stored (ms) that the caller knows and cannot use; `doomed`: an owner whose lease
+/// counts for nothing. Gives {ours}, {stored, its time}: a response that the caller does not know, {taken, by whom}, or
+/// {uncacheable, ms left, why}.
+const Script& lease_script();
+
+/// KEYS lease  ARGV owner why life-ms.  With a reason: writes down that the key is uncacheable. Else frees the lease if
+/// it is the owner's. Gives 1 if anything was changed.
+const Script& release_script();
 
 /// EVALSHA, and EVAL when the server does not know the script yet.
 /// @param args  two free places, then the number of keys, the keys, the arguments; what they point to must live in the

@@ -44,7 +44,7 @@ asio::awaitable<Result<StoreRead>> RedisStore::get(std::string key, std::string 
     co_return read;
 }
 
-asio::awaitable<StoreWrite> RedisStore::put(std::shared_ptr<const Entry> entry, Position token)
+asio::awaitable<StoreWrite> RedisStore::put(std::shared_ptr<const Entry> entry, Position token, FillLease& lease)
 {
     StoreWrite result;
     result.refused = NotStored::store_failed;
@@ -56,15 +56,17 @@ asio::awaitable<StoreWrite> RedisStore::put(std::shared_ptr<const Entry> entry, 
     }
 
     const std::string name = keys_.entry(entry->key, entry->variant);
-    const std::string lease = keys_.lease(entry->key, entry->variant);
+    const std::string lease_name = keys_.lease(lease.key, lease.variant);
     const std::string position = std::to_string(token);
     const std::string milliseconds = std::to_string(left.count());
     const std::string payload = encode_entry(*entry);
     std::vector<std::string_view> args = {
-        {}, {}, "4", name, keys_.counter(), keys_.stream(), lease, position, entry->key, milliseconds, "", payload};
+        {},         {},       "4",        name,         keys_.counter(), keys_.stream(),
+        lease_name, position, entry->key, milliseconds, lease.owner,     payload};
     link_.counters().add(Counter::store_puts);
     const Result<Reply> reply = co_await run_script(link_, store_script(), std::move(args));
     if (!reply) co_return result;
+    lease.owner.clear();
     const std::string& answer = reply->text;
     if (const auto stored = rules::parse_digits(answer)) {
         result.refused = NotStored::none;
@@ -77,6 +79,70 @@ asio::awaitable<StoreWrite> RedisStore::put(std::shared_ptr<const Entry> entry, 
         result.refused = NotStored::log_gap;
     }
     co_return result;
+}
+
+// --- leases ----------------------------------------------------------------------------------------------------------
+
+asio::awaitable<Result<Leased>> RedisStore::lease(FillLease lease, rules::WallTime seen, std::string doomed)
+{
+    if (link_.connection() == 0) co_return away();
+    const std::string entry_name = keys_.entry(lease.key, lease.variant);
+    const std::string lease_name = keys_.lease(lease.key, lease.variant);
+    const std::string life = std::to_string(lease_life.count());
+    const std::string seen_text =
+        seen == rules::WallTime{} ? std::string() : std::to_string(seen.time_since_epoch().count());
+    std::vector<std::string_view> args = {{}, {}, "2", entry_name, lease_name, lease.owner, life, seen_text, doomed};
+    const Result<Reply> reply = co_await run_script(link_, lease_script(), std::move(args));
+    if (!reply) co_return reply.error();
+
+    Leased leased;
+    const std::vector<Reply>& words = reply->elements;
+    const std::string_view kind = words.empty() ? std::string_view() : std::string_view(words[0].text);
+    if (kind == "ours") {
+        leased.kind = Leased::Kind::ours;
+    } else if (kind == "taken" && words.size() == 2) {
+        leased.kind = Leased::Kind::taken;
+        leased.holder = words[1].text;
+    } else if (kind == "stored" && words.size() == 2) {
+        leased.kind = Leased::Kind::stored;
+        leased.stored = rules::WallTime{rules::Milliseconds{rules::parse_digits(words[1].text).value_or(0)}};
+    } else if (kind == "uncacheable" && words.size() == 3) {
+        leased.kind = Leased::Kind::uncacheable;
+        leased.left = rules::Milliseconds{rules::parse_digits(words[1].text).value_or(1)};
+        // A replica of another version may know a reason that this one does not.
+        leased.reason = rules::not_stored_of(words[2].text).value_or(NotStored::status);
+    } else {
+        link_.counters().add(Counter::store_malformed);
+        co_return Errc::store_malformed;
+    }
+    co_return leased;
+}
+
+asio::awaitable<Result<LeaseLook>> RedisStore::look_at_lease(std::string key, std::string variant)
+{
+    if (link_.connection() == 0) co_return away();
+    const std::string name = keys_.lease(key, variant);
+    const std::string_view args[] = {"MGET", name, keys_.counter()};
+    LeaseLook look;
+    look.connection = link_.connection();
+    look.sent = instant_now();
+    const Result<Reply> reply = co_await link_.execute(args);
+    if (!reply) co_return reply.error();
+    if (!reply->is_array() || reply->elements.size() != 2) co_return Errc::store_refused;
+    if (reply->elements[0].is_text()) look.holder = reply->elements[0].text;
+    if (reply->elements[1].is_text()) look.counter = rules::parse_digits(reply->elements[1].text).value_or(0);
+    co_return look;
+}
+
+asio::awaitable<Errc> RedisStore::release(FillLease lease, NotStored uncacheable, rules::Milliseconds memory)
+{
+    if (link_.connection() == 0) co_return away();
+    const std::string name = keys_.lease(lease.key, lease.variant);
+    const std::string_view why = uncacheable == NotStored::none ? std::string_view() : rules::word(uncacheable);
+    const std::string life = std::to_string(memory.count());
+    std::vector<std::string_view> args = {{}, {}, "1", name, lease.owner, why, life};
+    const Result<Reply> reply = co_await run_script(link_, release_script(), std::move(args));
+    co_return reply ? Errc::ok : reply.error();
 }
 
 }  // namespace larder::proxy

@@ -15,7 +15,15 @@ class RedisStore final : public Store {
 
     /// `MGET entry counter`. A value that cannot be read is no entry, and counted.
     asio::awaitable<rules::Result<StoreRead>> get(std::string key, std::string variant) override;
-    asio::awaitable<StoreWrite> put(std::shared_ptr<const Entry> entry, Position token) override;
+    asio::awaitable<StoreWrite> put(std::shared_ptr<const Entry> entry, Position token, FillLease& lease) override;
+
+    /// A lease lives for so long. A fetch that takes longer goes on without it: another replica may fetch too then.
+    static constexpr rules::Milliseconds lease_life{3'000};
+    asio::awaitable<rules::Result<Leased>> lease(FillLease lease, rules::WallTime seen, std::string doomed) override;
+    /// `MGET lease counter`.
+    asio::awaitable<rules::Result<LeaseLook>> look_at_lease(std::string key, std::string variant) override;
+    asio::awaitable<rules::Errc> release(FillLease lease, rules::NotStored uncacheable,
+                                         rules::Milliseconds memory) override;
 
   private:
     rules::Errc away() noexcept;

@@ -1,7 +1,9 @@
 // The shared store behind the in-process one, as the request path sees it: an entry and the log's counter in one round
-// trip; a put that the log can refuse. Implemented by redis_store. The embedded mode has none: memory is its store.
+// trip; a put that the log can refuse; the leases by which replicas share one fetch. Implemented by redis_store. The
+// embedded mode has none: memory is its store.
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include "proxy/net/asio.hpp"
@@ -24,6 +26,35 @@ struct StoreWrite {
     Position position = 0;                              // with none: the entry's new position
 };
 
+/// The right to fetch a key for all replicas: from LEASE to STORE, RELEASE or its expiry.
+struct FillLease {
+    std::string key, variant;  // as they were looked up: what the answer varies by may not be known yet
+    std::string owner;         // "<replica>-<n>@<position>"; empty: not held
+};
+
+/// What asking for a lease gave.
+struct Leased {
+    enum class Kind : std::uint8_t {
+        ours,         // fetch
+        taken,        // `holder` fetches
+        stored,       // there is a response that the caller does not know: `stored`
+        uncacheable,  // the last answer could not be stored: `reason`, known for `left` more
+        away,         // the store does not answer
+    } kind = Kind::away;
+    std::string holder;
+    rules::WallTime stored{};
+    rules::NotStored reason = rules::NotStored::none;
+    rules::Milliseconds left{0};
+};
+
+/// A lease and the log's counter, read together.
+struct LeaseLook {
+    std::string holder;  // as it stands in the store; empty: nobody
+    Position counter = 0;
+    rules::Instant sent;
+    std::uint64_t connection = 0;
+};
+
 class Store {
   public:
     virtual ~Store() = default;
@@ -33,7 +64,17 @@ class Store {
     virtual asio::awaitable<rules::Result<StoreRead>> get(std::string key, std::string variant) = 0;
 
     /// @param token  the position up to which the log has been held against this response already
-    virtual asio::awaitable<StoreWrite> put(std::shared_ptr<const Entry> entry, Position token) = 0;
+    /// @param lease  of the fill; its owner is emptied when the store has freed it
+    virtual asio::awaitable<StoreWrite> put(std::shared_ptr<const Entry> entry, Position token, FillLease& lease) = 0;
+
+    /// Asks for the lease named by `lease`, for its owner. Errors as of `get`.
+    /// @param seen    the response under this key that the caller has found unusable; the epoch: none
+    /// @param doomed  a holder whose fetch a purge has overtaken: its lease is taken over; empty: none
+    virtual asio::awaitable<rules::Result<Leased>> lease(FillLease lease, rules::WallTime seen, std::string doomed) = 0;
+    virtual asio::awaitable<rules::Result<LeaseLook>> look_at_lease(std::string key, std::string variant) = 0;
+    /// Ends a lease that put has not ended. With a reason: the key is known as uncacheable for `memory`, to all.
+    virtual asio::awaitable<rules::Errc> release(FillLease lease, rules::NotStored uncacheable,
+                                                 rules::Milliseconds memory) = 0;
 };
 
 }  // namespace larder::proxy

@@ -40,6 +40,8 @@ enum class CacheControlMode : std::uint8_t { respect, override_ };
 enum class Fence : std::uint8_t { both, after };
 enum class OnStoreError : std::uint8_t { forward, reject };
 enum class QueryPolicy : std::uint8_t { strict, ignore };
+/// How far one fetch of a missing key is shared: by all replicas, or by the requests of one process.
+enum class Coalesce : std::uint8_t { fleet, process };
 
 struct TtlTable {
     std::optional<Milliseconds> any;     // a plain `ttl`
@@ -68,6 +70,7 @@ struct Rule {
     Milliseconds stale_while_revalidate{0};
     Milliseconds stale_if_error{0};
     CacheControlMode cache_control = CacheControlMode::respect;
+    Coalesce coalesce = Coalesce::fleet;
     bool shared = false;
     bool strip_set_cookie = false;
     QueryPolicy query_policy = QueryPolicy::strict;

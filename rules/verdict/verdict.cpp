@@ -74,6 +74,15 @@ std::string_view word(NotStored reason) noexcept
     return "unknown";
 }
 
+std::optional<NotStored> not_stored_of(std::string_view name) noexcept
+{
+#define X(reason, word, text, change) \
+    if (name == word) return NotStored::reason;
+    LARDER_STORE_REASONS(X)
+#undef X
+    return std::nullopt;
+}
+
 std::string_view text(NotStored reason) noexcept
 {
     switch (reason) {

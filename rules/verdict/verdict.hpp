@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 namespace larder::rules {
@@ -104,6 +105,8 @@ std::string_view text(Forward reason) noexcept;
 /// The switch that would change it, in the operator's words; empty when there is none.
 std::string_view remedy(Forward reason) noexcept;
 std::string_view word(NotStored reason) noexcept;
+/// The reason of a word; empty: no such word.
+std::optional<NotStored> not_stored_of(std::string_view word) noexcept;
 std::string_view text(NotStored reason) noexcept;
 std::string_view remedy(NotStored reason) noexcept;
 std::string_view word(Outcome outcome) noexcept;

@@ -76,7 +76,8 @@ class Redis {
 
     NotStored put(std::shared_ptr<Entry> entry, Position token)
     {
-        return loop_.wait(store_.put(std::move(entry), token)).refused;
+        FillLease none{entry->key, entry->variant, {}};
+        return loop_.wait(store_.put(std::move(entry), token, none)).refused;
     }
     EntryPtr find(const std::string& key, const std::string& variant = "")
     {

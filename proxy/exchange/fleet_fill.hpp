@@ -1,0 +1,22 @@
+// One fetch of a missing key for all replicas: the lease in Redis around a fill (COHERENCE section 9). The fill of this
+// process asks for it; who has it fetches, the others wait a bounded time and look again.
+#pragma once
+
+#include "proxy/exchange/run_fill.hpp"
+
+namespace larder::proxy {
+
+/// How long an answer that could not be stored is remembered, here and for all replicas.
+inline constexpr rules::Milliseconds uncacheable_memory{5'000};
+
+/// Asks for the lease and, when another replica has it, waits: until that one's fetch has ended, a purge has overtaken
+/// this fill, or the wait has been long enough: one second, half of `first_byte_timeout` at most, from the request's
+/// beginning. True: fetch, under the lease (`request.lease.owner`) or, when it could not be had, without it. False: the
+/// fill has ended, its readers know how to go on. At once true when the rule shares nothing, or there is no fleet.
+asio::awaitable<bool> may_fetch(Services& services, FillRequest& request);
+
+/// Ends the lease that the store has not ended yet, and tells the others of an answer that could not be stored. On
+/// every path.
+asio::awaitable<void> end_lease(Services& services, FillRequest& request);
+
+}  // namespace larder::proxy

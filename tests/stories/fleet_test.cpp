@@ -1,0 +1,361 @@
+// One fetch for all replicas: who fetches, who waits, and what ends each wait.
+#include "tests/support/fleet.hpp"
+
+#include <signal.h>
+
+#include <condition_variable>
+
+namespace larder::tests {
+
+namespace {
+
+const char* const item_rules = R"(
+rules:
+  - name: item
+    match: GET /items/{id}
+    key: item:{id}
+    ttl: 60s
+  - name: item-write
+    match: PUT /items/{id}
+    purge: ["item:{id}"]
+  - name: items-write
+    match: PUT /items
+    purge: ["item:*"]
+)";
+
+bool stands_in(const std::string& part, const std::string& whole) { return whole.find(part) != std::string::npos; }
+
+}  // namespace
+
+TEST_CASE("a thousand concurrent misses on one key over four replicas cost the origin one request")
+{
+    Fleet fleet(item_rules);
+    fleet.origin.on("/items/1").hold();
+    const std::size_t count = scaled(1000);
+    Crowd crowd(fleet, count);
+    crowd.ask("/items/1");
+    await_condition("three replicas wait", [&] { return fleet.metric("larder_lease_waits_total") >= 3; });
+    fleet.origin.release("/items/1");
+    std::size_t stored_count = 0;
+    for (const Response& response : crowd.read()) {
+        CHECK(response.status == 200);
+        CHECK(response.body == "GET /items/1 #1");
+        if (response.cache_status() == "larder; fwd=uri-miss; stored") ++stored_count;
+    }
+    CHECK(stored_count == 1);
+    CHECK(fleet.origin.requests("/items/1") == 1);
+    CHECK(fleet.metric("larder_leases_won_total") == 1);
+    CHECK(fleet.metric("larder_lease_wait_timeouts_total") == 0);
+    CHECK(fleet.lease("item:1").empty());
+}
+
+TEST_CASE("who has waited for another replica's fetch is told so, and gets what it has stored")
+{
+    Fleet fleet(item_rules, 2);
+    fleet.origin.on("/items/1").hold();
+    auto first = fleet.start_get(0, "/items/1");
+    fleet.origin.await_requests("/items/1", 1);
+    auto second = fleet.start_get(1, "/items/1");
+    await_condition("the other replica waits", [&] { return fleet.metric("larder_lease_waits_total") >= 1; });
+    fleet.origin.release("/items/1");
+    CHECK(first.get().cache_status() == "larder; fwd=uri-miss; stored");
+    const Response waited = second.get();
+    CHECK(waited.cache_status() == "larder; fwd=uri-miss; collapsed; detail=other-replica");
+    CHECK(waited.body == "GET /items/1 #1");
+    CHECK(fleet.metric("larder_lease_fetches_spared_total") == 1);
+    CHECK(is_hit(fleet.get(1, "/items/1")));
+    CHECK(fleet.origin.requests("/items/1") == 1);
+}
+
+TEST_CASE("a thousand requests for a key that turns out uncacheable all go to the origin at once: nobody queues")
+{
+    Fleet fleet(item_rules);
+    const std::size_t count = scaled(1000);
+    std::mutex mutex;
+    std::condition_variable changed;
+    std::size_t there_count = 0;
+    bool may_answer = false;
+    fleet.origin.on("/items/1").handle([&](Conversation& conversation) {
+        std::unique_lock lock(mutex);
+        // The first answer comes when the test says so, the others only when all of them stand here together.
+        if (conversation.number > 1 && ++there_count == count - 1) changed.notify_all();
+        changed.wait_for(lock, step_limit(),
+                         [&] { return conversation.number == 1 ? may_answer : there_count == count - 1; });
+        lock.unlock();
+        conversation.wire.send("HTTP/1.1 200 OK\r\nCache-Control: private\r\nContent-Length: 4\r\n\r\nmine");
+        conversation.keep = true;
+    });
+    Crowd crowd(fleet, count);
+    crowd.ask("/items/1");
+    await_condition("three replicas wait", [&] { return fleet.metric("larder_lease_waits_total") >= 3; });
+    {
+        const std::lock_guard lock(mutex);
+        may_answer = true;
+    }
+    changed.notify_all();
+    for (const Response& response : crowd.read()) CHECK(response.body == "mine");
+    CHECK(there_count == count - 1);
+    CHECK(fleet.origin.requests("/items/1") == count);
+    CHECK(fleet.metric("larder_uncacheable_told_total") == 1);
+    CHECK(fleet.metric("larder_uncacheable_known_total") == 3);
+    CHECK(fleet.metric("larder_lease_wait_timeouts_total") == 0);
+    CHECK(fleet.lease("item:1").starts_with("U "));
+}
+
+TEST_CASE("what one replica has found uncacheable the others pass by without asking again, with the reason")
+{
+    Fleet fleet(item_rules, 2);
+    fleet.origin.on("/items/1").header("Set-Cookie", "a=1").reply(200, "", "mine");
+    CHECK(fleet.get(0, "/items/1").cache_status() == "larder; fwd=uri-miss; detail=set-cookie");
+    await_condition("it is told", [&] { return fleet.metric("larder_uncacheable_told_total") >= 1; });
+    const Response response = fleet.get(1, "/items/1");
+    CHECK(response.cache_status() == "larder; fwd=bypass; detail=set-cookie");
+    CHECK(fleet.replicas[1]->metric("larder_forwards_total", "reason=\"uncacheable\"") == 1);
+    CHECK(fleet.replicas[1]->metric("larder_fills_total") == 0);
+}
+
+TEST_CASE("the lease is given back at once, whatever becomes of the fetch")
+{
+    Fleet fleet(item_rules + std::string(R"(
+  - name: shared
+    match: GET /shared/{id}
+    key: shared:{id}
+    ttl: 60s
+    shared: true
+)"),
+                1, "max_object: 2KiB\n");
+    auto& origin = fleet.origin;
+    origin.on("/items/fails").reply(500, "", "no");
+    origin.on("/items/drops").drop();
+    origin.on("/items/cut").reply(200, "", std::string(1000, 'x')).cut_after(500);
+    origin.on("/items/private").reply(200, "private", "x");
+    origin.on("/items/large").reply(200, "", std::string(10'000, 'x'));
+    origin.on("/items/larger").reply(200, "", std::string(10'000, 'x')).chunked(500);
+    struct Row {
+        const char* why;
+        const char* target;
+        const char* key;
+        std::vector<std::string> fields;
+        bool uncacheable;
+    };
+    const Row rows[] = {
+        {"a failure of the app", "/items/fails", "item:fails", {}, false},
+        {"no answer", "/items/drops", "item:drops", {}, false},
+        {"half a body", "/items/cut", "item:cut", {}, false},
+        {"one requester's credentials", "/shared/1", "shared:1", {"Authorization: Basic eA=="}, false},
+        {"private", "/items/private", "item:private", {}, true},
+        {"too large by its head", "/items/large", "item:large", {}, true},
+        {"too large by its body", "/items/larger", "item:larger", {}, true},
+    };
+    LarderProcess& replica = *fleet.replicas[0];
+    double released = 0, told = 0;
+    for (const Row& row : rows) {
+        CAPTURE(row.why);
+        try {
+            fleet.get(0, row.target, row.fields);
+        } catch (const Ended&) {
+        }  // cut for the client too
+        if (row.uncacheable) {
+            ++told;
+            await_condition("it is told", [&] { return replica.metric("larder_uncacheable_told_total") >= told; });
+            CHECK(fleet.lease(row.key).starts_with("U "));
+        } else {
+            ++released;
+            await_condition("it is released",
+                            [&] { return replica.metric("larder_leases_released_total") >= released; });
+            CHECK(fleet.lease(row.key).empty());
+        }
+    }
+    CHECK(replica.metric("larder_leases_won_total") == std::size(rows));
+}
+
+TEST_CASE("a client that leaves takes no lease with it")
+{
+    Fleet fleet(item_rules, 2);
+    fleet.origin.on("/items/1").hold();
+    HttpClient client(fleet.replicas[0]->port());
+    client.send("GET", "/items/1");
+    fleet.origin.await_requests("/items/1", 1);
+    auto second = fleet.start_get(1, "/items/1");
+    await_condition("the other replica waits", [&] { return fleet.metric("larder_lease_waits_total") >= 1; });
+    client.wire().reset();
+    fleet.origin.release("/items/1");
+    CHECK(second.get().body == "GET /items/1 #1");
+    CHECK(fleet.origin.requests("/items/1") == 1);
+    CHECK(fleet.lease("item:1").empty());
+}
+
+TEST_CASE("a replica that must stop before its fetch has ended gives the lease back")
+{
+    Fleet fleet(item_rules, 1, "timeouts:\n  drain: 0ms\n");
+    fleet.origin.on("/items/1").silent();
+    HttpClient client(fleet.replicas[0]->port());
+    client.send("GET", "/items/1");
+    fleet.origin.await_requests("/items/1", 1);
+    REQUIRE_FALSE(fleet.lease("item:1").empty());
+    const milliseconds before = monotonic_time();
+    CHECK(fleet.replicas[0]->stop() == 0);
+    const bool was_quick = monotonic_time() - before < 2500ms;  // after 3 s it would have ended by itself
+    if (was_quick) CHECK(fleet.lease("item:1").empty());
+}
+
+TEST_CASE("a replica that is killed while it fetches holds the others up for a bounded time")
+{
+    Fleet fleet(item_rules, 2);
+    fleet.origin.on("/items/1").hold();
+    HttpClient client(fleet.replicas[0]->port());
+    client.send("GET", "/items/1");
+    fleet.origin.await_requests("/items/1", 1);
+    fleet.replicas[0]->process().signal(SIGKILL);
+    fleet.replicas[0]->process().wait_for_exit();
+    auto second = fleet.start_get(1, "/items/1");
+    fleet.origin.await_requests("/items/1", 2);
+    fleet.origin.release("/items/1");
+    CHECK(second.get().cache_status() == "larder; fwd=uri-miss; stored");
+    CHECK(is_hit(fleet.get(1, "/items/1")));
+    CHECK(fleet.replicas[1]->metric("larder_lease_wait_timeouts_total") == 1);
+    CHECK(stands_in("gave up waiting for another replica's fetch", fleet.replicas[1]->log()));
+}
+
+TEST_CASE("an expired response that four replicas serve stale is refreshed once")
+{
+    Fleet fleet(item_rules);
+    auto& route = fleet.origin.on("/items/1").reply(200, "max-age=1, stale-while-revalidate=60", "old");
+    for (std::size_t i = 0; i < 4; ++i) CHECK(fleet.get(i, "/items/1").body == "old");
+    REQUIRE(fleet.origin.requests("/items/1") == 1);
+    route.hold().reply(200, "max-age=60", "new");
+    for (std::size_t i = 0; i < 4; ++i) {
+        await_condition("it is served stale", [&] {
+            const Response response = fleet.get(i, "/items/1");
+            CHECK(response.body == "old");
+            return response.cache_status().starts_with("larder; hit; ttl=-");
+        });
+    }
+    fleet.origin.await_requests("/items/1", 2);
+    for (std::size_t i = 0; i < 40; ++i) CHECK(fleet.get(i % 4, "/items/1").body == "old");
+    fleet.origin.release("/items/1");
+    for (std::size_t i = 0; i < 4; ++i)
+        await_condition("the new one is served", [&] { return fleet.get(i, "/items/1").body == "new"; });
+    CHECK(fleet.origin.requests("/items/1") == 2);
+    CHECK(fleet.lease("item:1").empty());
+}
+
+TEST_CASE("an expired response is revalidated once, and all replicas have the new one")
+{
+    Fleet fleet(item_rules);
+    auto& route = fleet.origin.on("/items/1").header("ETag", "\"1\"").reply(200, "max-age=1", "old");
+    for (std::size_t i = 0; i < 4; ++i) CHECK(fleet.get(i, "/items/1").body == "old");
+    REQUIRE(fleet.origin.requests("/items/1") == 1);
+    route.hold().reply(304, "max-age=60", "");
+    std::vector<std::future<Response>> readers;
+    await_condition("it has expired", [&] {
+        readers.push_back(fleet.start_get(0, "/items/1"));
+        return fleet.origin.requests("/items/1") >= 2;
+    });
+    for (std::size_t i = 1; i < 4; ++i) readers.push_back(fleet.start_get(i, "/items/1"));
+    await_condition("three replicas wait", [&] { return fleet.metric("larder_lease_waits_total") >= 3; });
+    fleet.origin.release("/items/1");
+    for (auto& reader : readers) CHECK(reader.get().body == "old");
+    CHECK(fleet.origin.requests("/items/1") == 2);
+    for (std::size_t i = 0; i < 4; ++i) CHECK(is_hit(fleet.get(i, "/items/1")));
+}
+
+TEST_CASE("a purge ends the wait for a fetch that began before it: the answer is fresh")
+{
+    Fleet fleet(item_rules, 3);
+    fleet.origin.on("GET /items/1").hold();
+    auto early = fleet.start_get(0, "/items/1");
+    fleet.origin.await_requests("GET /items/1", 1);
+    auto waiting = fleet.start_get(1, "/items/1");
+    await_condition("the other replica waits", [&] { return fleet.metric("larder_lease_waits_total") >= 1; });
+    SUBCASE("by its key") { CHECK(fleet.request(2, "PUT", "/items/1", {}, "x").status == 200); }
+    SUBCASE("by a pattern") { CHECK(fleet.request(2, "PUT", "/items", {}, "x").status == 200); }
+    fleet.origin.await_requests("GET /items/1", 2);  // while the first is still held
+    CHECK(fleet.metric("larder_lease_wait_timeouts_total") == 0);
+    fleet.origin.release("GET /items/1");
+    CHECK(early.get().body == "GET /items/1 #1");
+    CHECK(waiting.get().body == "GET /items/1 #2");
+    CHECK(fleet.get(2, "/items/1").body == "GET /items/1 #2");
+    CHECK(fleet.origin.requests("GET /items/1") == 2);
+}
+
+TEST_CASE("a write that begins during the wait sends the waiting by")
+{
+    Fleet fleet(item_rules, 3);
+    fleet.origin.on("GET /items/1").hold();
+    fleet.origin.on("PUT /items/1").hold();
+    auto early = fleet.start_get(0, "/items/1");
+    fleet.origin.await_requests("GET /items/1", 1);
+    auto waiting = fleet.start_get(1, "/items/1");
+    await_condition("the other replica waits", [&] { return fleet.metric("larder_lease_waits_total") >= 1; });
+    auto writing = std::async(std::launch::async, [&] { return fleet.request(2, "PUT", "/items/1", {}, "x"); });
+    fleet.origin.await_requests("GET /items/1", 2);
+    fleet.origin.release("GET /items/1");
+    CHECK(waiting.get().cache_status() == "larder; fwd=bypass; detail=write-open");
+    fleet.origin.release("PUT /items/1");
+    CHECK(writing.get().status == 200);
+    CHECK(early.get().status == 200);
+}
+
+TEST_CASE("variants that nobody knew of are each fetched once")
+{
+    Fleet fleet(item_rules, 3);
+    std::promise<void> go_on;
+    auto allowed = go_on.get_future().share();
+    fleet.origin.on("/items/1").handle([allowed](Conversation& conversation) {
+        const std::string body = "in " + conversation.request.field("Accept-Language");
+        if (conversation.number == 1) allowed.wait();
+        conversation.wire.send("HTTP/1.1 200 OK\r\nVary: Accept-Language\r\nContent-Length: " +
+                               std::to_string(body.size()) + "\r\n\r\n" + body);
+        conversation.keep = true;
+    });
+    auto first = fleet.start_get(0, "/items/1", {"Accept-Language: de"});
+    fleet.origin.await_requests("/items/1", 1);
+    auto same = fleet.start_get(1, "/items/1", {"Accept-Language: de"});
+    auto other = fleet.start_get(2, "/items/1", {"Accept-Language: fr"});
+    await_condition("the other replicas wait", [&] { return fleet.metric("larder_lease_waits_total") >= 2; });
+    go_on.set_value();
+    CHECK(first.get().body == "in de");
+    CHECK(same.get().body == "in de");
+    CHECK(other.get().body == "in fr");
+    CHECK(fleet.origin.requests("/items/1") == 2);
+}
+
+TEST_CASE("coalesce: process lets each replica fetch for itself")
+{
+    Fleet fleet(R"(
+rules:
+  - name: item
+    match: GET /items/{id}
+    key: item:{id}
+    ttl: 60s
+    coalesce: process
+)",
+                2);
+    fleet.origin.on("/items/1").hold();
+    auto first = fleet.start_get(0, "/items/1");
+    auto second = fleet.start_get(1, "/items/1");
+    fleet.origin.await_requests("/items/1", 2);
+    CHECK(fleet.lease("item:1").empty());
+    fleet.origin.release("/items/1");
+    CHECK(first.get().status == 200);
+    CHECK(second.get().status == 200);
+    CHECK(fleet.metric("larder_leases_won_total") == 0);
+}
+
+TEST_CASE("Redis lost during the wait: each replica goes on by itself")
+{
+    Fleet fleet(item_rules, 2);
+    fleet.origin.on("/items/1").hold();
+    auto first = fleet.start_get(0, "/items/1");
+    fleet.origin.await_requests("/items/1", 1);
+    auto second = fleet.start_get(1, "/items/1");
+    await_condition("the other replica waits", [&] { return fleet.metric("larder_lease_waits_total") >= 1; });
+    fleet.redis.kill();
+    fleet.origin.await_requests("/items/1", 2);
+    fleet.origin.release("/items/1");
+    CHECK(first.get().status == 200);
+    CHECK(second.get().status == 200);
+}
+
+}  // namespace larder::tests
