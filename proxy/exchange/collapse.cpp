@@ -138,7 +138,7 @@ class FillReader {
         exchange_->collapsed = !leader_;
         exchange_->forward_status = view.forward_status;
         count.not_stored = view.not_stored;
-        exchange_->stored = leader_ && view.not_stored == NotStored::none && !view.stale_on_error;
+        exchange_->stored = leader_ && fill_->may_store && view.not_stored == NotStored::none && !view.stale_on_error;
         if (view.stale_on_error)
             count.outcome = Outcome::stale_on_error;
         else if (view.forward_status == 304)
@@ -290,6 +290,24 @@ asio::awaitable<FillAnswer> answer_from_fill(Services& services, Client& client,
     }
     FillReader reader(services, client, std::move(exchange), joined.fill, joined.begun);
     co_return co_await reader.run();
+}
+
+asio::awaitable<FillAnswer> share_pass(Services& services, Client& client, std::shared_ptr<Exchange> exchange)
+{
+    const auto make = [&] { return std::make_shared<Fill>(exchange->key, exchange->stored_as, LogToken{}, false); };
+    Fills::Unsent joined = services.fills.join_unsent(exchange->stored_as, make);
+    if (joined.begun) {
+        FillRequest request;
+        request.fill = joined.fill;
+        request.exchange = exchange;
+        services.tasks.spawn("pass", run_shared_pass(services, std::move(request), std::move(joined.after)));
+    } else {
+        services.counters.add(Counter::joins);
+    }
+    FillReader reader(services, client, std::move(exchange), joined.fill, joined.begun);
+    const FillAnswer answer = co_await reader.run();
+    if (answer == FillAnswer::look_again) co_return FillAnswer::alone;  // another variant's
+    co_return answer;
 }
 
 void start_refresh(Services& services, std::shared_ptr<Exchange> exchange, Looked looked)

@@ -69,6 +69,31 @@ asio::awaitable<void> pass(Services& services, Client& client, std::shared_ptr<E
         co_await refuse(services, client, *exchange, error);
 }
 
+/// May the answer of this request be another's too, and another's be its? If not, says why.
+bool may_share_fetch(Services& services, Exchange& exchange)
+{
+    // A HEAD or a part is forwarded as it is: its answer is not the whole that could be stored.
+    if (exchange.is_head()) return false;
+    if (wants_range(exchange)) {
+        exchange.count.forward = Forward::range;
+        return false;
+    }
+    if (rules::HopByHop(exchange.head.fields).names_end_to_end_field()) {
+        exchange.count.forward = Forward::connection_option;
+        return false;
+    }
+    // A client's no-store keeps its own answer out (RFC 9111 §5.2.1.5); it does not keep others from what is stored.
+    if (rules::parse_cache_control(exchange.head.fields).no_store) {
+        exchange.count.not_stored = rules::NotStored::request_no_store;
+        return false;
+    }
+    const rules::NotStored uncacheable = services.fills.uncacheable(exchange.stored_as, exchange.begun);
+    if (uncacheable == rules::NotStored::none) return true;
+    exchange.count.forward = Forward::uncacheable;
+    exchange.count.not_stored = uncacheable;
+    return false;
+}
+
 asio::awaitable<void> serve(Services& services, Client& client, Exchange& exchange, const EntryPtr& entry,
                             const rules::LookupJudgement& judged)
 {
@@ -125,9 +150,13 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
     for (int i = 0; i < tries; ++i) {
         Looked looked = co_await lookup(services, *exchange);
         if (looked.bypass) {
+            const bool shared_pass = looked.reason == Forward::write_open && may_share_fetch(services, *exchange);
             exchange->count.forward = looked.reason;
             exchange->count.mark_rule = looked.mark_rule;
-            co_return co_await pass(services, client, exchange);
+            if (!shared_pass) co_return co_await pass(services, client, exchange);
+            const FillAnswer shared = co_await share_pass(services, client, exchange);
+            if (shared == FillAnswer::done) co_return;
+            break;
         }
         exchange->count.forward = looked.reason;
         if (looked.entry) {
@@ -147,28 +176,7 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
             case Verdict::bypass: exchange->count.forward = Forward::stale; break;
             }
         }
-        // A HEAD or a part is forwarded as it is: its answer is not the whole that could be stored.
-        if (exchange->is_head()) co_return co_await pass(services, client, exchange);
-        if (wants_range(*exchange)) {
-            exchange->count.forward = Forward::range;
-            co_return co_await pass(services, client, exchange);
-        }
-        if (rules::HopByHop(exchange->head.fields).names_end_to_end_field()) {
-            exchange->count.forward = Forward::connection_option;
-            co_return co_await pass(services, client, exchange);
-        }
-        // A client's no-store keeps its own answer out (RFC 9111 §5.2.1.5); it does not keep others from what is
-        // stored.
-        if (rules::parse_cache_control(exchange->head.fields).no_store) {
-            exchange->count.not_stored = rules::NotStored::request_no_store;
-            co_return co_await pass(services, client, exchange);
-        }
-        const rules::NotStored uncacheable = services.fills.uncacheable(exchange->stored_as, exchange->begun);
-        if (uncacheable != rules::NotStored::none) {
-            exchange->count.forward = Forward::uncacheable;
-            exchange->count.not_stored = uncacheable;
-            co_return co_await pass(services, client, exchange);
-        }
+        if (!may_share_fetch(services, *exchange)) co_return co_await pass(services, client, exchange);
         if (exchange->count.verdict != Verdict::revalidate) exchange->count.verdict = Verdict::miss;
         const FillAnswer answer = co_await answer_from_fill(services, client, exchange, std::move(looked));
         if (answer == FillAnswer::done) co_return;

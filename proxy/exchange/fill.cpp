@@ -33,6 +33,14 @@ bool Fill::subscribe(WakeUp& waiter, State seen, std::uint64_t body_seen, std::s
     return true;
 }
 
+bool Fill::subscribe(WakeUp& waiter, State seen)
+{
+    const std::lock_guard lock(mutex_);
+    if (now_.state != seen) return false;
+    waiters_.push_back(&waiter);
+    return true;
+}
+
 void Fill::unsubscribe(WakeUp& waiter) noexcept
 {
     const std::lock_guard lock(mutex_);
@@ -192,6 +200,38 @@ void Fills::end(const Fill& fill)
     const std::lock_guard lock(here.mutex);
     const auto found = here.fills.find(fill.stored_as);
     if (found != here.fills.end() && found->second.get() == &fill) here.fills.erase(found);
+}
+
+Fills::Unsent Fills::join_unsent(const std::string& stored_as, const std::function<std::shared_ptr<Fill>()>& make)
+{
+    Shard& here = shard(stored_as);
+    const std::lock_guard lock(here.mutex);
+    Pair& pair = here.unsent[stored_as];
+    if (pair.next) return {pair.next, false, nullptr};
+    auto& slot = pair.under_way ? pair.next : pair.under_way;
+    slot = make();
+    return {slot, true, pair.next ? pair.under_way : nullptr};
+}
+
+void Fills::send_unsent(const std::shared_ptr<Fill>& fill)
+{
+    Shard& here = shard(fill->stored_as);
+    const std::lock_guard lock(here.mutex);
+    Pair& pair = here.unsent[fill->stored_as];
+    if (pair.next == fill) pair.next = nullptr;
+    pair.under_way = fill;
+}
+
+void Fills::end_unsent(const Fill& fill)
+{
+    Shard& here = shard(fill.stored_as);
+    const std::lock_guard lock(here.mutex);
+    const auto found = here.unsent.find(fill.stored_as);
+    if (found == here.unsent.end()) return;
+    Pair& pair = found->second;
+    if (pair.next.get() == &fill) pair.next = nullptr;
+    if (pair.under_way.get() == &fill) pair.under_way = nullptr;
+    if (!pair.next && !pair.under_way) here.unsent.erase(found);
 }
 
 void Fills::remember_uncacheable(const std::string& stored_as, rules::NotStored reason, rules::Instant until)

@@ -31,14 +31,15 @@ class Fill {
         elsewhere,  // nothing was fetched: what another replica has done is to be looked up
     };
 
-    Fill(std::string key, std::string stored_as, LogToken token)
-        : key(std::move(key)), stored_as(std::move(stored_as)), token(token)
+    Fill(std::string key, std::string stored_as, LogToken token, bool may_store = true)
+        : key(std::move(key)), stored_as(std::move(stored_as)), token(token), may_store(may_store)
     {
     }
 
     const std::string key;        // logical
     const std::string stored_as;  // under which it is registered
     const LogToken token;         // the log's position when it began: joins never cross a record after it
+    const bool may_store;         // no: a write has the key open, see `Fills::join_unsent`
 
     struct Segment {
         std::unique_ptr<char[]> bytes;
@@ -66,6 +67,8 @@ class Fill {
     View look(std::uint64_t body_from, std::size_t interim_from = 0) const;
     /// Wakes `waiter` at the next change. False: there is something new already.
     bool subscribe(WakeUp& waiter, State seen, std::uint64_t body_seen, std::size_t interim_seen);
+    /// The same for a change of the state, with more wakes than that.
+    bool subscribe(WakeUp& waiter, State seen);
     void unsubscribe(WakeUp& waiter) noexcept;
 
     // --- for the fill's coroutine ---
@@ -115,6 +118,18 @@ class Fills {
                          const std::function<std::shared_ptr<Fill>()>& make);
     void end(const Fill& fill);
 
+    /// The fetch that requests for a key may share while a write has it open: one that is sent after they came, so that
+    /// each sees what was acknowledged before it. One is under way and one waits for it, no more.
+    struct Unsent {
+        std::shared_ptr<Fill> fill;
+        bool begun = false;           // `make` made it: see that it is sent
+        std::shared_ptr<Fill> after;  // begun: to be waited for; null: send now
+    };
+    Unsent join_unsent(const std::string& stored_as, const std::function<std::shared_ptr<Fill>()>& make);
+    /// It is sent now: nobody joins it any more.
+    void send_unsent(const std::shared_ptr<Fill>& fill);
+    void end_unsent(const Fill& fill);
+
     void remember_uncacheable(const std::string& stored_as, rules::NotStored reason, rules::Instant until);
     void forget_uncacheable(const std::string& stored_as);
     /// Why the last answer could not be stored; none: nothing is remembered.
@@ -130,12 +145,16 @@ class Fills {
         rules::NotStored reason;
         rules::Instant until;
     };
+    struct Pair {
+        std::shared_ptr<Fill> under_way, next;
+    };
     static constexpr std::size_t shards_count = 16;
     static constexpr std::size_t uncacheable_limit = 4096;  // per shard
     struct Shard {
         mutable std::mutex mutex;
         std::unordered_map<std::string, std::shared_ptr<Fill>, Hash, std::equal_to<>> fills;
         std::unordered_map<std::string, Uncacheable, Hash, std::equal_to<>> uncacheable;
+        std::unordered_map<std::string, Pair, Hash, std::equal_to<>> unsent;
     };
     Shard& shard(std::string_view key) { return shards_[Hash{}(key) % shards_count]; }
     std::array<Shard, shards_count> shards_;
@@ -154,6 +173,10 @@ enum class FillAnswer : std::uint8_t {
 /// fails
 asio::awaitable<FillAnswer> answer_from_fill(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
                                              Looked looked);
+
+/// While a write has the key open: shares a fetch that is sent after this request came, and stores nothing. The backend
+/// is spared a slow write that takes many keys out of the cache. Never `look_again`.
+asio::awaitable<FillAnswer> share_pass(Services& services, Client& client, std::shared_ptr<Exchange> exchange);
 
 /// Begins a fill that nobody waits for: a stale entry is refreshed behind the answer. Nothing when one is under way.
 void start_refresh(Services& services, std::shared_ptr<Exchange> exchange, Looked looked);

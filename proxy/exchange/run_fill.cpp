@@ -4,6 +4,8 @@
 #include "proxy/exchange/heads.hpp"
 #include "proxy/exchange/refuse.hpp"
 #include "proxy/net/clock.hpp"
+#include "proxy/net/deadline.hpp"
+#include "proxy/net/wake_up.hpp"
 #include "rules/http/conditional.hpp"
 #include "rules/http/fields.hpp"
 #include "rules/verdict/judge_store.hpp"
@@ -212,7 +214,8 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest& request)
         fetch->keep();
         co_await services.cache.see_own_writes(fill.key);
     }
-    const NotStored overtaken = services.cache.voided_since(fill.key, fill.token) ? NotStored::fenced : NotStored::none;
+    const NotStored overtaken =
+        fill.may_store && services.cache.voided_since(fill.key, fill.token) ? NotStored::fenced : NotStored::none;
 
     meta->status = response.status;
     append_status_line(meta->head, response.status, response.phrase);
@@ -250,6 +253,7 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest& request)
     }
     entry->index_head();
     entry->expires = hard_expiry(judged.times, !entry->etag.empty() || !entry->last_modified.empty());
+    if (!fill.may_store) co_return fill.complete(entry, 0, false, NotStored::none);
     if (services.cache.embedded()) {
         // Stored before the last byte is handed out: whoever has the answer finds the entry.
         const NotStored refused =
@@ -264,6 +268,29 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest& request)
         const NotStored refused =
             co_await store_entry(services, entry, new_index, request.index, fill.token, request.lease);
         if (refused != NotStored::none) services.counters.add_not_stored(exchange.count.rule, refused);
+    }
+}
+
+/// Waits until the fetch has ended, well or not. False: it has taken too long.
+asio::awaitable<bool> await_end(Services& services, Fill& fill, rules::Milliseconds patience)
+{
+    bool timed_out = false;
+    WakeUp* waiting = nullptr;
+    auto on_expiry = [&] {
+        timed_out = true;
+        if (waiting) waiting->wake();
+    };
+    DeadlineOf<decltype(on_expiry)> deadline(on_expiry);
+    deadline.arm(services.wheel, patience);
+    for (;;) {
+        const Fill::View view = fill.look(UINT64_MAX, SIZE_MAX);
+        if (view.state != Fill::State::waiting && view.state != Fill::State::streaming) co_return true;
+        if (timed_out) co_return false;
+        WakeUp waiter(services.context);
+        waiting = &waiter;
+        if (fill.subscribe(waiter, view.state)) co_await waiter.wait();
+        waiting = nullptr;
+        fill.unsubscribe(waiter);
     }
 }
 
@@ -287,6 +314,31 @@ asio::awaitable<void> run_fill(Services& services, FillRequest request)
     services.fills.end(*fill);
     services.counters.fills_under_way.fetch_sub(1, std::memory_order_relaxed);
     co_await end_lease(services, request);
+    if (bug) std::rethrow_exception(bug);
+}
+
+asio::awaitable<void> run_shared_pass(Services& services, FillRequest request, std::shared_ptr<Fill> after)
+{
+    services.counters.fills_under_way.fetch_add(1, std::memory_order_relaxed);
+    const std::shared_ptr<Fill> fill = request.fill;
+    std::exception_ptr bug;
+    try {
+        if (after) {
+            const bool ended = co_await await_end(services, *after, services.config.upstream.first_byte_timeout / 2);
+            if (!ended) services.counters.add(Counter::join_timeouts);
+        }
+        services.fills.send_unsent(fill);
+        const NotStored uncacheable = services.fills.uncacheable(fill->stored_as, instant_now());
+        if (uncacheable == NotStored::none)
+            co_await fetch_and_store(services, request);
+        else
+            fill->release_all(uncacheable);  // the one before was: nobody waits again
+    } catch (...) {
+        bug = std::current_exception();
+        fill->fail(Errc::upstream_closed);
+    }
+    services.fills.end_unsent(*fill);
+    services.counters.fills_under_way.fetch_sub(1, std::memory_order_relaxed);
     if (bug) std::rethrow_exception(bug);
 }
 

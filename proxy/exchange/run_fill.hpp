@@ -23,4 +23,8 @@ struct FillRequest {
 /// Fetches, judges and stores; ends the fill for its readers and for `Services::fills`, whatever happens. Spawn it.
 asio::awaitable<void> run_fill(Services& services, FillRequest request);
 
+/// The same for a fetch of `Fills::join_unsent`, which is not stored.
+/// @param after  the one under way, to be waited for, but not for longer than another's fill; null: none
+asio::awaitable<void> run_shared_pass(Services& services, FillRequest request, std::shared_ptr<Fill> after);
+
 }  // namespace larder::proxy

@@ -153,6 +153,56 @@ TEST_CASE_TEMPLATE("while a write is under way its key is neither served nor sto
     stage.fill("/items/1");
 }
 
+TEST_CASE_TEMPLATE("while a write is under way readers share the fetch that is sent after they came, and no older one",
+                   Backend, Embedded, OverRedis)
+{
+    Stage stage(over<Backend>(item_rules));
+    stage.origin.on("PUT /items/1").hold();
+    auto writer = stage.start_request("PUT", "/items/1", {}, "x");
+    stage.origin.await_requests("PUT /items/1", 1);
+    stage.origin.on("GET /items/1").hold();
+    auto first = stage.start_get("/items/1");
+    stage.origin.await_requests("GET /items/1", 1);
+    std::vector<std::future<Response>> later;
+    for (int i = 0; i < 20; ++i) later.push_back(stage.start_get("/items/1"));
+    await_condition("they wait", [&] { return stage.larder->metric("larder_fill_joins_total") >= 19; });
+    stage.origin.release("GET /items/1");
+    const Response alone = first.get();
+    CHECK(alone.cache_status() == "larder; fwd=bypass; detail=write-open");
+    CHECK(alone.body == "GET /items/1 #1");
+    int collapsed_count = 0;
+    for (auto& reader : later) {
+        const Response response = reader.get();
+        CHECK(response.body == "GET /items/1 #2");
+        if (response.cache_status() == "larder; fwd=bypass; collapsed; detail=write-open") ++collapsed_count;
+    }
+    CHECK(collapsed_count == 19);
+    CHECK(stage.origin.requests("GET /items/1") == 2);
+    CHECK(stage.get("/items/1").cache_status() == "larder; fwd=bypass; detail=write-open");  // nothing was stored
+    stage.origin.release("PUT /items/1");
+    CHECK(writer.get().status == 200);
+}
+
+TEST_CASE_TEMPLATE("while a write is under way an answer that is one reader's own releases the others at once", Backend,
+                   Embedded, OverRedis)
+{
+    Stage stage(over<Backend>(item_rules));
+    stage.origin.on("PUT /items/1").hold();
+    auto writer = stage.start_request("PUT", "/items/1", {}, "x");
+    stage.origin.await_requests("PUT /items/1", 1);
+    stage.origin.on("GET /items/1").hold().reply(200, "private", "mine");
+    std::vector<std::future<Response>> readers;
+    for (int i = 0; i < 20; ++i) readers.push_back(stage.start_get("/items/1"));
+    await_condition("they wait", [&] { return stage.larder->metric("larder_fill_joins_total") >= 18; });
+    const milliseconds before = monotonic_time();
+    stage.origin.release("GET /items/1");
+    for (auto& reader : readers) CHECK(reader.get().body == "mine");
+    CHECK(stage.origin.requests("GET /items/1") == 20);
+    CHECK(monotonic_time() - before < step_limit() / 4);
+    stage.origin.release("PUT /items/1");
+    CHECK(writer.get().status == 200);
+}
+
 TEST_CASE_TEMPLATE("writers and readers in a race never show a reader an older value than the last one acknowledged",
                    Backend, Embedded, OverRedis)
 {
