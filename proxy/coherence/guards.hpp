@@ -25,7 +25,6 @@ namespace larder::proxy {
     X(watch, "an entry read before an exact purge and processed after it enters memory, where nothing removes it")   \
     X(run_id, "a server that has come back with an older state is trusted: purges that it lost are forgotten")       \
     X(chain, "records that were trimmed, flushed or lost are skipped: what they purged is served")                   \
-    X(connection, "the counter of a server that is not ours any more proves an entry")                               \
     X(own_writes, "within `trust` a worker serves what another worker of the process has purged")                    \
     X(replay, "Redis is trusted while purges of this process wait to be appended")                                   \
     X(join, "a request that begins after a write joins a fetch that began before it")                                \

@@ -133,9 +133,7 @@ asio::awaitable<bool> Shard::synchronise(Position counter, std::uint64_t connect
         counter = 1;
     }
     for (int tries = 0; tries < 5;) {
-        const std::uint64_t present = log_.connection();
-        if (!guarded(Guard::connection)) connection = present;
-        if (connection == 0 || connection != present) co_return false;
+        if (connection == 0 || connection != log_.connection()) co_return false;
         if (replica_.ready() && connection_ == connection && replica_.position() >= counter) co_return true;
         if (synchronising_) {  // ends by the deadlines of the store's operations
             WakeUp done(context_);

@@ -230,6 +230,43 @@ TEST_CASE("a start without Redis serves, and caches once Redis is there")
     await_condition("hits come", [&] { return is_hit(client.get("/items/1")); });
 }
 
+TEST_CASE("a Redis that will refuse purges when it is full is warned of at the start")
+{
+    RedisProcess redis;
+    ScriptedOrigin origin;
+    const std::string yaml =
+        "upstream: http://127.0.0.1:" + std::to_string(origin.port()) + "\nstore: " + redis.url() + "\n" + item_rules;
+    const std::string warning = "store will refuse purges when its memory is full";
+    redis.command({"CONFIG", "SET", "maxmemory", "100mb"});
+    redis.command({"CONFIG", "SET", "maxmemory-policy", "noeviction"});
+    const LarderProcess warned(yaml);
+    CHECK(warned.log().find(warning) != std::string::npos);
+    redis.command({"CONFIG", "SET", "maxmemory-policy", "volatile-lru"});
+    const LarderProcess content(yaml);
+    CHECK(content.log().find(warning) == std::string::npos);
+}
+
+TEST_CASE(
+    "a namespace laid out for another number of shards is not used: everything passes by, and the operator is told")
+{
+    RedisProcess redis;
+    redis.command({"SET", "story:{0}:conf", "shards=12"});
+    ScriptedOrigin origin;
+    LarderProcess larder("upstream: http://127.0.0.1:" + std::to_string(origin.port()) +
+                         "\nnamespace: story\nstore: " + redis.url() + "\n" + item_rules);
+    HttpClient client(larder.port());
+    for (int i = 0; i < 3; ++i) CHECK(client.get("/items/1").cache_status() == "larder; fwd=bypass; detail=store-away");
+    CHECK(client.request("PUT", "/items/1", {}, "x").field("X-Cache-Purge") == "deferred");
+    CHECK(client.request("PUT", "/strict/1", {}, "x").status == 503);
+    CHECK(larder.metric("larder_store_layouts_refused_total") >= 1);
+    CHECK(larder.log().find("laid out for another number of shards") != std::string::npos);
+    CHECK(larder.admin("GET", "/healthz").body.find(R"("store":"refused")") != std::string::npos);
+
+    redis.command({"DEL", "story:{0}:conf"});
+    await_condition("it is used", [&] { return is_hit(client.get("/items/1")); });
+    CHECK(larder.metric("larder_purge_replayed_total") == larder.metric("larder_purge_deferred_total"));
+}
+
 TEST_CASE("a value in Redis that is no entry is a miss and is counted, never an error")
 {
     Stage stage(over<OverRedis>(item_rules));

@@ -518,6 +518,25 @@ TEST_CASE("a log of another number of shards is refused and left alone, until it
     CHECK(server.admin_text({"GET", "t:{0}:conf"}) == "shards=12");
 }
 
+TEST_CASE("a server that hides who it is counts as another one at each connection, at most once in 5 s")
+{
+    RedisServer server;
+    Sidecar one(server), two(server);
+    server.admin({"ACL", "SETUSER", "larder", "-info"});
+    const LogSnapshot first = one.init();
+    CHECK(first.raised);
+    const LogSnapshot second = two.init();
+    CHECK_FALSE(second.raised);
+    CHECK(second.run_id == first.run_id);
+
+    const std::string long_ago = std::to_string(first.floor - 6'000'000);
+    server.admin({"ZADD", one.keys.patterns(), long_ago, "f"});
+    const LogSnapshot third = two.init();
+    CHECK(third.raised);
+    CHECK(third.floor > first.floor);
+    CHECK(third.run_id != first.run_id);
+}
+
 TEST_CASE("a restarted server is another one: run id and floor change")
 {
     RedisServer server;

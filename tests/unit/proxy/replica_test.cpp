@@ -188,6 +188,8 @@ TEST_CASE_FIXTURE(Fixture, "above 10,000 patterns the oldest tenth goes and the 
         }
         CHECK(replica.patterns_count() == 9000);
         CHECK(replica.floor() == positions[1000]);
+        CHECK(replica.take_overflows() == 1);
+        CHECK(replica.take_overflows() == 0);
         CHECK(replica.matched_since(prefixes ? "k0:x" : "x:0", positions[0] - 1) == Since::matched);
         CHECK(replica.matched_since("other", positions[1000] - 1) == Since::matched);
         CHECK(replica.matched_since("other", positions[1000]) == Since::clean);

@@ -20,7 +20,8 @@ constexpr std::size_t shards_count = 12;
 /// A process with one worker. Even shards live on one server, odd ones on the other.
 class Process {
   public:
-    Process(const RedisServer& even, const RedisServer& odd, std::size_t shards = shards_count)
+    Process(const RedisServer& even, const RedisServer& odd, std::size_t shards = shards_count,
+            CacheOptions options = {})
         : loop_(store_at(even)),
           odd_link_(loop_.context, loop_.wheel, store_at(odd), nullptr, loop_.counters),
           state(shards)
@@ -32,7 +33,7 @@ class Process {
         }
         std::vector<ShardLink> links;
         for (const auto& part : parts_) links.push_back({part->log, &part->store});
-        cache = std::make_unique<CoherentCache>(tasks_, memory, links, state, loop_.counters, CacheOptions{});
+        cache = std::make_unique<CoherentCache>(tasks_, memory, links, state, loop_.counters, options);
     }
     ~Process()
     {
@@ -202,8 +203,10 @@ TEST_CASE("one node away takes its shards with it and no others, and its part of
     const LogToken token = process.find(here).token;
     CHECK(process.store(here, "new", token) == NotStored::none);
 
+    CHECK(process.count(Counter::log_floor_raises) == shards_count);  // each log began once
     odd.start();
     REQUIRE_NOTHROW(process.connect());
+    CHECK(process.count(Counter::log_floor_raises) == shards_count * 3 / 2);
     CHECK(process.state.deferred_count() == 0);
     CHECK(process.count(Counter::purge_replayed) == shards_count / 2);
     CHECK(records_on(odd, true) == shards_count / 2);
@@ -265,4 +268,25 @@ TEST_CASE("a store laid out for another number of shards is not trusted in any o
     process.tend();
     CHECK(process.find("item:1").kind != Found::Kind::away);
     CHECK(process.state.deferred_count() == 0);
+}
+
+TEST_CASE("within trust looks go out by themselves, twice as often as needed, while memory holds something")
+{
+    RedisServer even, odd;
+    CacheOptions options;
+    options.trust = 100ms;
+    Process process(even, odd, shards_count, options);
+    CHECK(process.cache->tending_pause() == 1s);  // no connection yet
+    process.connect();
+    CHECK(process.cache->tending_pause() == 1s);
+    process.fill("item:1");
+    CHECK(process.cache->tending_pause() == 50ms);
+    process.memory.clear();
+    CHECK(process.cache->tending_pause() == 1s);
+
+    options.trust = 10s;
+    Process trusting(even, odd, shards_count, options);
+    trusting.connect();
+    trusting.fill("item:2");
+    CHECK(trusting.cache->tending_pause() == 250ms);
 }
