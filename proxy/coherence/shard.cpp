@@ -272,7 +272,7 @@ asio::awaitable<Found> Shard::find(const std::string& key, const std::string& va
     const std::string stored_as = storage_key(key, variant);
     if (auto here = find_here(key, stored_as, now)) co_return std::move(*here);
     // A queue to be replayed or a whole log to be read first may take long: housekeeping does it, requests pass by.
-    if (!trusted() || wants_tending()) co_return found_nothing(Found::Kind::away);
+    if (!trusted() || (wants_tending() && guarded(Guard::replay))) co_return found_nothing(Found::Kind::away);
 
     EntryPtr entry = memory_.find(stored_as, now);
     if (entry && entry->epoch == epoch_) {

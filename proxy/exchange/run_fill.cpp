@@ -1,5 +1,6 @@
 #include "proxy/exchange/run_fill.hpp"
 
+#include "proxy/coherence/guards.hpp"
 #include "proxy/exchange/fleet_fill.hpp"
 #include "proxy/exchange/heads.hpp"
 #include "proxy/exchange/refuse.hpp"
@@ -262,7 +263,7 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest& request)
     } else {
         // Nobody waits for Redis to have his answer: what is known of writes so far decides what he is told.
         if (services.cache.behind_own_writes(fill.key)) co_await services.cache.see_own_writes(fill.key);
-        const bool fenced = services.cache.voided_since(entry->key, fill.token);
+        const bool fenced = services.cache.voided_since(entry->key, fill.token) && guarded(Guard::fence);
         fill.complete(entry, 0, false, fenced ? NotStored::fenced : NotStored::none);
         if (fenced) co_return;
         const NotStored refused =

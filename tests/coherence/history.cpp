@@ -93,8 +93,10 @@ class Judge {
             const StoreFault& fault = history_.faults[i];
             if (fault.replica >= 0 && fault.replica != write.replica) continue;
             const Nanoseconds over = over_[i][write.replica % replicas_most];
-            if (write.begin <= over && (write.outcome == WriteOutcome::unknown ? never : write.end) >= fault.begin)
-                end = std::max(end, fault.end);
+            // a mark whose write got no answer stays for its life
+            const bool open_ended = write.outcome == WriteOutcome::unknown;
+            const Nanoseconds until = open_ended ? write.end + terms_.mark_life : write.end;
+            if (write.begin <= over && until >= fault.begin) end = std::max(end, fault.end);
         }
         return end;
     }
@@ -157,16 +159,18 @@ class Judge {
             const Owed& owed = versions[version];
             if (owed.effective != never) {
                 written.add({owed.effective + terms_.bound, version, owed.write});
-                // within the bound a replica still remembers its own writes
-                written_here[history_.writes[owed.write].replica % replicas_most].add(
-                    {owed.effective, version, owed.write});
             }
+            // a replica forgets its own writes at no time: neither within the bound nor while their purge waits
+            if (owed.acknowledged != never)
+                written_here[history_.writes[owed.write].replica % replicas_most].add(
+                    {owed.acknowledged, version, owed.write});
             strictly.add({owed.acknowledged, version, owed.write});
         }
         for (std::size_t i = from; i < to; ++i) {
             const Read& read = history_.reads[i];
             const Nanoseconds sticks = owed_of(read.version).sticks;
-            if (sticks != never) seen.add({std::max(read.end + terms_.bound, sticks), read.version, i});
+            if (sticks != never && terms_.never_back_in_time)
+                seen.add({std::max(read.end + terms_.bound, sticks), read.version, i});
             strictly.add({read.end, read.version, i});
         }
         for (Floor* floor : {&written, &seen, &strictly}) floor->sort();

@@ -75,7 +75,10 @@ struct History {
 struct Terms {
     /// `trust`: a read through another replica may be so much behind; zero is strict.
     Nanoseconds bound{};
-    /// Writes whose purge was deferred are excused until their replica has replayed it (`on_store_error: forward`).
+    /// Off for `fence: after`: before its acknowledgement a write may be seen and unseen.
+    bool never_back_in_time = true;
+    /// Writes whose purge was deferred are excused until their replica has replayed it (`on_store_error: forward`), but
+    /// not in the eyes of that replica.
     bool excuse_deferred = false;
     /// A write that was under way during a store fault protects readers from its acknowledgement on only.
     bool excuse_unprepared = false;

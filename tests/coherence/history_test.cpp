@@ -187,6 +187,35 @@ TEST_CASE("forward: a deferred write is excused until its own replica has said t
     CHECK(story(152ms).verdict(forward()).stale == 1);
 }
 
+TEST_CASE("forward: the replica that has deferred a purge is not excused itself")
+{
+    Story story;
+    story.fault(5ms, 100ms, 0).write(10ms, 20ms, 2, WriteOutcome::acknowledged, 0, true).calm(150ms, 0);
+    CHECK(story.read(30ms, 31ms, 1, 0).verdict(forward()).stale == 1);
+}
+
+TEST_CASE("forward: a write without an answer is excused for the life of its mark after a fault, and no longer")
+{
+    const auto story = [](Nanoseconds begin) {
+        return Story()
+            .write(10ms, 20ms, 2, WriteOutcome::unknown)
+            .fault(30ms, 31ms)
+            .fault(20s, 21s)  // long after its mark has ended
+            .read(32ms, 33ms, 2)
+            .read(begin, begin + 1ms, 1, 1);
+    };
+    CHECK(story(100ms).verdict(forward()).lawful());
+    CHECK(story(19s).verdict(forward()).back_in_time == 1);
+}
+
+TEST_CASE("fence after: versions may come and go before the acknowledgement, and not after it")
+{
+    Terms terms;
+    terms.never_back_in_time = false;
+    CHECK(Story().write(10ms, 50ms, 2).read(20ms, 25ms, 2).read(26ms, 30ms, 1).verdict(terms).lawful());
+    CHECK(Story().write(10ms, 50ms, 2).read(51ms, 52ms, 1).verdict(terms).stale == 1);
+}
+
 TEST_CASE("reject: nothing is excused")
 {
     Story story;

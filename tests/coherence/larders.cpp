@@ -96,8 +96,8 @@ class Larders final : public Proxies {
     {
         const std::string purge_options =
             "    fence: " + options_.fence + "\n    on_store_error: " + options_.on_store_error + "\n";
-        return "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nnamespace: checker\nmemory: 64MiB\nworkers: " +
-               std::to_string(options_.workers) + "\ntrust: " + milliseconds_text(options_.trust) +
+        return "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nnamespace: checker\nmemory: " + options_.memory +
+               "\nworkers: " + std::to_string(options_.workers) + "\ntrust: " + milliseconds_text(options_.trust) +
                "\nupstream:\n  url: http://127.0.0.1:" + std::to_string(backend_port_) +
                "\n  first_byte_timeout: " + milliseconds_text(options_.first_byte_timeout) +
                "\nstore:\n  url: " + store_url_(replica) + "\n  timeout: " + milliseconds_text(options_.store_timeout) +

@@ -13,8 +13,9 @@ namespace larder::tests {
 namespace {
 
 const char* const usage =
-    "usage: coherence_checker [--seconds N | --short] [--seed N] [--peer nginx|varnish] [--larder FILE] [--brief] "
-    "SCENARIO...\n"
+    "usage: coherence_checker [--seconds N | --short] [--seed N] [--peer nginx|varnish] [--larder FILE] [--brief]\n"
+    "                         SCENARIO...\n"
+    "       coherence_checker [--seed N] [--larder FILE] --guard NAME\n"
     "       coherence_checker --list [--peer NAME]\n"
     "Prints one table line for each scenario; exit 1 when one of them fails. tests/coherence/run --help tells more.\n";
 
@@ -23,6 +24,7 @@ struct Arguments {
     int seconds = 10;
     bool least_time = false, list = false, header = false;
     bool brief = false;  // no examples
+    std::string guard;   // to be taken out
     std::vector<std::string> names;
 };
 
@@ -43,6 +45,8 @@ bool read_arguments(int count, char** words, Arguments& arguments)
             arguments.run.peer = value();
         else if (word == "--larder")
             arguments.run.larder_binary = value();
+        else if (word == "--guard")
+            arguments.guard = value();
         else if (word == "--list")
             arguments.list = true;
         else if (word == "--header")
@@ -52,7 +56,8 @@ bool read_arguments(int count, char** words, Arguments& arguments)
         else
             arguments.names.push_back(word);
     }
-    return arguments.seconds > 0 && (arguments.list || arguments.header || !arguments.names.empty());
+    return arguments.seconds > 0 &&
+           (arguments.list || arguments.header || !arguments.guard.empty() || !arguments.names.empty());
 }
 
 void print_header()
@@ -81,8 +86,43 @@ bool print_result(const Scenario& scenario, const RunOptions& options, const Res
     return passed;
 }
 
+/// Plays a binary without this guard in its scenario, longer each time, until a violation is found.
+bool expose(const std::string& guard, RunOptions options)
+{
+    constexpr int seconds[] = {4, 8, 16, 30, 60, 90};
+    const GuardScenario* row = nullptr;
+    for (const GuardScenario& one : guard_scenarios())
+        if (one.guard == guard) row = &one;
+    if (!row) {
+        std::printf("%-20s FAILED: no scenario for it; add one to guard_scenarios()\n", guard.c_str());
+        return false;
+    }
+    options.environment = {"LARDER_WITHOUT_GUARD=" + guard};
+    std::uint64_t reads = 0;
+    int played_s = 0;
+    for (const int attempt_s : seconds) {
+        options.duration = std::chrono::seconds{attempt_s};
+        ++options.seed;
+        played_s += attempt_s;
+        for (const Scenario& scenario : all_scenarios()) {
+            if (scenario.name != row->scenario) continue;
+            const Result result = play(scenario, options);
+            reads += result.reads;
+            if (result.verdict.lawful() && result.wrong_answers == 0) continue;
+            std::printf("%-20s %-20s found: %zu stale, %zu back in time; %llu reads in %d s\n", guard.c_str(),
+                        row->scenario.c_str(), result.verdict.stale, result.verdict.back_in_time,
+                        static_cast<unsigned long long>(reads), played_s);
+            return true;
+        }
+    }
+    std::printf("%-20s %-20s FAILED: nothing found in %llu reads in %d s\n", guard.c_str(), row->scenario.c_str(),
+                static_cast<unsigned long long>(reads), played_s);
+    return false;
+}
+
 int run(const Arguments& arguments)
 {
+    if (!arguments.guard.empty()) return expose(arguments.guard, arguments.run) ? 0 : 1;
     if (arguments.header) print_header();
     bool all_passed = true;
     for (const Scenario& scenario : all_scenarios())

@@ -52,6 +52,7 @@ struct LarderOptions {
     std::chrono::milliseconds first_byte_timeout{2000};
     std::string on_store_error = "forward";
     std::string fence = "both";
+    std::string memory = "64MiB";
     int workers = 1;
     std::vector<std::string> environment;
     std::string options;  // further top-level options, whole lines

@@ -54,14 +54,14 @@ void pause_store(Run& run)
             run.pause(milliseconds{60}, milliseconds{900});
             run.store->go_on();
         });
-        run.pause(milliseconds{500}, milliseconds{1'200});
+        run.pause(milliseconds{1'000}, milliseconds{2'500});  // Larder's back-off may have grown
     }
 }
 
 void empty_store(Run& run)
 {
     while (!run.over()) {
-        run.pause(milliseconds{400}, milliseconds{1'000});
+        run.pause(milliseconds{1'200}, milliseconds{2'500});
         run.fault(-1, [&] {
             run.store->kill();
             run.pause(milliseconds{0}, milliseconds{200});
@@ -91,6 +91,17 @@ void flush_store(Run& run)
         run.pause(milliseconds{200}, milliseconds{1'000});
         run.fault(-1, [&] { run.store->command({"FLUSHALL"}); });
     }
+}
+
+/// Seldom: between two of them marks end, late commits follow, and what they left behind would show.
+void flush_store_seldom(Run& run)
+{
+    const milliseconds mark_life{5'400};
+    do {
+        run.pause(milliseconds{1'200});
+        run.fault(-1, [&] { run.store->command({"FLUSHALL"}); });
+        run.pause(mark_life + milliseconds{3'000});
+    } while (!run.over());
 }
 
 /// The counter, the stream or the patterns of some shard.
@@ -238,6 +249,18 @@ std::vector<Scenario> make_scenarios()
         return two;
     }()));
 
+    one = basic("small-memory", "strict", "replicas that remember next to nothing: hits come from Redis");
+    one.larder.memory = "1MiB";
+    one.load.items = 120;
+    one.load.detail_per_mille = 500;
+    one.backend.padding_bytes = 16'000;
+    add(one);
+
+    one = basic("fence-after", "strict, fence: after", "no PREPARE: stale counts, back in time does not");
+    one.larder.fence = "after";
+    one.terms.never_back_in_time = false;
+    add(one);
+
     one = basic("backend-faults", "strict", "commits followed by 500, no answer, a reset; commits after the 504");
     one.load.items = 200;
     one.larder.first_byte_timeout = milliseconds{400};
@@ -277,6 +300,14 @@ std::vector<Scenario> make_scenarios()
     one.short_seconds = 5;
     add(with_store_fault(one, restore_old_store));
     add(with_store_fault(basic("flushall", "strict, forward", "FLUSHALL about each half second"), flush_store));
+    one = basic("lost-marks", "strict, forward", "FLUSHALL while writes commit after their 504: their marks are lost");
+    one.load.items = 400;
+    one.load.write_per_mille = 10;
+    one.larder.first_byte_timeout = milliseconds{400};
+    one.backend.hang = milliseconds{700};
+    one.backend.late_per_mille = 150;
+    one.short_seconds = 9;
+    add(with_store_fault(one, flush_store_seldom));
     add(with_store_fault(
         basic("control-keys", "strict, forward", "counter, stream or patterns of the log deleted at random"),
         delete_control_keys));
@@ -316,6 +347,31 @@ std::vector<Scenario> make_scenarios()
 const std::vector<Scenario>& all_scenarios()
 {
     static const std::vector<Scenario> all = make_scenarios();
+    return all;
+}
+
+const std::vector<GuardScenario>& guard_scenarios()
+{
+    // Where a guard has no effect on most interleavings, the scenario is the one that plays the others most often.
+    static const std::vector<GuardScenario> all = {
+        {"prepare", "replica-killed"},
+        {"commit", "fence-after"},  // with PREPARE the mark alone would hold, for its whole life
+        {"late_commit", "lost-marks"},
+        {"marks", "quiet"},
+        {"fence", "quiet"},
+        {"store_check", "quiet"},
+        {"validate_memory", "quiet"},
+        {"validate_read", "small-memory"},
+        {"memory_check", "quiet"},
+        {"pattern_check", "small-memory"},
+        {"watch", "small-memory"},
+        {"run_id", "redis-old-dump"},
+        {"chain", "control-keys"},
+        {"own_writes", "two-workers-bounded"},
+        {"replay", "gate-cut"},
+        {"join", "quiet"},
+        {"path_normalisation", "aliases"},
+    };
     return all;
 }
 

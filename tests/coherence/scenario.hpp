@@ -57,6 +57,12 @@ struct Scenario {
 
 const std::vector<Scenario>& all_scenarios();
 
+/// The scenario in which a binary without this guard (proxy/coherence/guards.hpp) must be found out.
+struct GuardScenario {
+    std::string guard, scenario;
+};
+const std::vector<GuardScenario>& guard_scenarios();
+
 struct RunOptions {
     std::uint64_t seed = 1;
     std::chrono::milliseconds duration{10'000};
