@@ -36,6 +36,7 @@ using Request = AdminRequest;
 using Response = AdminResponse;
 
 constexpr std::chrono::milliseconds pause_after_failed_accept{100};
+constexpr std::chrono::milliseconds linger_time{2'000};
 
 Response answer_explain(std::string_view target, const config::ConfigPtr& config)
 {
@@ -191,6 +192,21 @@ std::uint16_t AdminServer::port() const noexcept { return state_->endpoint.port;
 
 namespace {
 
+// Closing with unread bytes would make the kernel throw our answer away: let the client read it first (RFC 9112 §9.6).
+asio::awaitable<void> linger(Stream& stream)
+{
+    error_code ignored;  // the client may be gone already, which is fine
+    stream.socket().shutdown(asio::socket_base::shutdown_send, ignored);
+    constexpr std::size_t most_bytes = 4 * 1024 * 1024;
+    std::vector<char> thrown_away(64 * 1024);
+    stream.expires_after(linger_time);
+    for (std::size_t drained = 0; drained < most_bytes;) {
+        auto [error, count] = co_await stream.async_read_some(asio::buffer(thrown_away), no_throw);
+        if (error) co_return;
+        drained += count;
+    }
+}
+
 // Serves one connection until it closes, errs, or misses a deadline.
 asio::awaitable<void> run_connection(Stream& stream, const AdminHandlers& handlers, const AdminLimits& limits)
 {
@@ -222,8 +238,7 @@ asio::awaitable<void> run_connection(Stream& stream, const AdminHandlers& handle
         auto [write_error, sent] = co_await http::async_write(stream, *response, no_throw);
         if (write_error || !keep_alive) break;
     }
-    error_code ignored;  // the client may be gone already, which is fine
-    stream.socket().shutdown(asio::socket_base::shutdown_send, ignored);
+    co_await linger(stream);
 }
 
 }  // namespace

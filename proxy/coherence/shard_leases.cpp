@@ -65,7 +65,8 @@ asio::awaitable<void> Shard::release_all()
     while (!leases_.empty()) {
         const FillLease ending = leases_.begin()->second;
         leases_.erase(leases_.begin());
-        const rules::Errc error = co_await store_->release(ending, rules::NotStored::none, rules::Milliseconds{0});
+        const rules::Milliseconds no_memory{0};
+        const rules::Errc error = co_await store_->release(ending, rules::NotStored::none, no_memory);
         if (error != rules::Errc::ok) co_return;
     }
 }

@@ -40,7 +40,7 @@ class AskedTopology::Place final : public Locator {
     std::size_t shard_;
     config::Endpoint given_;
     bool is_given_ = false;
-    bool in_doubt_ = true;
+    bool in_doubt_ = false;
 };
 
 AskedTopology::AskedTopology(asio::io_context& context, DeadlineWheel& wheel, const config::Store& store,

@@ -3,8 +3,10 @@
 // the story without each of them has an order that breaks the promise.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/co_spawn.hpp>
+#include <cstdlib>
 #include <optional>
 
 #include "proxy/coherence/coherent_cache.hpp"
@@ -29,6 +31,7 @@ struct Setting {
     std::string purge = key;       // exact, or a pattern
     bool cached = false;           // the old version is in Redis and in each sidecar's memory at the start
     bool cached_in_redis = false;  // in Redis only
+    bool behind = false;           // the log has a record that no sidecar has seen yet, of another key
     bool one_process = false;      // the sidecars are two workers: they share memory and what is deferred
     bool fence_before = true;      // with PREPARE
     bool may_crash = false;        // the writer's sidecar may die at any moment
@@ -254,7 +257,14 @@ class Play final : public Story {
     {
         for (int i = 0; i < 2; ++i) run_to_rest(i);
         older_ = redis_.data;
-        if (!setting_.cached && !setting_.cached_in_redis) return;
+        if (setting_.cached || setting_.cached_in_redis) cache_old_version();
+        if (!setting_.behind) return;
+        Record other;
+        other.keys = {"item:8"};
+        redis_.append(other);
+    }
+    void cache_old_version()
+    {
         const Found found = find_now(0);
         auto put = [&, token = found.token]() -> asio::awaitable<void> {
             std::shared_ptr<Entry> entry = fake_entry(key, "1");
@@ -396,7 +406,7 @@ class Play final : public Story {
     std::string violation_;
 };
 
-Explored explore(const Setting& setting, std::size_t limit = 60'000)
+Explored explore(const Setting& setting, std::size_t limit)
 {
     Explorer explorer([&]() -> std::unique_ptr<Story> { return std::make_unique<Play>(setting); });
     return explorer.run(limit);
@@ -410,7 +420,7 @@ std::string told(const Explored& explored)
 }
 
 struct Row {
-    const char* why;
+    std::string why;
     Setting setting;
 };
 
@@ -424,17 +434,21 @@ std::vector<Row> stories()
         cached.writer = 1;
         cached.purge = purge;
         cached.cached = true;
-        rows.push_back(
-            {"a read through one sidecar beside a write through the other, the old version in memory", cached});
+        rows.push_back({"a read beside a write through the other sidecar, the old version in memory", cached});
 
         Setting in_redis = cached;
         in_redis.cached = false;
         in_redis.cached_in_redis = true;
-        rows.push_back({"the same with the old version in Redis only", in_redis});
+        rows.push_back({"a read beside a write through the other sidecar, the old version in Redis", in_redis});
 
         Setting two_reads = in_redis;
         two_reads.readers = {0, 0};
         rows.push_back({"two reads, so that one's answer from Redis meets what the other has applied", two_reads});
+
+        Setting behind = in_redis;
+        behind.behind = true;
+        rows.push_back(
+            {"an answer from Redis is held up until the log is read, and the write is in the log by then", behind});
 
         Setting empty = cached;
         empty.cached = false;
@@ -457,15 +471,16 @@ std::vector<Row> stories()
         marks.monotonic = false;
         rows.push_back({"marks that end too early: COMMIT alone", marks});
 
+        // A restart meets everything, and the kind of purge makes no difference to it: one kind, for the time it takes.
         Setting older = cached;
         older.may_restart_older = true;
         older.monotonic = false;  // Redis may lose an open mark
-        rows.push_back({"Redis comes back with an older state", older});
+        if (purge != key) rows.push_back({"Redis comes back with an older state", older});
 
         Setting gone = cached;
         gone.may_restart_empty = true;
         gone.monotonic = false;
-        rows.push_back({"Redis comes back empty", gone});
+        if (purge != key) rows.push_back({"Redis comes back empty", gone});
 
         Setting flush = cached;
         flush.may_flush = true;
@@ -483,7 +498,7 @@ std::vector<Row> stories()
         Setting own_lost_after = own_lost;
         own_lost_after.fence_before = false;
         own_lost_after.monotonic = false;
-        rows.push_back({"the same without PREPARE (fence: after)", own_lost_after});
+        rows.push_back({"the writer's sidecar has lost its connection without PREPARE (fence: after)", own_lost_after});
 
         Setting workers = cached;
         workers.one_process = true;
@@ -495,6 +510,23 @@ std::vector<Row> stories()
 
 }  // namespace
 
+#ifndef LARDER_TEST_GUARDS
+
+namespace {
+
+/// How many orders of a story are run at most. All of them are fewer than 60,000; a sanitizer sees enough in a part.
+std::size_t orders_limit()
+{
+    constexpr std::size_t all = 60'000;
+#ifdef __SANITIZE_THREAD__
+    return 100;  // one thread: there is nothing to find
+#endif
+    const char* scale = std::getenv("LARDER_TEST_SCALE");
+    return all / static_cast<std::size_t>(std::max(1, scale ? std::atoi(scale) : 1));
+}
+
+}  // namespace
+
 TEST_CASE(
     "no order of reads, a write and one fault shows an old version after the write's answer, or goes back in time")
 {
@@ -502,7 +534,7 @@ TEST_CASE(
     for (const Row& row : stories()) {
         CAPTURE(row.why);
         CAPTURE(row.setting.purge);
-        const Explored explored = explore(row.setting);
+        const Explored explored = explore(row.setting, orders_limit());
         orders += explored.orders;
         INFO(told(explored));
         CHECK(explored.violation.empty());
@@ -513,28 +545,42 @@ TEST_CASE(
     MESSAGE(orders << " orders in all");
 }
 
-#ifdef LARDER_TEST_GUARDS
+#else
 
 TEST_CASE("without any one guard some order breaks the promise")
 {
+    const std::string any = "item:*";
     const struct {
-        const char* guard;
-    } guards[] = {{"prepare"},         {"commit"},        {"marks"},        {"fence"},         {"store_check"},
-                  {"validate_memory"}, {"validate_read"}, {"memory_check"}, {"pattern_check"}, {"watch"},
-                  {"run_id"},          {"chain"},         {"own_writes"},   {"replay"}};
-    for (const auto& [guard] : guards) {
-        CAPTURE(guard);
-        REQUIRE(take_out_guards(guard) == "");
-        std::string found;
-        for (const Row& row : stories()) {
-            const Explored explored = explore(row.setting, 20'000);
-            if (explored.violation.empty()) continue;
-            found = std::string(row.why) + " (purge of " + row.setting.purge + "): " + told(explored);
-            break;
-        }
+        std::string guard, story, purge;
+    } rows[] = {
+        {"prepare", "the writer's sidecar dies", key},
+        {"commit", "marks that end too early: COMMIT alone", key},
+        {"marks", "the writer's sidecar dies", key},
+        {"fence", "a fill beside a write through the same sidecar", key},
+        {"store_check", "a fill beside a write", key},
+        {"validate_memory", "a read beside a write through the other sidecar, the old version in memory", key},
+        {"validate_read", "a read beside a write through the other sidecar, the old version in Redis", any},
+        {"memory_check", "a read beside a write through the other sidecar, the old version in memory", key},
+        {"pattern_check", "a read beside a write through the other sidecar, the old version in memory", any},
+        {"watch", "an answer from Redis is held up until the log is read, and the write is in the log by then", key},
+        {"run_id", "Redis comes back with an older state", any},
+        {"chain", "FLUSHALL", key},
+        {"own_writes", "two workers of a process that trusts its memory for long", any},
+        {"replay", "the writer's sidecar has lost its connection without PREPARE (fence: after)", key},
+    };
+    const std::vector<Row> all = stories();
+    for (const auto& row : rows) {
+        CAPTURE(row.guard);
+        CAPTURE(row.story);
+        const auto story = std::find_if(all.begin(), all.end(), [&](const Row& one) {
+            return one.why == row.story && one.setting.purge == row.purge;
+        });
+        REQUIRE(story != all.end());
+        REQUIRE(take_out_guards(row.guard) == "");
+        const Explored explored = explore(story->setting, 20'000);
         take_out_guards("");
-        MESSAGE("without " << guard << ": " << (found.empty() ? "nothing" : found));
-        CHECK_FALSE(found.empty());
+        MESSAGE("without " << row.guard << ": " << told(explored));
+        CHECK_FALSE(explored.violation.empty());
     }
 }
 

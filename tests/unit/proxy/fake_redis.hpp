@@ -31,6 +31,7 @@ struct RedisData {
     std::map<std::string, Position> patterns;
     std::set<std::string> runs;
     std::map<std::string, Value> entries;
+    std::map<std::string, std::string> leases;  // by entry; the tests' leases do not expire
 };
 
 struct FakeRedis {
@@ -50,7 +51,10 @@ struct FakeRedis {
         record.previous = data.counter;
         record.position = std::max(data.counter + 1, ++clock);
         for (const std::string& pattern : record.patterns) data.patterns[pattern] = record.position;
-        for (const std::string& key : record.keys) data.entries.erase(key);
+        for (const std::string& key : record.keys) {
+            data.entries.erase(key);
+            data.leases.erase(key);
+        }
         data.counter = record.position;
         data.records.push_back(record);
         return {record.previous, record.position};
@@ -84,9 +88,10 @@ struct FakeRedis {
         return records;
     }
 
-    StoreWrite store(const std::string& key, Position token, const std::string& body)
+    StoreWrite store(const std::string& key, Position token, const std::string& body, const std::string& owner = "")
     {
         const auto refuse = [](rules::NotStored why) { return StoreWrite{why, 0}; };
+        if (!owner.empty()) release(key, owner);
         if (data.counter == 0) return refuse(rules::NotStored::log_gap);
         Position at = token;
         bool fenced = false;
@@ -102,6 +107,22 @@ struct FakeRedis {
         if (present != data.entries.end() && present->second.position > token) return refuse(rules::NotStored::newer);
         data.entries[key] = {data.counter, body};
         return {rules::NotStored::none, data.counter};
+    }
+
+    Leased lease(const FillLease& wanted, const std::string& doomed)
+    {
+        Leased leased;
+        std::string& holder = data.leases[wanted.key];
+        const bool taken = !holder.empty() && holder != doomed;
+        if (!taken) holder = wanted.owner;
+        leased.kind = taken ? Leased::Kind::taken : Leased::Kind::ours;
+        leased.holder = holder;
+        return leased;
+    }
+    void release(const std::string& key, const std::string& owner)
+    {
+        const auto held = data.leases.find(key);
+        if (held != data.leases.end() && held->second == owner) data.leases.erase(held);
     }
 };
 
@@ -286,13 +307,44 @@ class FakeStore final : public Store {
         };
         return wire_.ask(false, std::move(command));
     }
-    asio::awaitable<StoreWrite> put(std::shared_ptr<const Entry> entry, Position token) override
+    asio::awaitable<StoreWrite> put(std::shared_ptr<const Entry> entry, Position token, FillLease& lease) override
     {
-        std::function<StoreWrite(FakeRedis&)> command = [entry, token](FakeRedis& redis) {
-            return redis.store(entry->key, token, entry->body);
+        std::function<StoreWrite(FakeRedis&)> command = [entry, token, owner = lease.owner](FakeRedis& redis) {
+            return redis.store(entry->key, token, entry->body, owner);
         };
         const rules::Result<StoreWrite> written = co_await wire_.ask(true, command);
-        co_return written ? *written : StoreWrite{rules::NotStored::store_failed, 0};
+        if (!written) co_return StoreWrite{rules::NotStored::store_failed, 0};
+        lease.owner.clear();
+        co_return *written;
+    }
+    asio::awaitable<rules::Result<Leased>> lease(FillLease wanted, rules::WallTime, std::string doomed) override
+    {
+        std::function<Leased(FakeRedis&)> command = [wanted, doomed](FakeRedis& redis) {
+            return redis.lease(wanted, doomed);
+        };
+        return wire_.ask(true, std::move(command));
+    }
+    asio::awaitable<rules::Result<LeaseLook>> look_at_lease(std::string key, std::string) override
+    {
+        std::function<LeaseLook(FakeRedis&)> command = [key, connection = wire_.connection()](FakeRedis& redis) {
+            LeaseLook look;
+            const auto held = redis.data.leases.find(key);
+            if (held != redis.data.leases.end()) look.holder = held->second;
+            look.counter = redis.data.counter;
+            look.sent = instant_now();
+            look.connection = connection;
+            return look;
+        };
+        return wire_.ask(false, std::move(command));
+    }
+    asio::awaitable<rules::Errc> release(FillLease lease, rules::NotStored, rules::Milliseconds) override
+    {
+        std::function<bool(FakeRedis&)> command = [lease](FakeRedis& redis) {
+            redis.release(lease.key, lease.owner);
+            return true;
+        };
+        const rules::Result<bool> released = co_await wire_.ask(true, command);
+        co_return released ? rules::Errc::ok : rules::Errc::store_unreachable;
     }
 
   private:

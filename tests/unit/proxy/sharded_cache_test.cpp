@@ -23,7 +23,8 @@ class Process {
     Process(const RedisServer& even, const RedisServer& odd, std::size_t shards = shards_count,
             CacheOptions options = {})
         : loop_(store_at(even)),
-          odd_link_(loop_.context, loop_.wheel, store_at(odd), nullptr, loop_.counters),
+          odd_topology_(make_topology(loop_.context, loop_.wheel, store_at(odd), nullptr, loop_.counters, 1)),
+          odd_link_(loop_.context, loop_.wheel, store_at(odd), nullptr, loop_.counters, odd_topology_->locator(0)),
           state(shards)
     {
         asio::co_spawn(loop_.context, odd_link_.run(), [this](std::exception_ptr) { odd_ended_ = true; });
@@ -106,6 +107,7 @@ class Process {
     }
 
     LinkLoop loop_;
+    std::unique_ptr<Topology> odd_topology_;
     Link odd_link_;
     bool odd_ended_ = false;
     Tasks tasks_{loop_.context};

@@ -71,9 +71,9 @@ TEST_CASE("a cluster without slots has an empty map; what is no answer to CLUSTE
     CHECK(empty->master_of(0) == nullptr);
     for (const std::string& bytes :
          {std::string("+OK\r\n"), std::string("-ERR This instance has cluster support disabled\r\n"),
-          std::string("*1\r\n:1\r\n"), "*1\r\n*2\r\n:0\r\n:1\r\n", "*1\r\n" + range(5, 4, 1) + node(text("a"), 1),
-          "*1\r\n" + range(0, 16384, 1) + node(text("a"), 1), "*1\r\n" + range(0, 1, 1) + node(text("a"), 0),
-          "*1\r\n" + range(0, 1, 1) + "*1\r\n" + text("a")}) {
+          std::string("*1\r\n:1\r\n"), std::string("*1\r\n*2\r\n:0\r\n:1\r\n"),
+          "*1\r\n" + range(5, 4, 1) + node(text("a"), 1), "*1\r\n" + range(0, 16384, 1) + node(text("a"), 1),
+          "*1\r\n" + range(0, 1, 1) + node(text("a"), 0), "*1\r\n" + range(0, 1, 1) + "*1\r\n" + text("a")}) {
         CAPTURE(bytes);
         CHECK_FALSE(SlotMap::parse(reply_of(bytes), asked));
     }
