@@ -110,7 +110,8 @@ TEST_CASE("what one replica has found uncacheable the others pass by without ask
     await_condition("it is told", [&] { return fleet.metric("larder_uncacheable_told_total") >= 1; });
     const Response response = fleet.get(1, "/items/1");
     CHECK(response.cache_status() == "larder; fwd=bypass; detail=set-cookie");
-    CHECK(fleet.replicas[1]->metric("larder_forwards_total", "reason=\"uncacheable\"") == 1);
+    await_condition("it is counted",
+                    [&] { return fleet.replicas[1]->metric("larder_forwards_total", "reason=\"uncacheable\"") == 1; });
     CHECK(fleet.replicas[1]->metric("larder_fills_total") == 0);
 }
 
@@ -212,7 +213,7 @@ TEST_CASE("a replica that is killed while it fetches holds the others up for a b
     fleet.origin.await_requests("/items/1", 2);
     fleet.origin.release("/items/1");
     CHECK(second.get().cache_status() == "larder; fwd=uri-miss; stored");
-    CHECK(is_hit(fleet.get(1, "/items/1")));
+    await_condition("it is stored", [&] { return is_hit(fleet.get(1, "/items/1")); });
     CHECK(fleet.replicas[1]->metric("larder_lease_wait_timeouts_total") == 1);
     CHECK(stands_in("gave up waiting for another replica's fetch", fleet.replicas[1]->log()));
 }
@@ -257,7 +258,8 @@ TEST_CASE("an expired response is revalidated once, and all replicas have the ne
     fleet.origin.release("/items/1");
     for (auto& reader : readers) CHECK(reader.get().body == "old");
     CHECK(fleet.origin.requests("/items/1") == 2);
-    for (std::size_t i = 0; i < 4; ++i) CHECK(is_hit(fleet.get(i, "/items/1")));
+    for (std::size_t i = 0; i < 4; ++i)
+        await_condition("it is stored", [&] { return is_hit(fleet.get(i, "/items/1")); });
 }
 
 TEST_CASE("a purge ends the wait for a fetch that began before it: the answer is fresh")
