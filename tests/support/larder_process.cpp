@@ -11,13 +11,6 @@ namespace larder::tests {
 
 namespace {
 
-/// The binary of this build, or the one that LARDER_TEST_BINARY names.
-std::string larder_binary()
-{
-    const char* other = std::getenv("LARDER_TEST_BINARY");
-    return other ? other : LARDER_BINARY;
-}
-
 /// The port behind `name` in the line that says ready: `listen=127.0.0.1:34567` or `"listen":"127.0.0.1:34567"`.
 std::uint16_t find_port(const std::string& log, const std::string& name)
 {
@@ -33,15 +26,6 @@ std::uint16_t find_port(const std::string& log, const std::string& name)
 }
 
 }  // namespace
-
-Finished run_larder(const std::vector<std::string>& arguments, const std::vector<std::string>& environment)
-{
-    std::vector<std::string> all{larder_binary()};
-    all.insert(all.end(), arguments.begin(), arguments.end());
-    ChildProcess process(all, environment);
-    const int exit_code = process.wait_for_exit();
-    return {exit_code, process.standard_output(), process.standard_error()};
-}
 
 LarderProcess::LarderProcess(const std::string& yaml, const std::vector<std::string>& environment,
                              const std::vector<std::string>& arguments)

@@ -7,17 +7,9 @@
 
 #include "tests/support/child_process.hpp"
 #include "tests/support/http_client.hpp"
+#include "tests/support/larder_binary.hpp"
 
 namespace larder::tests {
-
-/// What a run to the end gave.
-struct Finished {
-    int exit_code = 0;
-    std::string standard_output, standard_error;
-};
-
-/// Runs `larder` with these arguments to its end.
-Finished run_larder(const std::vector<std::string>& arguments, const std::vector<std::string>& environment = {});
 
 class LarderProcess {
   public:
