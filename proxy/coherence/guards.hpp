@@ -28,6 +28,7 @@ namespace larder::proxy {
     X(own_writes, "within `trust` a worker serves what another worker of the process has purged")                    \
     X(replay, "Redis is trusted while purges of this process wait to be appended")                                   \
     X(join, "a request that begins after a write joins a fetch that began before it")                                \
+    X(unsent, "a request that passes by an open write shares a fetch sent before an earlier write was answered")     \
     X(path_normalisation, "GET /items/%37 makes an entry that PUT /items/7 does not purge")
 
 enum class Guard : std::uint8_t {

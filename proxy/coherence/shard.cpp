@@ -292,7 +292,7 @@ asio::awaitable<Found> Shard::find(const std::string& key, const std::string& va
 
 asio::awaitable<Found> Shard::find_in_store(const std::string& key, const std::string& variant, rules::WallTime now)
 {
-    if (!trusted() || wants_tending()) co_return found_nothing(Found::Kind::away);
+    if (!trusted() || (wants_tending() && guarded(Guard::replay))) co_return found_nothing(Found::Kind::away);
     counters_.add(Counter::store_gets);
     const rules::Result<StoreRead> read = co_await store_->get(key, variant);
     if (read.has_error()) co_return found_nothing(Found::Kind::away);

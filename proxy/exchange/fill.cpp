@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "proxy/coherence/guards.hpp"
 #include "proxy/net/clock.hpp"
 
 namespace larder::proxy {
@@ -207,6 +208,7 @@ Fills::Unsent Fills::join_unsent(const std::string& stored_as, const std::functi
     Shard& here = shard(stored_as);
     const std::lock_guard lock(here.mutex);
     Pair& pair = here.unsent[stored_as];
+    if (pair.under_way && !guarded(Guard::unsent)) return {pair.under_way, false, nullptr};
     if (pair.next) return {pair.next, false, nullptr};
     auto& slot = pair.under_way ? pair.next : pair.under_way;
     slot = make();
