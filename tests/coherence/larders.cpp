@@ -1,11 +1,12 @@
 #include <signal.h>
 
-#include <cstdlib>
 #include <regex>
 #include <stdexcept>
 
 #include "tests/coherence/proxies.hpp"
+#include "tests/coherence/store.hpp"
 #include "tests/support/eventually.hpp"
+#include "tests/support/larder_binary.hpp"
 
 namespace larder::tests {
 
@@ -23,13 +24,10 @@ std::string milliseconds_text(std::chrono::milliseconds time) { return std::to_s
 
 class Larders final : public Proxies {
   public:
-    Larders(const LarderOptions& options, std::uint16_t backend_port, std::function<std::string(int)> store_url)
-        : options_(options), backend_port_(backend_port), store_url_(std::move(store_url))
+    Larders(const LarderOptions& options, std::uint16_t backend_port, std::function<std::string(int)> store_yaml)
+        : options_(options), backend_port_(backend_port), store_yaml_(std::move(store_yaml))
     {
-        if (options_.binary.empty()) {
-            const char* other = std::getenv("LARDER_TEST_BINARY");
-            options_.binary = other ? other : LARDER_BINARY;
-        }
+        if (options_.binary.empty()) options_.binary = larder_binary();
         for (int replica = 0; replica < replicas_count; ++replica) launch(replica);
         for (int replica = 0; replica < replicas_count; ++replica) await_ready(replica);
     }
@@ -96,11 +94,12 @@ class Larders final : public Proxies {
     {
         const std::string purge_options =
             "    fence: " + options_.fence + "\n    on_store_error: " + options_.on_store_error + "\n";
-        return "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nnamespace: checker\nmemory: " + options_.memory +
-               "\nworkers: " + std::to_string(options_.workers) + "\ntrust: " + milliseconds_text(options_.trust) +
+        return "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nnamespace: " + std::string(store_namespace) +
+               "\nmemory: " + options_.memory + "\nworkers: " + std::to_string(options_.workers) +
+               "\ntrust: " + milliseconds_text(options_.trust) +
                "\nupstream:\n  url: http://127.0.0.1:" + std::to_string(backend_port_) +
-               "\n  first_byte_timeout: " + milliseconds_text(options_.first_byte_timeout) +
-               "\nstore:\n  url: " + store_url_(replica) + "\n  timeout: " + milliseconds_text(options_.store_timeout) +
+               "\n  first_byte_timeout: " + milliseconds_text(options_.first_byte_timeout) + "\n" +
+               store_yaml_(replica) + "  timeout: " + milliseconds_text(options_.store_timeout) +
                "\ntimeouts:\n  drain: 1s\n" + options_.options + R"(rules:
   - name: item
     match: GET /items/{id}
@@ -122,7 +121,7 @@ class Larders final : public Proxies {
 
     LarderOptions options_;
     std::uint16_t backend_port_;
-    std::function<std::string(int)> store_url_;
+    std::function<std::string(int)> store_yaml_;
     TemporaryDirectory directory_;
     std::array<std::atomic<std::uint16_t>, replicas_count> admin_ports_{};
 };
@@ -130,9 +129,9 @@ class Larders final : public Proxies {
 }  // namespace
 
 std::unique_ptr<Proxies> make_larders(const LarderOptions& options, std::uint16_t backend_port,
-                                      std::function<std::string(int)> store_url)
+                                      std::function<std::string(int)> store_yaml)
 {
-    return std::make_unique<Larders>(options, backend_port, std::move(store_url));
+    return std::make_unique<Larders>(options, backend_port, std::move(store_yaml));
 }
 
 }  // namespace larder::tests

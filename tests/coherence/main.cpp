@@ -16,7 +16,7 @@ const char* const usage =
     "usage: coherence_checker [--seconds N | --short] [--seed N] [--peer nginx|varnish] [--larder FILE] [--brief]\n"
     "                         SCENARIO...\n"
     "       coherence_checker [--seed N] [--larder FILE] --guard NAME\n"
-    "       coherence_checker --list [--peer NAME]\n"
+    "       coherence_checker --list [--short] [--peer NAME]\n"
     "Prints one table line for each scenario; exit 1 when one of them fails. tests/coherence/run --help tells more.\n";
 
 struct Arguments {
@@ -126,7 +126,8 @@ int run(const Arguments& arguments)
     if (arguments.header) print_header();
     bool all_passed = true;
     for (const Scenario& scenario : all_scenarios())
-        if (arguments.list && (arguments.run.peer.empty() || scenario.for_peers))
+        if (arguments.list && (arguments.run.peer.empty() || scenario.for_peers) &&
+            (!arguments.least_time || scenario.in_short))
             std::printf("%-20s %-26s %s\n", scenario.name.c_str(), scenario.mode.c_str(), scenario.about.c_str());
     for (const std::string& name : arguments.names) {
         const Scenario* found = nullptr;

@@ -58,9 +58,9 @@ struct LarderOptions {
     std::string options;  // further top-level options, whole lines
 };
 
-/// @param store_url  by replica: one may reach the store through a gate
+/// @param store_yaml  by replica, because one may reach the store through a gate: the section `store:`
 std::unique_ptr<Proxies> make_larders(const LarderOptions& options, std::uint16_t backend_port,
-                                      std::function<std::string(int)> store_url);
+                                      std::function<std::string(int)> store_yaml);
 std::unique_ptr<Proxies> make_nginxes(std::uint16_t backend_port);
 std::unique_ptr<Proxies> make_varnishes(std::uint16_t backend_port);
 

@@ -46,29 +46,40 @@ void pause_replicas(Run& run)
     } while (!run.over());
 }
 
+/// Time for the cache to be in use between two faults of the store. The pauses between Larder's attempts to connect
+/// double, up to 2 s, until a connection has lasted that long: with faults at shorter intervals it would hardly ever be
+/// connected, and the scenario would show that nothing is stale where nothing is cached.
+void let_it_recover(Run& run) { run.pause(milliseconds{3'000}, milliseconds{4'000}); }
+
 void pause_store(Run& run)
 {
-    while (!run.over()) {
-        run.fault(-1, [&] {
-            run.store->stop();
-            run.pause(milliseconds{60}, milliseconds{900});
-            run.store->go_on();
-        });
-        run.pause(milliseconds{1'000}, milliseconds{2'500});  // Larder's back-off may have grown
-    }
+    do {
+        for (int times = static_cast<int>(run.random() % 2); times >= 0; --times) {
+            run.fault(-1, [&] {
+                run.store->stop();
+                run.pause(milliseconds{60}, milliseconds{900});
+                run.store->go_on();
+            });
+            if (times > 0) run.pause(milliseconds{300}, milliseconds{1'500});
+        }
+        let_it_recover(run);
+    } while (!run.over());
 }
 
 void empty_store(Run& run)
 {
-    while (!run.over()) {
-        run.pause(milliseconds{1'200}, milliseconds{2'500});
-        run.fault(-1, [&] {
-            run.store->kill();
-            run.pause(milliseconds{0}, milliseconds{200});
-            run.store->start();
-        });
-    }
-    run.pause(milliseconds{500});
+    run.pause(milliseconds{1'200});
+    do {
+        for (int times = static_cast<int>(run.random() % 2); times >= 0; --times) {
+            run.fault(-1, [&] {
+                run.store->kill();
+                run.pause(milliseconds{0}, milliseconds{200});
+                run.store->start();
+            });
+            if (times > 0) run.pause(milliseconds{100}, milliseconds{1'000});
+        }
+        let_it_recover(run);
+    } while (!run.over());
 }
 
 /// What was written since the SAVE is lost, and what was purged since then is back.
@@ -110,7 +121,7 @@ void delete_control_keys(Run& run)
     run.gate->set(Gate::Mode::slow, milliseconds{15});
     while (!run.over()) {
         run.pause(milliseconds{50}, milliseconds{300});
-        std::istringstream names(run.store->command({"KEYS", "checker:*:[qsp]"}));
+        std::istringstream names(run.store->command({"KEYS", std::string(store_namespace) + ":*:[qsp]"}));
         std::vector<std::string> found;
         for (std::string name; names >> name;) found.push_back(name);
         if (found.empty()) continue;
@@ -125,10 +136,13 @@ std::uint64_t figure(const std::string& info, const std::string& name)
     return at == std::string::npos ? 0 : std::strtoull(info.c_str() + at + name.size() + 1, nullptr, 10);
 }
 
+/// Once the cache is full, room for somewhat less than half of it.
 void evict(Run& run, const char* policy)
 {
-    const std::uint64_t used = figure(run.store->command({"INFO", "memory"}), "used_memory");
-    run.store->command({"CONFIG", "SET", "maxmemory", std::to_string(used + (2u << 20))});
+    const auto used_memory = [&] { return figure(run.store->command({"INFO", "memory"}), "used_memory"); };
+    const std::uint64_t empty = used_memory();
+    eventually([&] { return used_memory() > empty + (6u << 20); });
+    run.store->command({"CONFIG", "SET", "maxmemory", std::to_string(empty + (3u << 20))});
     run.store->command({"CONFIG", "SET", "maxmemory-policy", policy});
     while (!run.over()) run.pause(milliseconds{100});
     run.faults_done = figure(run.store->command({"INFO", "stats"}), "evicted_keys");
@@ -155,6 +169,40 @@ void gate(Run& run, Gate::Mode mode)
 }
 void cut(Run& run) { gate(run, Gate::Mode::shut); }
 void hold(Run& run) { gate(run, Gate::Mode::held); }
+
+/// The master is killed, or hangs, and another one takes its place; the old one comes back while that is in use.
+void fail_over(Run& run, bool hangs)
+{
+    do {
+        run.pause(milliseconds{1'000}, milliseconds{1'500});
+        run.fault(-1, [&] {
+            if (hangs)
+                run.store->stop();
+            else
+                run.store->kill();
+            run.store->await_failover();
+        });
+        run.pause(milliseconds{200}, milliseconds{900});
+        if (hangs)
+            run.store->go_on();
+        else
+            run.store->start();
+        run.store->await_whole();
+        run.pause(milliseconds{1'000}, milliseconds{1'500});
+    } while (!run.over());
+}
+void kill_masters(Run& run) { fail_over(run, false); }
+void hang_masters(Run& run) { fail_over(run, true); }
+
+void move_slots(Run& run)
+{
+    do {
+        run.pause(milliseconds{500}, milliseconds{1'200});
+        run.fault(-1, [&] { run.store->move_slot([&] { run.pause(milliseconds{50}, milliseconds{400}); }); });
+        run.store->await_whole();
+    } while (!run.over());
+    run.pause(milliseconds{500});
+}
 
 /// Always slower than the others, and still in time.
 void slow_down(Run& run)
@@ -232,6 +280,15 @@ std::vector<Scenario> make_scenarios()
     one.for_peers = true;
     add(one);
 
+    one =
+        basic("hot", "strict", "four items and their lists, nearly always with a write open: joins and shared passes");
+    one.load.items = 4;
+    one.load.write_per_mille = 60;
+    one.load.list_per_mille = 300;
+    one.least_hits_percent = 3;
+    one.for_peers = true;
+    add(one);
+
     one = basic("aliases", "strict", "the same paths percent-encoded and with dot segments");
     one.load.aliases = true;
     one.for_peers = true;
@@ -294,10 +351,19 @@ std::vector<Scenario> make_scenarios()
     one.short_seconds = 7;
     add(one);
 
-    add(with_store_fault(basic("redis-paused", "strict, forward", "SIGSTOP of Redis, then SIGCONT"), pause_store));
-    add(with_store_fault(rejecting(basic("redis-paused-reject", "strict", "the same, writes are refused meanwhile")),
-                         pause_store));
-    add(with_store_fault(basic("redis-emptied", "strict, forward", "Redis killed and restarted empty"), empty_store));
+    const auto forwarding = [](Scenario scenario) {
+        scenario.mode += ", forward";
+        return scenario;
+    };
+    one = basic("redis-paused", "strict", "SIGSTOP of Redis, then SIGCONT, once or twice, then some seconds of peace");
+    one.short_seconds = 5;
+    add(with_store_fault(forwarding(one), pause_store));
+    one.name += "-reject";
+    one.about = "the same, writes are refused meanwhile";
+    add(with_store_fault(rejecting(one), pause_store));
+    one = basic("redis-emptied", "strict, forward", "Redis killed and restarted empty, once or twice, then peace");
+    one.short_seconds = 5;
+    add(with_store_fault(one, empty_store));
     one = basic("redis-old-dump", "strict, forward", "Redis killed and restarted with what it knew some time ago");
     one.short_seconds = 5;
     add(with_store_fault(one, restore_old_store));
@@ -314,8 +380,8 @@ std::vector<Scenario> make_scenarios()
     one.gated = true;
     add(with_store_fault(one, delete_control_keys));
 
-    one = basic("evicted", "strict", "maxmemory with allkeys-lru, 2 MiB for 6 MiB of entries");
-    one.load.items = 120;
+    one = basic("evicted", "strict", "maxmemory with allkeys-lru, 3 MiB for more than 6 MiB of entries");
+    one.load.items = 160;
     one.backend.padding_bytes = 16'000;
     one.least_hits_percent = 5;
     one.script = evict_least_used;
@@ -343,6 +409,29 @@ std::vector<Scenario> make_scenarios()
     add(one);
     add(gated(with_store_fault(bounded(basic("gate-cut-bounded", "", "one replica cut off, bounded")), cut)));
     all.back().mode += ", forward";
+
+    const struct {
+        std::string name, about;
+        StoreKind store;
+        void (*script)(Run&);
+    } groups[] = {
+        {"sentinel-killed", "kill -9 of the master behind Sentinel", StoreKind::sentinel, kill_masters},
+        {"sentinel-hung", "SIGSTOP of the master until another is elected, then SIGCONT", StoreKind::sentinel,
+         hang_masters},
+        {"cluster-killed", "kill -9 of a master of a cluster", StoreKind::cluster, kill_masters},
+        {"cluster-hung", "SIGSTOP of a master until its replica is elected, then SIGCONT", StoreKind::cluster,
+         hang_masters},
+        {"cluster-moved", "slots moved between masters key by key", StoreKind::cluster, move_slots},
+    };
+    for (const auto& group : groups) {
+        one = basic(group.name, "strict", group.about);
+        one.store = group.store;
+        add(with_store_fault(forwarding(one), group.script));
+        one.name += "-reject";
+        one.about = "the same, writes are refused meanwhile";
+        one.in_short = false;
+        add(with_store_fault(rejecting(one), group.script));
+    }
     return all;
 }
 
@@ -365,7 +454,7 @@ const std::vector<GuardScenario>& guard_scenarios()
         {"fence", "quiet"},
         {"store_check", "gate-slow"},
         {"validate_memory", "quiet"},
-        {"validate_read", "small-memory"},
+        {"validate_read", "gate-slow"},
         {"memory_check", "quiet"},
         {"pattern_check", "small-memory"},
         {"watch", "gate-slow"},
@@ -373,8 +462,8 @@ const std::vector<GuardScenario>& guard_scenarios()
         {"chain", "control-keys"},
         {"own_writes", "two-workers-bounded"},
         {"replay", "gate-cut"},
-        {"join", "quiet"},
-        {"unsent", "writes"},
+        {"join", "hot"},
+        {"unsent", "hot"},
         {"path_normalisation", "aliases"},
     };
     return all;
@@ -419,7 +508,7 @@ std::unique_ptr<Proxies> make_proxies(const Scenario& scenario, const RunOptions
     larder.binary = options.larder_binary;
     larder.environment = options.environment;
     return make_larders(larder, run.backend->port(), [&run](int replica) {
-        return run.gate && replica == 0 ? run.store->url_through(run.gate->port()) : run.store->url();
+        return run.gate && replica == 0 ? run.store->yaml_through(run.gate->port()) : run.store->yaml();
     });
 }
 

@@ -52,6 +52,7 @@ struct Scenario {
     bool for_peers = false;  // makes sense without a shared store
     Terms terms;
     int short_seconds = 3;  // what it needs to mean something
+    bool in_short = true;   // else only its like is played when time is short
     int least_hits_percent = 10;
 };
 

@@ -2,32 +2,44 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 namespace larder::tests {
 
+/// Of Larder's keys in it.
+inline constexpr const char* store_namespace = "story";
+
 enum class StoreKind : std::uint8_t { single, sentinel, cluster };
 
 class StoreUnderTest {
   public:
     virtual ~StoreUnderTest() = default;
-    /// As it stands in `store:`.
-    virtual std::string url() const = 0;
-    /// The same through a gate.
-    virtual std::string url_through(std::uint16_t gate_port) const = 0;
-    /// Where a gate leads to; 0: there is no single place.
-    virtual std::uint16_t port() const = 0;
+    /// The section `store:`, without its time-outs.
+    virtual std::string yaml() const = 0;
 
-    virtual void kill() = 0;   // the present master, or one of them
-    virtual void start() = 0;  // what was killed, on the same address, with what its last SAVE kept
-    virtual void stop() = 0;   // SIGSTOP
+    virtual void kill() = 0;   // the present master; of a cluster one that has a replica
+    virtual void start() = 0;  // what was killed, on the same address; a server alone with what its last SAVE kept
+    virtual void stop() = 0;   // SIGSTOP, the same choice
     virtual void go_on() = 0;
-    /// To every master; the replies one after another.
-    virtual std::string command(const std::vector<std::string>& words) = 0;
-    /// A planned or forced change of the master, seen through to its end. Only where there is one.
-    virtual void fail_over() {}
+
+    // A server alone.
+    virtual std::string yaml_through(std::uint16_t gate_port) const;
+    virtual std::uint16_t port() const;
+    virtual std::string command(const std::vector<std::string>& words);
+
+    // Several.
+    /// Waits until another server has taken the place of the one that was killed or stopped.
+    virtual void await_failover();
+    /// Waits until all serve again, and another failover is possible.
+    virtual void await_whole();
+
+    // A cluster.
+    /// Moves the slot of one of Larder's shards to another master, key by key.
+    /// @param half_way  is called when some of its keys have gone and some have not
+    virtual void move_slot(const std::function<void()>& half_way);
 };
 
 std::unique_ptr<StoreUnderTest> make_store(StoreKind kind);

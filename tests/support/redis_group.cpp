@@ -8,8 +8,9 @@
 
 #include <sstream>
 #include <stdexcept>
+#include <utility>
 
-#include "tests/support/larder_process.hpp"
+#include "tests/support/larder_binary.hpp"
 #include "tests/support/redis_process.hpp"
 
 namespace larder::tests {
@@ -159,15 +160,23 @@ void RedisNode::kill()
 
 bool RedisNode::revive()
 {
-    process_->signal(SIGCONT);
+    go_on();
     if (running_) return false;
     start();
     return true;
 }
 
-void RedisNode::stop() { process_->signal(SIGSTOP); }
+void RedisNode::stop()
+{
+    process_->signal(SIGSTOP);
+    stopped_ = true;
+}
 
-void RedisNode::go_on() { process_->signal(SIGCONT); }
+void RedisNode::go_on()
+{
+    process_->signal(SIGCONT);
+    stopped_ = false;
+}
 
 std::string RedisNode::command(const std::vector<std::string>& words) const
 {
@@ -340,7 +349,7 @@ std::vector<ClusterNodes::Known> ClusterNodes::known()
 {
     std::string text;
     for (const auto& node : nodes_) {
-        if (!node->is_running()) continue;
+        if (!node->answers()) continue;
         text = node->command({"CLUSTER", "NODES"});
         break;
     }

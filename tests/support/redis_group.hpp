@@ -25,7 +25,8 @@ class RedisNode {
     void go_on();  // SIGCONT
     /// Ends what `kill` or `stop` did. True when it had to be started.
     bool revive();
-    bool is_running() const { return running_; }
+    /// Neither killed nor stopped.
+    bool answers() const { return running_ && !stopped_; }
     /// As the all-powerful user.
     std::string command(const std::vector<std::string>& words) const;
     /// Whether a section of INFO, or the answer to CLUSTER INFO, says so.
@@ -34,7 +35,7 @@ class RedisNode {
   private:
     std::uint16_t port_;
     bool is_sentinel_;
-    bool running_ = false;
+    bool running_ = false, stopped_ = false;
     TemporaryDirectory directory_;
     std::unique_ptr<ChildProcess> process_;
 };
