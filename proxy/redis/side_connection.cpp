@@ -2,6 +2,9 @@
 
 #include <array>
 
+// g++ 12 takes Asio's recycling of coroutine frames for a mismatch, here as in sentinel_topology.
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+
 namespace larder::proxy {
 
 using rules::Errc;
