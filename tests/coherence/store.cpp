@@ -48,6 +48,7 @@ class BehindSentinel final : public StoreUnderTest {
     void start() override { deposed_->revive(); }
     void stop() override { choose().stop(); }
     void go_on() override { deposed_->go_on(); }
+    void hand_over() override { set_.hand_over(); }
     void await_failover() override { set_.await_failover(*deposed_); }
     void await_whole() override { set_.restore(); }
 
@@ -70,6 +71,11 @@ class Clustered final : public StoreUnderTest {
     void start() override { deposed_->revive(); }
     void stop() override { choose().stop(); }
     void go_on() override { deposed_->go_on(); }
+    void hand_over() override
+    {
+        choose();
+        cluster_.hand_over(slot_);
+    }
     void await_failover() override { cluster_.await_failover(slot_, *deposed_); }
     void await_whole() override { cluster_.restore(); }
     void move_slot(const std::function<void()>& half_way) override
@@ -107,6 +113,7 @@ std::string StoreUnderTest::yaml_through(std::uint16_t) const { refuse("a gate")
 std::uint16_t StoreUnderTest::port() const { refuse("its port"); }
 std::string StoreUnderTest::command(const std::vector<std::string>&) { refuse("a command"); }
 void StoreUnderTest::await_failover() { refuse("a failover"); }
+void StoreUnderTest::hand_over() { refuse("a failover"); }
 void StoreUnderTest::await_whole() { refuse("several servers"); }
 void StoreUnderTest::move_slot(const std::function<void()>&) { refuse("slots"); }
 

@@ -33,6 +33,8 @@ class StoreUnderTest {
     // Several.
     /// Waits until another server has taken the place of the one that was killed or stopped.
     virtual void await_failover();
+    /// Another server takes the master's place by hand; the old one stays up.
+    virtual void hand_over();
     /// Waits until all serve again, and another failover is possible.
     virtual void await_whole();
 

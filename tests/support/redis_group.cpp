@@ -258,6 +258,15 @@ RedisNode& SentinelSet::master()
 
 RedisNode& SentinelSet::replica() { return &master() == servers_[0].get() ? *servers_[1] : *servers_[0]; }
 
+void SentinelSet::hand_over()
+{
+    const RedisNode& from = master();
+    await_condition("a sentinel agrees to a failover", [&] {
+        return sentinels_[0]->command({"SENTINEL", "FAILOVER", master_name}) == "OK";
+    });
+    await_failover(from);
+}
+
 void SentinelSet::await_failover(const RedisNode& from)
 {
     await_condition("another master is named", [&] { return &master() != &from; });
@@ -397,6 +406,15 @@ bool ClusterNodes::has_replica(const RedisNode& master)
     for (const Known& one : all)
         if (one.master_id == id && one.flags.find("fail") == std::string::npos) return true;
     return false;
+}
+
+void ClusterNodes::hand_over(unsigned slot)
+{
+    const RedisNode& from = master_of(slot);
+    const std::string id = id_of(from);
+    for (const Known& one : known())
+        if (one.master_id == id) by_port(one.port).command({"CLUSTER", "FAILOVER"});
+    await_failover(slot, from);
 }
 
 RedisNode& ClusterNodes::other_master(const RedisNode& than)

@@ -53,6 +53,8 @@ class SentinelSet {
     RedisNode& master();
     RedisNode& replica();
     std::vector<std::unique_ptr<RedisNode>>& sentinels() { return sentinels_; }
+    /// A change of the master by hand (SENTINEL FAILOVER), seen through. The old one stays up, for a while as a master.
+    void hand_over();
     /// Waits until the sentinels name another master than this one.
     void await_failover(const RedisNode& from);
     /// Everything runs, and a failover is possible again.
@@ -74,6 +76,8 @@ class ClusterNodes {
     /// Who has a slot now.
     RedisNode& master_of(unsigned slot);
     bool has_replica(const RedisNode& master);
+    /// A change of the slot's master by hand (CLUSTER FAILOVER), seen through. The old one stays up.
+    void hand_over(unsigned slot);
     /// Another master.
     RedisNode& other_master(const RedisNode& than);
     std::vector<std::unique_ptr<RedisNode>>& nodes() { return nodes_; }
