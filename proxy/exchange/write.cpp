@@ -70,6 +70,18 @@ asio::awaitable<Errc> prepare(Services& services, WritePurge& write)
     co_return error;
 }
 
+/// The answer is lost: the mark stays open for a whole life from now on. A store that does not take it now shall take
+/// it with the purge, which may be replayed later: a plain COMMIT would close even the mark that the write has already.
+asio::awaitable<void> mark_anew(Services& services, WritePurge& write)
+{
+    const Errc marked = co_await services.cache.prepare(write);
+    if (marked == Errc::ok) co_return;
+    const rules::Milliseconds settle = write.settle;
+    write.settle = std::max(settle, services.cache.mark_life());
+    co_await services.cache.commit(write);
+    write.settle = settle;
+}
+
 /// The upstream may or may not have acted, and may still: the mark stays open to its end, then the purge is repeated.
 asio::awaitable<void> run_late_commit(Services& services, WritePurge write)
 {
@@ -140,8 +152,7 @@ asio::awaitable<void> forward_write(Services& services, Client& client, std::sha
             for (const rules::Matched& one : matched)
                 rules::append_purge_targets(write.targets, *one.rule, exchange->view, one.values, values);
             if (!write.targets.empty()) {
-                const Errc marked = co_await services.cache.prepare(write);
-                if (marked != Errc::ok) co_await services.cache.commit(write);
+                co_await mark_anew(services, write);
                 services.tasks.spawn("late commit", run_late_commit(services, write));
             }
         } else {

@@ -1,4 +1,6 @@
 // Redis reached in every way, and Redis gone: killed, paused, restarted empty, full of foreign values.
+#include <future>
+
 #include "tests/support/stage.hpp"
 
 namespace larder::tests {
@@ -215,6 +217,33 @@ TEST_CASE("on_store_error: reject refuses a write before the app sees it; forwar
     stage.redis->start();
     await_condition("the purge is replayed", [&] { return stage.larder->metric("larder_purge_replayed_total") >= 1; });
     CHECK(stage.request("PUT", "/strict/1", {}, "x").status == 200);
+}
+
+TEST_CASE("a write whose answer is lost while Redis hangs keeps its key from the cache: the app may act on it yet")
+{
+    StageOptions options = over<OverRedis>(item_rules);
+    options.workers = 1;  // each has a connection of its own to Redis
+    Stage stage(options);
+    stage.fill("/items/1");
+    std::promise<void> arrived, lost;
+    stage.origin.on("PUT /items/1").handle([&](Conversation&) {
+        arrived.set_value();
+        lost.get_future().wait();
+    });
+    auto write = stage.start_request("PUT", "/items/1", {}, "x");
+    arrived.get_future().wait();  // the write has its mark
+    stage.redis->stop();
+    lost.set_value();
+    CHECK(write.get().status == 502);
+    CHECK(stage.larder->metric("larder_purge_deferred_total") >= 1);
+    stage.redis->go_on();
+    await_condition("what was deferred is replayed", [&] {
+        return stage.larder->metric("larder_store_up") == 1 && stage.larder->metric("larder_purge_replayed_total") ==
+                                                                   stage.larder->metric("larder_purge_deferred_total");
+    });
+    await_condition("every worker looks again",
+                    [&] { return stage.get("/items/1").cache_status().find("store-away") == std::string::npos; });
+    for (int i = 0; i < 4; ++i) CHECK(stage.get("/items/1").cache_status() == "larder; fwd=bypass; detail=write-open");
 }
 
 TEST_CASE("a start without Redis serves, and caches once Redis is there")
