@@ -32,16 +32,18 @@ void kill_replicas(Run& run)
     }
 }
 
-/// Longer than its marks live: the others have forgotten its writes when it goes on with them.
+/// Longer than its marks live: the others have forgotten its writes when it goes on with them. For itself it was cut
+/// off from the store: whatever it waited for then has missed its deadline.
 void pause_replicas(Run& run)
 {
     const milliseconds mark_life{5'600};
     do {
         const int replica = static_cast<int>(run.random() % replicas_count);
-        run.proxies->signal(replica, SIGSTOP);
-        run.pause(mark_life, mark_life + milliseconds{400});
-        run.proxies->signal(replica, SIGCONT);
-        ++run.faults_done;
+        run.fault(replica, [&] {
+            run.proxies->signal(replica, SIGSTOP);
+            run.pause(mark_life, mark_life + milliseconds{400});
+            run.proxies->signal(replica, SIGCONT);
+        });
         run.pause(milliseconds{500}, milliseconds{1'000});
     } while (!run.over());
 }
@@ -255,6 +257,12 @@ Scenario with_silent_store(Scenario scenario, std::function<void(Run&)> script)
     return with_store_fault(std::move(scenario), std::move(script));
 }
 
+Scenario forwarding(Scenario scenario)
+{
+    scenario.mode += ", forward";
+    return scenario;
+}
+
 Scenario rejecting(Scenario scenario)
 {
     scenario.mode += ", reject";
@@ -363,15 +371,14 @@ std::vector<Scenario> make_scenarios()
     one = basic("replica-paused", "strict", "SIGSTOP of a replica for longer than its marks live, then SIGCONT");
     one.larder.first_byte_timeout = milliseconds{500};
     one.load.patience = milliseconds{300};
-    one.script = pause_replicas;
-    one.for_peers = true;
     one.short_seconds = 7;
-    add(one);
+    add(with_store_fault(forwarding(one), pause_replicas));
+    one.name += "-reject";
+    one.about = "the same, writes are refused where the store has not answered";
+    one.for_peers = true;
+    one.in_short = false;
+    add(with_store_fault(rejecting(one), pause_replicas));
 
-    const auto forwarding = [](Scenario scenario) {
-        scenario.mode += ", forward";
-        return scenario;
-    };
     one = basic("redis-paused", "strict", "SIGSTOP of Redis, then SIGCONT, once or twice, then some seconds of peace");
     one.short_seconds = 5;
     add(with_silent_store(forwarding(one), pause_store));
@@ -448,6 +455,7 @@ std::vector<Scenario> make_scenarios()
         one = basic(group.name, "strict", group.about);
         one.store = group.store;
         const auto with_fault = group.script == hang_masters ? with_silent_store : with_store_fault;
+        one.in_short = group.script != hand_masters_over;
         add(with_fault(forwarding(one), group.script));
         one.name += "-reject";
         one.about = "the same, writes are refused meanwhile";
