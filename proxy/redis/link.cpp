@@ -21,8 +21,6 @@ constexpr std::size_t input_bytes = 64 * 1024;
 constexpr std::size_t feed_bytes = 16 * 1024;
 constexpr std::size_t output_keep_bytes = 1024 * 1024;
 constexpr std::size_t output_limit_bytes = 64 * 1024 * 1024;
-constexpr Milliseconds back_off_first{100};
-constexpr Milliseconds back_off_limit{2000};
 constexpr Milliseconds role_every{1000};
 constexpr Milliseconds slow_after{100};
 constexpr std::chrono::seconds log_every{1};
@@ -41,8 +39,7 @@ Link::Link(asio::io_context& context, DeadlineWheel& wheel, const config::Store&
       locator_(locator),
       timer_(context),
       input_(input_bytes),
-      back_off_timer_(context),
-      back_off_(back_off_first),
+      pause_timer_(context),
       random_(std::random_device{}())
 {
     counters_.store_links.fetch_add(1, std::memory_order_relaxed);
@@ -61,10 +58,9 @@ Link::~Link()
 
 asio::awaitable<void> Link::run()
 {
-    while (!stopping_) {
+    while (!breaker_.is_stopped()) {
         const Located located = co_await locator_.locate();
-        if (stopping_) break;
-        relocated_ = false;
+        if (!breaker_.attempt()) break;
         if (located.trouble.empty()) {
             server_ = located.endpoint.to_string();
             co_await attempt(located.endpoint);
@@ -72,7 +68,8 @@ asio::awaitable<void> Link::run()
             server_.clear();
             log_down(located.trouble, true);
         }
-        if (!stopping_ && !relocated_) co_await back_off();
+        breaker_.fail(instant_now());
+        if (!breaker_.is_stopped()) co_await pause();
     }
 }
 
@@ -82,24 +79,18 @@ asio::awaitable<void> Link::attempt(const config::Endpoint& server)
     Transport transport(context_);
     transport_ = &transport;
     const Errc connected = co_await transport.connect(server, tls_, server.host, store_.connect_timeout, wheel_);
+    std::string refused;
     if (connected != Errc::ok) {
-        if (!stopping_ && !relocated_) {
-            log_down(connect_reason(connected), false);
-            locator_.distrust(Redirect{});
-        }
-    } else if (!stopping_) {
+        refused = connect_reason(connected);
+    } else if (is_wanted()) {
         role_is_told_ = false;
-        const std::string refused = co_await set_up(transport);
-        if (!refused.empty() && !stopping_ && !relocated_) {
-            log_down(refused, true);
-            locator_.distrust(Redirect{});
-        }
-        if (refused.empty() && !stopping_ && !relocated_) {
-            up_since_ = instant_now();
-            co_await run_replies(transport);
-            // One that died young was no success: the wait goes on growing.
-            if (instant_now() - up_since_ > back_off_limit) back_off_ = back_off_first;
-        }
+        refused = co_await set_up(transport);
+    }
+    if (refused.empty()) {
+        if (breaker_.succeed(instant_now())) co_await run_replies(transport);
+    } else if (is_wanted()) {
+        log_down(refused, connected == Errc::ok);
+        locator_.distrust(Redirect{});
     }
     transport_ = nullptr;
     transport.close();
@@ -108,10 +99,10 @@ asio::awaitable<void> Link::attempt(const config::Endpoint& server)
 // Another server has been named.
 void Link::relocate()
 {
-    if (stopping_) return;
-    relocated_ = true;
-    back_off_timer_.cancel();
-    if (up_)
+    if (breaker_.is_stopped()) return;
+    breaker_.relocate();
+    pause_timer_.cancel();
+    if (breaker_.is_closed())
         end(Errc::store_unreachable);
     else if (transport_)
         transport_->abort(Errc::store_unreachable);
@@ -119,22 +110,24 @@ void Link::relocate()
 
 void Link::stop() noexcept
 {
-    if (stopping_) return;
-    stopping_ = true;
-    back_off_timer_.cancel();
+    if (breaker_.is_stopped()) return;
+    const bool was_closed = breaker_.is_closed();
+    breaker_.stop();
+    pause_timer_.cancel();
     timer_.cancel();
-    if (up_)
+    if (was_closed)
         end(Errc::shutting_down);
     else if (transport_)
         transport_->abort(Errc::shutting_down);
 }
 
-asio::awaitable<void> Link::back_off()
+asio::awaitable<void> Link::pause()
 {
-    std::uniform_int_distribution<std::int64_t> jitter(back_off_.count() / 2, back_off_.count());
-    back_off_timer_.expires_after(Milliseconds{jitter(random_)});
-    back_off_ = std::min(back_off_ * 2, back_off_limit);
-    co_await back_off_timer_.async_wait(no_throw);
+    std::uniform_real_distribution<double> chance(0, 1);
+    const Milliseconds pause = breaker_.pause(chance(random_));
+    if (pause.count() == 0) co_return;
+    pause_timer_.expires_after(pause);
+    co_await pause_timer_.async_wait(no_throw);
 }
 
 // Log in, choose the database, and see that the server is ready for commands. Empty: it is; else why not.
@@ -203,7 +196,6 @@ asio::awaitable<std::string> Link::set_up(Transport& transport)
 
 asio::awaitable<void> Link::run_replies(Transport& transport)
 {
-    up_ = true;
     ++connections_count_;
     logged_reason_.clear();
     write_waits_ = write_waits_for_read_ = false;
@@ -212,12 +204,12 @@ asio::awaitable<void> Link::run_replies(Transport& transport)
     log_up();
     if (role_is_told_ && locator_.role_must_be_asked()) role_poll_.arm();
 
-    while (up_) {
+    while (breaker_.is_closed()) {
         const IoTry tried = transport.try_read(input_);
         if (tried.ok()) {
             const rules::Instant now = instant_now();
             std::string_view rest(input_.data(), tried.bytes);
-            while (up_ && !rest.empty()) {
+            while (breaker_.is_closed() && !rest.empty()) {
                 const std::string_view portion = rest.substr(0, feed_bytes);
                 rest.remove_prefix(portion.size());
                 if (!reader_.feed(portion)) {
@@ -225,24 +217,25 @@ asio::awaitable<void> Link::run_replies(Transport& transport)
                     break;
                 }
                 Reply reply;
-                while (up_ && reader_.next(reply)) deliver(std::move(reply), now);
-                if (up_ && reader_.failed()) lose(Errc::store_malformed, "reply could not be understood");
+                while (breaker_.is_closed() && reader_.next(reply)) deliver(std::move(reply), now);
+                if (breaker_.is_closed() && reader_.failed())
+                    lose(Errc::store_malformed, "reply could not be understood");
             }
             // A short read emptied a plain socket: the next try would only say so.
             if (tried.bytes == input_.size() || transport.is_tls()) continue;
         } else if (!tried.blocked()) {
-            if (up_) lose(Errc::store_unreachable, "connection closed");
+            if (breaker_.is_closed()) lose(Errc::store_unreachable, "connection closed");
             break;
         }
-        if (!up_) break;
+        if (!breaker_.is_closed()) break;
         if (write_waits_for_read_ && tried.blocked()) {
             write_waits_for_read_ = false;
             write_some();
-            if (!up_) break;
+            if (!breaker_.is_closed()) break;
         }
         const Direction direction = tried.ok() ? Direction::read : tried.wait_for;
         const bool ready = co_await transport.wait(direction);
-        if (!ready && up_) lose(Errc::store_unreachable, "connection closed");
+        if (!ready && breaker_.is_closed()) lose(Errc::store_unreachable, "connection closed");
     }
 }
 
@@ -282,7 +275,7 @@ void Link::heed(const Redirect& redirect, std::string_view error, rules::Instant
     switch (redirect.kind) {
     case Kind::moved:
         // The new node is known, or soon will be: no need to wait, unless the old one keeps sending us away.
-        relocated_ = now - up_since_ > back_off_limit;
+        breaker_.redirect(now);
         locator_.distrust(redirect);
         return end(Errc::store_unreachable);
     case Kind::replica:
@@ -304,11 +297,14 @@ void Link::log_error(std::string_view text, rules::Instant now)
     log_event(config::LogLevel::warn, "store answered with an error", {{"reason", text}});
 }
 
-rules::Errc Link::send_error() const noexcept { return stopping_ ? Errc::shutting_down : Errc::store_unreachable; }
+rules::Errc Link::send_error() const noexcept
+{
+    return breaker_.is_stopped() ? Errc::shutting_down : Errc::store_unreachable;
+}
 
 asio::awaitable<Result<Reply>> Link::execute(std::span<const std::string_view> args)
 {
-    if (!up_) {
+    if (!breaker_.is_closed()) {
         counters_.add(Counter::store_errors);
         return failed(send_error());
     }
@@ -325,7 +321,7 @@ asio::awaitable<Result<Reply>> Link::execute(std::span<const std::string_view> a
 
 bool Link::send(LinkOperation& operation, std::span<const std::string_view> args)
 {
-    if (!up_ || out_.size() - written_ > output_limit_bytes) {
+    if (!breaker_.is_closed() || out_.size() - written_ > output_limit_bytes) {
         counters_.add(Counter::store_errors);
         return false;
     }
@@ -350,7 +346,7 @@ void Link::flush()
 {
     flush_posted_ = false;
     ++turn_;
-    if (up_ && !write_waits_ && !write_waits_for_read_) write_some();
+    if (breaker_.is_closed() && !write_waits_ && !write_waits_for_read_) write_some();
 }
 
 void Link::write_some()
@@ -374,7 +370,7 @@ void Link::write_some()
         write_waits_ = true;
         transport_->socket().async_wait(StreamSocket::wait_write,
                                         [this, connection = connections_count_](error_code ec) {
-                                            if (!up_ || connection != connections_count_) return;
+                                            if (!breaker_.is_closed() || connection != connections_count_) return;
                                             write_waits_ = false;
                                             if (ec) return lose(Errc::store_unreachable, "connection closed");
                                             write_some();
@@ -396,7 +392,7 @@ void Link::arm_timer(rules::Instant now)
     timer_.expires_after(oldest_->sent_ + store_.timeout - now);
     timer_.async_wait([this](error_code ec) {
         timer_armed_ = false;
-        if (!ec && !stopping_) on_timer();
+        if (!ec && !breaker_.is_stopped()) on_timer();
     });
 }
 
@@ -411,7 +407,7 @@ void Link::on_timer()
 // The connection is of no use any more.
 void Link::lose(Errc why, std::string_view reason, const Redirect& doubt)
 {
-    if (!up_) return;
+    if (!breaker_.is_closed()) return;
     log_down(reason, false);
     locator_.distrust(doubt);
     end(why);
@@ -419,7 +415,7 @@ void Link::lose(Errc why, std::string_view reason, const Redirect& doubt)
 
 void Link::end(Errc why)
 {
-    up_ = false;
+    breaker_.fail(instant_now());
     out_ = std::string();
     written_ = 0;
     role_poll_.disarm();
@@ -447,12 +443,12 @@ void Link::RolePoll::arm() { Deadline::arm(link_.wheel_, role_every); }
 void Link::RolePoll::on_expiry() noexcept
 {
     constexpr std::string_view args[] = {"ROLE"};
-    if (link_.up_ && !link_.send(*this, args)) arm();
+    if (link_.breaker_.is_closed() && !link_.send(*this, args)) arm();
 }
 
 void Link::RolePoll::complete(Result<Reply>&& reply)
 {
-    if (!reply || !link_.up_) return;  // the next connection begins anew
+    if (!reply || !link_.breaker_.is_closed()) return;  // the next connection begins anew
     const bool told = reply->is_array() && !reply->elements.empty();
     if (told && reply->elements[0].text != "master") {
         Redirect doubt;

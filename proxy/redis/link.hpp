@@ -3,7 +3,6 @@
 // closes the connection, so that a late reply is never taken for another's. Knows nothing of entries or purges.
 #pragma once
 
-#include <atomic>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 #include <random>
@@ -17,6 +16,7 @@
 #include "proxy/net/deadline.hpp"
 #include "proxy/net/transport.hpp"
 #include "proxy/observe/counters.hpp"
+#include "proxy/redis/breaker.hpp"
 #include "proxy/redis/locator.hpp"
 #include "proxy/redis/reply.hpp"
 #include "proxy/redis/resp.hpp"
@@ -54,18 +54,16 @@ class Link {
     Link(const Link&) = delete;
     Link& operator=(const Link&) = delete;
 
-    /// Asks where the server is, connects, reads, reconnects: until `stop`. Waits 100 ms after a failure, twice as long
-    /// after each further one, up to 2 s, with jitter. While it waits every operation fails at once, so the wait is the
-    /// breaker too. Spawn once.
+    /// Asks where the server is, connects, reads, reconnects: until `stop`, with the pauses of the breaker. Spawn once.
     asio::awaitable<void> run();
 
     /// Fails what is under way with shutting_down and ends `run`. For good.
     void stop() noexcept;
 
     /// Number of the connection in use, counted from 1; 0: none now.
-    std::uint64_t connection() const noexcept { return up_ ? connections_count_ : 0; }
+    std::uint64_t connection() const noexcept { return breaker_.is_closed() ? connections_count_ : 0; }
     /// The same as a question that any thread may ask.
-    bool is_up() const noexcept { return up_.load(std::memory_order_relaxed); }
+    bool is_up() const noexcept { return breaker_.is_closed(); }
 
     /// Sends one command and waits for its reply. `args` and what they point to must live until then: name them in the
     /// awaiting frame. An error reply of the server is a value (`Reply::is_error`).
@@ -101,7 +99,9 @@ class Link {
     asio::awaitable<void> attempt(const config::Endpoint& server);
     asio::awaitable<std::string> set_up(Transport& transport);
     asio::awaitable<void> run_replies(Transport& transport);
-    asio::awaitable<void> back_off();
+    asio::awaitable<void> pause();
+    /// The attempt under way still is: nobody has stopped it or named another server.
+    bool is_wanted() const noexcept { return !breaker_.is_stopped() && !breaker_.is_relocated(); }
     void deliver(Reply&& reply, rules::Instant now);
     void heed(const Redirect& redirect, std::string_view error, rules::Instant now);
     void log_error(std::string_view text, rules::Instant now);
@@ -127,13 +127,11 @@ class Link {
 
     std::string server_;       // of the present attempt or connection, as text; empty: not located yet
     std::string last_server_;  // of the last connection
-    bool relocated_ = false;   // another server has been named: connect to it without waiting
     bool role_is_told_ = false;
     RolePoll role_poll_{*this};
 
     Transport* transport_ = nullptr;  // of the present attempt or connection; lives in run's frame
-    std::atomic<bool> up_{false};     // written on the link's thread only
-    bool stopping_ = false;
+    Breaker breaker_;
     std::uint64_t connections_count_ = 0;
 
     std::string out_;  // commands; those before `written_` are with the kernel
@@ -151,10 +149,8 @@ class Link {
 
     ReplyReader reader_;
     std::vector<char> input_;
-    rules::Instant up_since_;
 
-    asio::steady_timer back_off_timer_;
-    rules::Milliseconds back_off_;
+    asio::steady_timer pause_timer_;
     std::minstd_rand random_;
     std::string logged_reason_;
     rules::Instant slow_logged_, error_logged_;
