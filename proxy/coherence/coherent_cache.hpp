@@ -67,8 +67,9 @@ class CoherentCache {
 
     // --- leases: one fetch for all replicas (COHERENCE section 9). Nothing of this when embedded. ---
 
-    /// Asks for the lease of a key and variant; `lease.owner` is set when it is ours. A holder whose fetch a purge has
-    /// overtaken, as far as this worker knows the log, does not count. Ends by the store's deadlines.
+    /// Asks for the lease of a key and variant, and learns of all records that the log has at that moment.
+    /// `lease.owner` is set when it is ours, also with `away`: then the log could not be read. A holder whose fetch a
+    /// purge has overtaken does not count. Ends by the store's deadlines.
     /// @param token  where the log stood at the miss
     /// @param seen   the response under this key that has been found unusable; the epoch: none
     asio::awaitable<Leased> lease(FillLease& lease, LogToken token, rules::WallTime seen)

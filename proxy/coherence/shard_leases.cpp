@@ -23,21 +23,23 @@ asio::awaitable<Leased> Shard::lease(FillLease& lease, LogToken token, rules::Wa
 {
     Leased leased;
     if (!trusted()) co_return leased;
-    FillLease wanted{lease.key, lease.variant, new_owner(token.position)};
+    const FillLease wanted{lease.key, lease.variant, new_owner(token.position)};
     std::string doomed;
-    for (int tries = 0; tries < 2; ++tries) {
+    constexpr int takeovers_limit = 4;  // each from another fetch that a purge has overtaken
+    for (int i = 0; i <= takeovers_limit; ++i) {
         rules::Result<Leased> answer = co_await store_->lease(wanted, seen, doomed);
         if (!answer) co_return Leased{};
         leased = std::move(*answer);
+        if (leased.kind == Leased::Kind::ours) {  // whatever comes next, it must be given back
+            lease.owner = wanted.owner;
+            leases_.emplace(wanted.owner, wanted);
+        }
+        const bool known = co_await synchronise(leased.counter, leased.connection);
+        if (!known) leased.kind = Leased::Kind::away;
         if (leased.kind != Leased::Kind::taken) break;
         const auto begun_at = position_of_owner(leased.holder);
         if (!begun_at || replica_.matched_since(lease.key, *begun_at) != Since::matched) break;
         doomed = leased.holder;
-    }
-    if (leased.kind == Leased::Kind::ours) {
-        lease.owner = wanted.owner;
-        std::string owner = wanted.owner;
-        leases_.emplace(std::move(owner), std::move(wanted));
     }
     co_return leased;
 }

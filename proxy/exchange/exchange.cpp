@@ -178,6 +178,7 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
         }
         if (!may_share_fetch(services, *exchange)) co_return co_await pass(services, client, exchange);
         if (exchange->count.verdict != Verdict::revalidate) exchange->count.verdict = Verdict::miss;
+        exchange->waited_as = Forward::none;  // in vain: what it gets now is another fetch's
         const FillAnswer answer = co_await answer_from_fill(services, client, exchange, std::move(looked));
         if (answer == FillAnswer::done) co_return;
         if (answer == FillAnswer::alone) break;

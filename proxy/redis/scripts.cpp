@@ -185,24 +185,27 @@ end
 return {position, string.format('%.0f', now), raised, layout}
 )lua";
 
-// In the lease's key stands its owner, or "U <until> <why>": the last answer could not be stored, nobody need wait.
+// In the lease's key stands its owner, or "U <until> <why>": the last answer could not be stored, nobody need wait. The
+// counter comes with each answer: a record since the miss makes the fetch one that cannot be stored.
 constexpr std::string_view lease_text = R"lua(
-local entry, lease = KEYS[1], KEYS[2]
+local entry, q, lease = KEYS[1], KEYS[2], KEYS[3]
 local owner, life, seen, doomed = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local head = redis.pcall('GETRANGE', entry, 0, 127)
 local stored = type(head) == 'string' and string.match(head, ' stored=(%d+)')
-if stored and stored ~= seen then return {'stored', stored} end
+local position = redis.pcall('GET', q)
+if type(position) ~= 'string' then position = '0' end
+if stored and stored ~= seen then return {'stored', position, stored} end
 local holder = redis.pcall('GET', lease)
 if type(holder) == 'string' and (doomed == '' or holder ~= doomed) then
   local till, why = string.match(holder, '^U (%d+) (.*)$')
-  if not till then return {'taken', holder} end
+  if not till then return {'taken', position, holder} end
   local time = redis.call('TIME')
   local left = math.max(1, tonumber(till) - time[1] * 1000 - math.floor(time[2] / 1000))
-  return {'uncacheable', string.format('%.0f', left), why}
+  return {'uncacheable', position, string.format('%.0f', left), why}
 end
 redis.call('SET', lease, owner, 'PX', life)
-return {'ours'}
+return {'ours', position}
 )lua";
 
 constexpr std::string_view release_text = R"lua(

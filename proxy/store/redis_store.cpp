@@ -91,26 +91,29 @@ asio::awaitable<Result<Leased>> RedisStore::lease(FillLease lease, rules::WallTi
     const std::string life = std::to_string(lease_life.count());
     const std::string seen_text =
         seen == rules::WallTime{} ? std::string() : std::to_string(seen.time_since_epoch().count());
-    std::vector<std::string_view> args = {{}, {}, "2", entry_name, lease_name, lease.owner, life, seen_text, doomed};
+    std::vector<std::string_view> args = {{},         {},          "3",  entry_name, keys_.counter(),
+                                          lease_name, lease.owner, life, seen_text,  doomed};
+    Leased leased;
+    leased.connection = link_.connection();
     const Result<Reply> reply = co_await run_script(link_, lease_script(), std::move(args));
     if (!reply) co_return reply.error();
 
-    Leased leased;
     const std::vector<Reply>& words = reply->elements;
-    const std::string_view kind = words.empty() ? std::string_view() : std::string_view(words[0].text);
+    const std::string_view kind = words.size() < 2 ? std::string_view() : std::string_view(words[0].text);
+    if (!kind.empty()) leased.counter = rules::parse_digits(words[1].text).value_or(0);
     if (kind == "ours") {
         leased.kind = Leased::Kind::ours;
-    } else if (kind == "taken" && words.size() == 2) {
+    } else if (kind == "taken" && words.size() == 3) {
         leased.kind = Leased::Kind::taken;
-        leased.holder = words[1].text;
-    } else if (kind == "stored" && words.size() == 2) {
+        leased.holder = words[2].text;
+    } else if (kind == "stored" && words.size() == 3) {
         leased.kind = Leased::Kind::stored;
-        leased.stored = rules::WallTime{rules::Milliseconds{rules::parse_digits(words[1].text).value_or(0)}};
-    } else if (kind == "uncacheable" && words.size() == 3) {
+        leased.stored = rules::WallTime{rules::Milliseconds{rules::parse_digits(words[2].text).value_or(0)}};
+    } else if (kind == "uncacheable" && words.size() == 4) {
         leased.kind = Leased::Kind::uncacheable;
-        leased.left = rules::Milliseconds{rules::parse_digits(words[1].text).value_or(1)};
+        leased.left = rules::Milliseconds{rules::parse_digits(words[2].text).value_or(1)};
         // A replica of another version may know a reason that this one does not.
-        leased.reason = rules::not_stored_of(words[2].text).value_or(NotStored::status);
+        leased.reason = rules::not_stored_of(words[3].text).value_or(NotStored::status);
     } else {
         link_.counters().add(Counter::store_malformed);
         co_return Errc::store_malformed;

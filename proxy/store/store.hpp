@@ -32,7 +32,7 @@ struct FillLease {
     std::string owner;         // "<replica>-<n>@<position>"; empty: not held
 };
 
-/// What asking for a lease gave.
+/// What asking for a lease gave, and the log's counter, read together.
 struct Leased {
     enum class Kind : std::uint8_t {
         ours,         // fetch
@@ -45,6 +45,8 @@ struct Leased {
     rules::WallTime stored{};
     rules::NotStored reason = rules::NotStored::none;
     rules::Milliseconds left{0};
+    Position counter = 0;          // 0: the log has none
+    std::uint64_t connection = 0;  // which connection gave it
 };
 
 /// A lease and the log's counter, read together.

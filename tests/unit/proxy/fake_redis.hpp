@@ -24,6 +24,7 @@ struct RedisData {
     struct Value {
         Position position;
         std::string body;
+        rules::WallTime stored;  // no two alike
     };
     Position counter = 0;  // 0: there is none
     Position floor = 0;
@@ -31,7 +32,7 @@ struct RedisData {
     std::map<std::string, Position> patterns;
     std::set<std::string> runs;
     std::map<std::string, Value> entries;
-    std::map<std::string, std::string> leases;  // by entry; the tests' leases do not expire
+    std::map<std::string, std::string> leases;  // by entry: the owner, or `uncacheable`. A test makes them expire
 };
 
 struct FakeRedis {
@@ -88,6 +89,8 @@ struct FakeRedis {
         return records;
     }
 
+    static constexpr std::string_view uncacheable = "U";
+
     StoreWrite store(const std::string& key, Position token, const std::string& body, const std::string& owner = "")
     {
         const auto refuse = [](rules::NotStored why) { return StoreWrite{why, 0}; };
@@ -105,24 +108,42 @@ struct FakeRedis {
         if (fenced) return refuse(rules::NotStored::fenced);
         const auto present = data.entries.find(key);
         if (present != data.entries.end() && present->second.position > token) return refuse(rules::NotStored::newer);
-        data.entries[key] = {data.counter, body};
+        data.entries[key] = {data.counter, body, rules::WallTime{rules::Milliseconds{++clock}}};
+        if (const auto held = data.leases.find(key); held != data.leases.end() && held->second == uncacheable)
+            data.leases.erase(held);
         return {rules::NotStored::none, data.counter};
     }
 
-    Leased lease(const FillLease& wanted, const std::string& doomed)
+    Leased lease(const FillLease& wanted, rules::WallTime seen, const std::string& doomed)
     {
         Leased leased;
+        leased.counter = data.counter;
+        const auto present = data.entries.find(wanted.key);
+        if (present != data.entries.end() && present->second.stored != seen) {
+            leased.kind = Leased::Kind::stored;
+            leased.stored = present->second.stored;
+            return leased;
+        }
         std::string& holder = data.leases[wanted.key];
+        if (holder == uncacheable) {
+            leased.kind = Leased::Kind::uncacheable;
+            leased.reason = rules::NotStored::is_private;
+            leased.left = rules::Milliseconds{1};
+            return leased;
+        }
         const bool taken = !holder.empty() && holder != doomed;
         if (!taken) holder = wanted.owner;
         leased.kind = taken ? Leased::Kind::taken : Leased::Kind::ours;
         leased.holder = holder;
         return leased;
     }
-    void release(const std::string& key, const std::string& owner)
+    void release(const std::string& key, const std::string& owner, bool is_uncacheable = false)
     {
         const auto held = data.leases.find(key);
-        if (held != data.leases.end() && held->second == owner) data.leases.erase(held);
+        if (is_uncacheable)
+            data.leases[key] = uncacheable;
+        else if (held != data.leases.end() && held->second == owner)
+            data.leases.erase(held);
     }
 };
 
@@ -302,6 +323,7 @@ class FakeStore final : public Store {
             const auto found = redis.data.entries.find(key);
             if (found == redis.data.entries.end()) return read;
             read.entry = fake_entry(key, found->second.body);
+            read.entry->times.stored = found->second.stored;
             read.entry->position = found->second.position;
             return read;
         };
@@ -317,10 +339,13 @@ class FakeStore final : public Store {
         lease.owner.clear();
         co_return *written;
     }
-    asio::awaitable<rules::Result<Leased>> lease(FillLease wanted, rules::WallTime, std::string doomed) override
+    asio::awaitable<rules::Result<Leased>> lease(FillLease wanted, rules::WallTime seen, std::string doomed) override
     {
-        std::function<Leased(FakeRedis&)> command = [wanted, doomed](FakeRedis& redis) {
-            return redis.lease(wanted, doomed);
+        const std::uint64_t connection = wire_.connection();
+        std::function<Leased(FakeRedis&)> command = [wanted, seen, doomed, connection](FakeRedis& redis) {
+            Leased leased = redis.lease(wanted, seen, doomed);
+            leased.connection = connection;
+            return leased;
         };
         return wire_.ask(true, std::move(command));
     }
@@ -337,10 +362,10 @@ class FakeStore final : public Store {
         };
         return wire_.ask(false, std::move(command));
     }
-    asio::awaitable<rules::Errc> release(FillLease lease, rules::NotStored, rules::Milliseconds) override
+    asio::awaitable<rules::Errc> release(FillLease lease, rules::NotStored why, rules::Milliseconds) override
     {
-        std::function<bool(FakeRedis&)> command = [lease](FakeRedis& redis) {
-            redis.release(lease.key, lease.owner);
+        std::function<bool(FakeRedis&)> command = [lease, why](FakeRedis& redis) {
+            redis.release(lease.key, lease.owner, why != rules::NotStored::none);
             return true;
         };
         const rules::Result<bool> released = co_await wire_.ask(true, command);

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -57,6 +58,23 @@ class Explorer {
             }
         }
         return explored;
+    }
+
+    /// Of a story with too many orders for `run`: so many more, each step chosen by dice that always fall alike. Where
+    /// `run` is cut off it has only seen orders that begin alike.
+    void sample(Explored& explored, std::size_t count)
+    {
+        std::minstd_rand dice(1);
+        for (std::size_t i = 0; i < count && explored.violation.empty(); ++i, ++explored.orders) {
+            const std::unique_ptr<Story> story = begin_();
+            std::vector<std::string> order;
+            for (auto enabled = story->enabled(); !enabled.empty(); enabled = story->enabled()) {
+                order.push_back(enabled[dice() % enabled.size()]);
+                story->perform(order.back());
+            }
+            explored.violation = story->judge();
+            if (!explored.violation.empty()) explored.order = std::move(order);
+        }
     }
 
   private:
