@@ -109,15 +109,24 @@ std::shared_ptr<Entry> refresh_entry(const FillRequest& request, const rules::Re
     return entry;
 }
 
-/// The fetch failed before anything could be streamed: the stale entry if it may stand in, else the error.
-void end_failed(Services& services, const FillRequest& request, Errc error)
+/// May the expired response stand in for a fetch that has failed? A purge may have come since it was looked up: it is
+/// held against the log once more.
+asio::awaitable<bool> may_stand_in(Services& services, const FillRequest& request)
 {
-    if (request.stale && rules::may_serve_on_error(request.stale->times, wall_now())) {
-        if (error != Errc::ok) services.counters.add_error(error);
-        request.fill->complete(request.stale, 0, true, NotStored::none);
-        return;
-    }
-    request.fill->fail(error);
+    if (!request.stale || !rules::may_serve_on_error(request.stale->times, wall_now())) co_return false;
+    const Fill& fill = *request.fill;
+    const Found now = co_await services.cache.find(fill.key, request.variant, wall_now());
+    if (now.kind == Found::Kind::away || now.kind == Found::Kind::marked) co_return false;
+    co_return !services.cache.voided_since(fill.key, fill.token);
+}
+
+/// The fetch failed before anything could be streamed: the stale entry if it may stand in, else the error.
+asio::awaitable<void> end_failed(Services& services, const FillRequest& request, Errc error)
+{
+    const bool is_spared = co_await may_stand_in(services, request);
+    if (!is_spared) co_return request.fill->fail(error);
+    services.counters.add_error(error);
+    request.fill->complete(request.stale, 0, true, NotStored::none);
 }
 
 asio::awaitable<Errc> read_final_head(Fetch& fetch, Fill& fill)
@@ -174,7 +183,7 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest& request)
     Errc error = co_await fetch->send(request_head, no_body, true);
     if (error == Errc::ok) error = co_await read_final_head(*fetch, fill);
     exchange.upstream_time = instant_now() - (fetch->connection() ? fetch->sent_at() : exchange.begun);
-    if (error != Errc::ok) co_return end_failed(services, request, error);
+    if (error != Errc::ok) co_return co_await end_failed(services, request, error);
 
     const rules::WallTime received = wall_now();
     const rules::ResponseHead& response = fetch->head();
@@ -187,8 +196,12 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest& request)
         co_return fill.complete(entry, 304, false, reason);
     }
     const bool server_failed = response.status >= 500 && response.status <= 504 && response.status != 501;
-    if (server_failed && request.stale && rules::may_serve_on_error(request.stale->times, received))
-        co_return fill.complete(request.stale, response.status, true, NotStored::none);
+    if (server_failed && request.stale) {
+        const int status = response.status;
+        fetch->keep();  // what was read of the answer so far
+        const bool is_spared = co_await may_stand_in(services, request);
+        if (is_spared) co_return fill.complete(request.stale, status, true, NotStored::none);
+    }
 
     const rules::StoreJudgement judged = rules::judge_store(exchange.head, response, rule, requested, received);
     NotStored reason = judged.reason;

@@ -139,6 +139,44 @@ TEST_CASE_TEMPLATE("a body fetched before a write is never served after it", Bac
     for (int i = 0; i < 10; ++i) CHECK(stage.get("/items/1").body == "value 2");
 }
 
+TEST_CASE_TEMPLATE("an expired response that was purged while it was asked about does not stand in when the app fails",
+                   Backend, Embedded, OverRedis)
+{
+    Stage stage(over<Backend>(R"(
+rules:
+  - name: item
+    match: GET /items/{id}
+    key: item:{id}
+    ttl: 200ms
+    stale_if_error: 10m
+  - name: item-write
+    match: PUT /items/{id}
+    purge: ["item:{id}"]
+)"));
+    auto& route = stage.origin.on("GET /items/1").reply(200, "", "good");
+    CHECK(stage.get("/items/1").body == "good");
+    route.hold().reply(503, "", "bad");
+    std::vector<std::future<Response>> readers;
+    await_condition("it has expired", [&] {
+        readers.push_back(stage.start_get("/items/1"));
+        return stage.origin.requests("GET /items/1") >= 2;
+    });
+    bool is_purged = false;
+    SUBCASE("purged") { is_purged = true; }
+    SUBCASE("not purged") {}
+    if (is_purged) CHECK(stage.request("PUT", "/items/1", {}, "x").status == 200);
+    stage.origin.release("GET /items/1");
+    int waited_count = 0;
+    for (auto& reader : readers) {
+        const Response response = reader.get();
+        if (response.cache_status().find("fwd=stale") == std::string::npos) continue;  // it had not expired yet
+        ++waited_count;
+        CHECK(response.body == (is_purged ? "bad" : "good"));
+        CHECK(response.status == (is_purged ? 503 : 200));
+    }
+    CHECK(waited_count >= 1);
+}
+
 TEST_CASE_TEMPLATE("while a write is under way its key is neither served nor stored, and afterwards it is", Backend,
                    Embedded, OverRedis)
 {
