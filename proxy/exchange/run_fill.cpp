@@ -110,13 +110,12 @@ std::shared_ptr<Entry> refresh_entry(const FillRequest& request, const rules::Re
 }
 
 /// May the expired response stand in for a fetch that has failed? A purge may have come since it was looked up: it is
-/// held against the log once more.
+/// held against the log once more, or, with Redis away, against what is known of it here. Who waits for it came before.
 asio::awaitable<bool> may_stand_in(Services& services, const FillRequest& request)
 {
     if (!request.stale || !rules::may_serve_on_error(request.stale->times, wall_now())) co_return false;
     const Fill& fill = *request.fill;
-    const Found now = co_await services.cache.find(fill.key, request.variant, wall_now());
-    if (now.kind == Found::Kind::away || now.kind == Found::Kind::marked) co_return false;
+    co_await services.cache.find(fill.key, request.variant, wall_now());
     co_return !services.cache.voided_since(fill.key, fill.token);
 }
 

@@ -16,11 +16,19 @@ rules:
     purge: ["item:{id}"]
 )";
 
+template <class Backend>
+StageOptions with(const std::string& rules)
+{
+    StageOptions options = over<Backend>(rules);
+    options.store_timeout = "5s";  // a busy machine is not Redis away
+    return options;
+}
+
 }  // namespace
 
 TEST_CASE_TEMPLATE("fifty concurrent readers of one key cost the origin one request", Backend, Embedded, OverRedis)
 {
-    Stage stage(over<Backend>(item_rules));
+    Stage stage(with<Backend>(item_rules));
     stage.origin.on("/items/1").hold();
     std::vector<std::future<Response>> readers;
     for (int i = 0; i < 50; ++i) readers.push_back(stage.start_get("/items/1"));
@@ -44,7 +52,7 @@ TEST_CASE_TEMPLATE("fifty concurrent readers of one key cost the origin one requ
 
 TEST_CASE_TEMPLATE("an answer that cannot be stored releases all who wait at once", Backend, Embedded, OverRedis)
 {
-    Stage stage(over<Backend>(item_rules));
+    Stage stage(with<Backend>(item_rules));
     stage.origin.on("/items/1").hold().reply(200, "private", "mine");
     std::vector<std::future<Response>> readers;
     for (int i = 0; i < 20; ++i) readers.push_back(stage.start_get("/items/1"));
@@ -60,7 +68,7 @@ TEST_CASE_TEMPLATE("an answer that cannot be stored releases all who wait at onc
 
 TEST_CASE_TEMPLATE("those who wait get the bytes while the fill is still running", Backend, Embedded, OverRedis)
 {
-    Stage stage(over<Backend>(item_rules));
+    Stage stage(with<Backend>(item_rules));
     std::promise<void> go_on;
     auto allowed = go_on.get_future().share();
     stage.origin.on("/items/1").handle([allowed](Conversation& conversation) {
@@ -80,7 +88,7 @@ TEST_CASE_TEMPLATE("those who wait get the bytes while the fill is still running
 
 TEST_CASE_TEMPLATE("a client that leaves does not abort the fill", Backend, Embedded, OverRedis)
 {
-    Stage stage(over<Backend>(item_rules));
+    Stage stage(with<Backend>(item_rules));
     stage.origin.on("/items/1").hold();
     auto client = stage.connect();
     client->send("GET", "/items/1");
@@ -94,7 +102,7 @@ TEST_CASE_TEMPLATE("a client that leaves does not abort the fill", Backend, Embe
 
 TEST_CASE_TEMPLATE("a fill that a write has overtaken is answered but not stored", Backend, Embedded, OverRedis)
 {
-    Stage stage(over<Backend>(item_rules));
+    Stage stage(with<Backend>(item_rules));
     stage.origin.on("GET /items/1").hold().reply(200, "", "old");
     auto early = stage.start_get("/items/1");
     stage.origin.await_requests("GET /items/1", 1);
@@ -113,7 +121,7 @@ TEST_CASE_TEMPLATE("a fill that a write has overtaken is answered but not stored
 
 TEST_CASE_TEMPLATE("a body fetched before a write is never served after it", Backend, Embedded, OverRedis)
 {
-    Stage stage(over<Backend>(item_rules));
+    Stage stage(with<Backend>(item_rules));
     // The first fetch reads the old value, then stalls; the value changes; the second fetch reads the new one.
     std::promise<void> go_on;
     auto allowed = go_on.get_future().share();
@@ -142,7 +150,7 @@ TEST_CASE_TEMPLATE("a body fetched before a write is never served after it", Bac
 TEST_CASE_TEMPLATE("an expired response that was purged while it was asked about does not stand in when the app fails",
                    Backend, Embedded, OverRedis)
 {
-    Stage stage(over<Backend>(R"(
+    Stage stage(with<Backend>(R"(
 rules:
   - name: item
     match: GET /items/{id}
@@ -180,7 +188,7 @@ rules:
 TEST_CASE_TEMPLATE("while a write is under way its key is neither served nor stored, and afterwards it is", Backend,
                    Embedded, OverRedis)
 {
-    Stage stage(over<Backend>(item_rules));
+    Stage stage(with<Backend>(item_rules));
     stage.fill("/items/1");
     stage.origin.on("PUT /items/1").hold();
     auto writer = stage.start_request("PUT", "/items/1", {}, "x");
@@ -194,7 +202,7 @@ TEST_CASE_TEMPLATE("while a write is under way its key is neither served nor sto
 TEST_CASE_TEMPLATE("while a write is under way readers share the fetch that is sent after they came, and no older one",
                    Backend, Embedded, OverRedis)
 {
-    Stage stage(over<Backend>(item_rules));
+    Stage stage(with<Backend>(item_rules));
     stage.origin.on("PUT /items/1").hold();
     auto writer = stage.start_request("PUT", "/items/1", {}, "x");
     stage.origin.await_requests("PUT /items/1", 1);
@@ -224,7 +232,7 @@ TEST_CASE_TEMPLATE("while a write is under way readers share the fetch that is s
 TEST_CASE_TEMPLATE("while a write is under way an answer that is one reader's own releases the others at once", Backend,
                    Embedded, OverRedis)
 {
-    Stage stage(over<Backend>(item_rules));
+    Stage stage(with<Backend>(item_rules));
     stage.origin.on("PUT /items/1").hold();
     auto writer = stage.start_request("PUT", "/items/1", {}, "x");
     stage.origin.await_requests("PUT /items/1", 1);
@@ -244,7 +252,7 @@ TEST_CASE_TEMPLATE("while a write is under way an answer that is one reader's ow
 TEST_CASE_TEMPLATE("writers and readers in a race never show a reader an older value than the last one acknowledged",
                    Backend, Embedded, OverRedis)
 {
-    Stage stage(over<Backend>(item_rules));
+    Stage stage(with<Backend>(item_rules));
     std::atomic<int> value{0};
     stage.origin.on("GET /items/1").handle([&](Conversation& conversation) {
         const std::string body = std::to_string(value.load());

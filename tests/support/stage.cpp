@@ -11,7 +11,8 @@ Stage::Stage(const StageOptions& options)
     yaml += "namespace: story\nworkers: " + std::to_string(options.workers) + "\n";
     if (options.over_redis) {
         redis = std::make_unique<RedisProcess>();
-        yaml += "store: " + redis->url() + "\n";
+        yaml += "store:\n  url: " + redis->url() + "\n";
+        if (!options.store_timeout.empty()) yaml += "  timeout: " + options.store_timeout + "\n";
     }
     larder = std::make_unique<LarderProcess>(yaml + options.options + options.rules, options.environment);
 }

@@ -29,6 +29,7 @@ struct StageOptions {
     std::string upstream;               // whole lines in place of `upstream: http://127.0.0.1:PORT`
     std::vector<std::string> environment;
     bool over_redis = false;
+    std::string store_timeout;  // empty: the default, which a busy machine may miss: then Redis is away
     int workers = 2;
 };
 
