@@ -8,8 +8,6 @@
 namespace larder::rules {
 namespace {
 
-constexpr std::uint64_t max_delta_seconds = std::uint64_t{1} << 31;  // RFC 9111 §1.2.2
-
 /// Where the quoted string that `text` begins with ends; npos when it does not.
 std::size_t find_closing_quote(std::string_view text) noexcept
 {
@@ -26,11 +24,13 @@ struct Directive {
     std::string_view argument;
     bool has_argument = false;
     bool open_quote = false;  // a quoted string that does not end where the directive ends
+    bool spaced = false;      // white space before "=", where none may be
 
     explicit Directive(std::string_view text) noexcept
     {
         const std::size_t equals = text.find('=');
         name = trim(text.substr(0, equals));
+        spaced = equals != std::string_view::npos && name.size() != equals;
         open_quote = name.find('"') != std::string_view::npos;
         if (equals == std::string_view::npos) return;
         has_argument = true;
@@ -47,7 +47,7 @@ struct Directive {
 Seconds parse_delta(const Directive& directive) noexcept
 {
     std::string_view digits = directive.argument;
-    if (digits.empty() || !std::all_of(digits.begin(), digits.end(), is_digit)) return Seconds{0};
+    if (directive.spaced || digits.empty() || !std::all_of(digits.begin(), digits.end(), is_digit)) return Seconds{0};
     const std::uint64_t value = parse_digits(digits).value_or(max_delta_seconds);
     return Seconds{static_cast<std::int64_t>(std::min(value, max_delta_seconds))};
 }
@@ -82,7 +82,7 @@ void add(CacheControl& into, const Directive& directive)
         set_qualified(into.no_cache, into.no_cache_fields, directive);
     else if (directive.is("private"))
         set_qualified(into.is_private, into.private_fields, directive);
-    else if (directive.is("public"))
+    else if (directive.is("public") && !directive.spaced)
         into.is_public = true;
     else if (directive.is("must-revalidate"))
         into.must_revalidate = true;

@@ -1,6 +1,7 @@
 // Cache-Control directives (RFC 9111 §5.2), of requests and responses.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -10,6 +11,8 @@
 #include "rules/http/head.hpp"
 
 namespace larder::rules {
+
+inline constexpr std::uint64_t max_delta_seconds = std::uint64_t{1} << 31;  // RFC 9111 §1.2.2
 
 /// What the directives of a message say. Delta-seconds above 2^31 count as 2^31 (§1.2.2). Invalid or conflicting
 /// lifetimes count as 0, the most restrictive reading (§4.2.1). Unknown directives are ignored.

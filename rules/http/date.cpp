@@ -21,7 +21,7 @@ class Reader {
 
     void literal(std::string_view expected) noexcept
     {
-        good_ = good_ && rest_.starts_with(expected);
+        good_ = good_ && begins_with(expected);
         if (good_) rest_.remove_prefix(expected.size());
     }
 
@@ -47,7 +47,7 @@ class Reader {
     {
         for (std::size_t i = 0; i < Count; ++i) {
             const std::string_view word = words[i].substr(0, bytes);
-            if (!good_ || !rest_.starts_with(word)) continue;
+            if (!good_ || !begins_with(word)) continue;
             rest_.remove_prefix(word.size());
             return i;
         }
@@ -58,6 +58,11 @@ class Reader {
     bool ended_well() const noexcept { return good_ && rest_.empty(); }
 
   private:
+    bool begins_with(std::string_view word) const noexcept
+    {
+        return equals_ignoring_case(rest_.substr(0, word.size()), word);
+    }
+
     std::string_view rest_;
     bool good_ = true;
 };
@@ -122,9 +127,14 @@ std::optional<WallTime> parse_rfc850(std::string_view text, WallTime now) noexce
     if (!reader.ended_well()) return std::nullopt;
 
     using namespace std::chrono;
-    const int this_year = static_cast<int>(year_month_day(floor<std::chrono::days>(now)).year());
+    const auto today = floor<std::chrono::days>(now);
+    const year_month_day date(today);
+    const int this_year = static_cast<int>(date.year());
     parts.year = this_year / 100 * 100 + 100 + two_digits;
     while (parts.year > this_year + 50) parts.year -= 100;
+    const std::optional<WallTime> time = parts.time();
+    if (parts.year < this_year + 50 || !time || *time <= sys_days(date + years(50)) + (now - today)) return time;
+    parts.year -= 100;  // by hours or months more than fifty years ahead
     return parts.time();
 }
 

@@ -4,11 +4,10 @@
 
 #include "rules/base/text.hpp"
 #include "rules/http/date.hpp"
+#include "rules/http/fields.hpp"
 
 namespace larder::rules {
 namespace {
-
-constexpr std::uint64_t max_age_seconds = std::uint64_t{1} << 31;  // RFC 9111 §1.2.2
 
 std::optional<WallTime> date_of(const Fields& fields, WallTime now)
 {
@@ -19,11 +18,16 @@ std::optional<WallTime> date_of(const Fields& fields, WallTime now)
 /// The value of `Age`: the first member when it is a list, nothing when it is no number (RFC 9111 §5.1).
 Seconds age_value(const Fields& fields)
 {
-    const std::string_view text = fields.value(FieldId::age);
-    const std::string_view first = trim(text.substr(0, text.find(',')));
+    std::string_view first;
+    for (const Field& field : fields.all) {
+        if (field.id != FieldId::age) continue;
+        for_each_element(field.value, [&first](std::string_view element) {
+            if (first.empty()) first = element;
+        });
+    }
     if (first.empty() || !std::all_of(first.begin(), first.end(), is_digit)) return Seconds{0};
-    const std::uint64_t value = parse_digits(first).value_or(max_age_seconds);
-    return Seconds{static_cast<std::int64_t>(std::min(value, max_age_seconds))};
+    const std::uint64_t value = parse_digits(first).value_or(max_delta_seconds);
+    return Seconds{static_cast<std::int64_t>(std::min(value, max_delta_seconds))};
 }
 
 }  // namespace

@@ -17,56 +17,82 @@ void sort_unique(std::vector<std::string>& words)
     words.erase(std::unique(words.begin(), words.end()), words.end());
 }
 
-/// Is a weight zero? Empty when it is no weight (RFC 9110 §12.4.2).
-std::optional<bool> is_zero_weight(std::string_view parameter) noexcept
+/// A weight in thousandths; empty when it is none (RFC 9110 §12.4.2).
+std::optional<int> parse_weight(std::string_view parameter) noexcept
 {
     if (parameter.size() < 3 || lower(parameter[0]) != 'q' || parameter[1] != '=') return std::nullopt;
     const std::string_view weight = parameter.substr(2);
     if (weight.size() > 5 || (weight[0] != '0' && weight[0] != '1')) return std::nullopt;
     if (weight.size() > 1 && weight[1] != '.') return std::nullopt;
     const std::string_view fraction = weight.size() > 2 ? weight.substr(2) : std::string_view{};
-    if (!std::all_of(fraction.begin(), fraction.end(), is_digit)) return std::nullopt;
-    return weight[0] == '0' && fraction.find_first_not_of('0') == std::string_view::npos;
+    int thousandths = weight[0] == '1' ? 1000 : 0;
+    for (int scale = 100; char c : fraction) {
+        if (!is_digit(c) || (thousandths >= 1000 && c != '0')) return std::nullopt;
+        thousandths += (c - '0') * scale;
+        scale /= 10;
+    }
+    return thousandths;
 }
 
-/// Which codings are acceptable, without order, weight or spelling: "gzip, deflate, br" and "br;q=0.9,x-gzip,deflate"
-/// give one variant. A refused coding matters only where `*` would otherwise allow it. Empty when it cannot be read.
+struct Coding {
+    std::string name;
+    int weight = 1000;
+};
+
+/// Which codings are acceptable and which are preferred, without spelling or order of what is equal: "gzip, deflate,
+/// br" and "br,x-gzip,deflate;q=1.0" give one variant, "br, gzip;q=0.5" another. Best first, equals sorted, a step down
+/// written as '>'. A refused coding matters only where `*` would otherwise allow it. Empty when it cannot be read.
 std::optional<std::string> normalise_accept_encoding(std::string_view value)
 {
-    std::vector<std::string> accepted, refused;
+    std::vector<Coding> accepted;
+    std::vector<std::string> refused;
     bool readable = true;
     for_each_element(value, [&](std::string_view element) {
         const std::size_t semicolon = element.find(';');
-        std::string coding(trim(element.substr(0, semicolon)));
-        make_lower(coding);
-        if (coding == "x-gzip") coding = "gzip";
-        if (coding != "*" && !is_token(coding)) readable = false;
-        bool zero = false;
+        Coding coding{std::string(trim(element.substr(0, semicolon)))};
+        make_lower(coding.name);
+        if (coding.name == "x-gzip") coding.name = "gzip";
+        if (coding.name != "*" && !is_token(coding.name)) readable = false;
         if (semicolon != std::string_view::npos) {
-            const auto weight = is_zero_weight(trim(element.substr(semicolon + 1)));
+            const auto weight = parse_weight(trim(element.substr(semicolon + 1)));
             if (!weight) readable = false;
-            zero = weight.value_or(false);
+            coding.weight = weight.value_or(0);
         }
-        (zero ? refused : accepted).push_back(std::move(coding));
+        if (coding.weight == 0)
+            refused.push_back(std::move(coding.name));
+        else
+            accepted.push_back(std::move(coding));
     });
     if (!readable) return std::nullopt;
 
-    const auto contains = [](const std::vector<std::string>& words, std::string_view word) {
-        return std::find(words.begin(), words.end(), word) != words.end();
+    const auto is_refused = [&refused](std::string_view name) {
+        return std::find(refused.begin(), refused.end(), name) != refused.end();
     };
-    const bool any = contains(accepted, "*");
-    const bool identity = contains(accepted, "identity") || (!contains(refused, "identity") && !contains(refused, "*"));
-    std::erase(accepted, "identity");
-    if (!identity) accepted.push_back("identity;q=0");
+    const auto accepts = [&accepted](std::string_view name) {
+        return std::any_of(accepted.begin(), accepted.end(), [&](const Coding& coding) { return coding.name == name; });
+    };
+    const bool any = accepts("*");
+    const bool identity = accepts("identity") || (!is_refused("identity") && !is_refused("*"));
+    // Acceptable and liked no better than the others is what it is unsaid.
+    int least = 1000;
+    for (const Coding& coding : accepted) least = std::min(least, coding.weight);
+    std::erase_if(accepted,
+                  [least](const Coding& coding) { return coding.name == "identity" && coding.weight == least; });
+    if (!identity) accepted.push_back({"identity;q=0", 0});
     if (any)
-        for (const std::string& coding : refused)
-            if (coding != "identity" && coding != "*") accepted.push_back(coding + ";q=0");
-    sort_unique(accepted);
+        for (const std::string& name : refused)
+            if (name != "identity" && name != "*") accepted.push_back({name + ";q=0", 0});
+    std::sort(accepted.begin(), accepted.end(), [](const Coding& a, const Coding& b) {
+        return a.weight != b.weight ? a.weight > b.weight : a.name < b.name;
+    });
 
     std::string text;
-    for (const std::string& coding : accepted) {
-        if (!text.empty()) text += ',';
-        text += coding;
+    const Coding* last = nullptr;
+    for (const Coding& coding : accepted) {
+        if (last && last->name == coding.name && last->weight == coding.weight) continue;
+        if (last) text += coding.weight != 0 && coding.weight < last->weight ? '>' : ',';
+        text += coding.name;
+        last = &coding;
     }
     return text;
 }

@@ -16,7 +16,7 @@ struct VarySpec {
 VarySpec parse_vary(const Fields& response_fields);
 
 /// The nominated request fields in one text, normalised without change of meaning: the same text, the same variant.
-/// Accept-Encoding is reduced to the codings that matter (br, gzip, zstd, deflate, identity;q=0), sorted.
+/// Accept-Encoding is reduced to the codings that a client accepts, in the order of its preference.
 std::string vary_values(const VarySpec& spec, const Fields& request_fields);
 
 }  // namespace larder::rules

@@ -66,7 +66,12 @@ TEST_CASE("Accept-Encoding is reduced to the codings a client accepts")
     };
     const Row rows[] = {
         {"a browser", "gzip, deflate, br", "br,deflate,gzip"},
-        {"another browser", "br;q=1.0, gzip;q=0.8, deflate;q=0.1", "br,deflate,gzip"},
+        {"weights that say the same", "br;q=1.0, deflate;q=1, gzip;q=1.000", "br,deflate,gzip"},
+        {"preferences are part of the meaning", "br;q=1.0, gzip;q=0.8, deflate;q=0.1", "br>gzip>deflate"},
+        {"in any order and at any distance", "deflate;q=0.2, br, gzip;q=0.5", "br>gzip>deflate"},
+        {"the least-liked anything", "gzip, *;q=0.1", "gzip>*"},
+        {"identity before gzip", "gzip;q=0.5, identity", "identity>gzip"},
+        {"identity after gzip is what it is unsaid", "gzip, identity;q=0.5", "gzip"},
         {"no case", "GZIP", "gzip"},
         {"an old name", "x-gzip", "gzip"},
         {"identity is always acceptable", "gzip, identity", "gzip"},
@@ -81,7 +86,8 @@ TEST_CASE("Accept-Encoding is reduced to the codings a client accepts")
         {"anything", "*", "*"},
         {"anything but brotli", "*, br;q=0", "*,br;q=0"},
         {"a coding nobody here knows may still be what the origin sends", "dcb, gzip", "dcb,gzip"},
-        {"twice", "gzip, gzip;q=0.5", "gzip"},
+        {"twice", "gzip, gzip;q=1.0", "gzip"},
+        {"twice, with different weights", "gzip, gzip;q=0.5", "gzip>gzip"},
         {"an unreadable weight leaves the text alone", "gzip;q=2, br", "gzip;q=2, br"},
         {"a parameter that is no weight", "gzip;x=1", "gzip;x=1"},
         {"a coding that is no token", "g zip", "g zip"},
