@@ -130,9 +130,18 @@ void check_templates(Reading& reading, const RuleDraft& draft)
 // Options that the other kind of rule has are mistakes: they would silently do nothing.
 void check_kind(Reading& reading, const RuleDraft& draft)
 {
-    constexpr std::string_view of_cache_rules[] = {
-        "key",    "ttl",   "stale_while_revalidate", "stale_if_error",  "cache", "cache_control", "coalesce",
-        "shared", "query", "ignore_query",           "strip_set_cookie"};
+    constexpr std::string_view of_cache_rules[] = {"key",
+                                                   "ttl",
+                                                   "stale_while_revalidate",
+                                                   "stale_if_error",
+                                                   "cache",
+                                                   "cache_control",
+                                                   "coalesce",
+                                                   "shared",
+                                                   "query",
+                                                   "ignore_query",
+                                                   "strip_set_cookie",
+                                                   "client_cache_control"};
     constexpr std::string_view of_purge_rules[] = {"fence", "on_store_error", "settle"};
     const bool is_purge = draft.node->find("purge") != nullptr;
     const auto report = [&](std::string_view name) {

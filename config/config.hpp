@@ -99,6 +99,8 @@ struct Config {
     std::uint32_t workers = 0;              // 0: one per core that the cgroup allows
     Milliseconds trust{0};                  // memory hits need no look at the log for so long; 0: strict
     rules::CacheMode cache = rules::CacheMode::rules;
+    /// For rules that say nothing; empty: ignore, and respect for what `cache: respect-origin` stores without a rule.
+    std::optional<rules::ClientCacheControl> client_cache_control;
     std::vector<std::string> trusted_proxies;  // addresses or CIDR blocks whose X-Forwarded-* are kept
     Timeouts timeouts;
     Limits limits;

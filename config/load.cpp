@@ -43,6 +43,8 @@ Loaded finish(Draft draft, std::vector<Message> messages, const std::string& fil
         auto config = std::make_shared<Config>(std::move(draft.config));
         config->file = file;
         for (RuleDraft& rule : draft.rules) config->rules.push_back(std::move(rule.rule));
+        for (rules::Rule& rule : config->rules)
+            if (!rule.client_cache_control) rule.client_cache_control = config->client_cache_control;
         for (rules::LintNote& note : rules::lint(config->rules))
             messages.push_back({Severity::warning, note.place, std::move(note.text)});
         config->matcher = std::make_unique<rules::Matcher>(config->rules);

@@ -32,6 +32,24 @@ Option<Target> option(std::string name, Access access, ValueType<T> type, std::s
     return row;
 }
 
+ValueType<std::optional<rules::ClientCacheControl>> client_cache_control()
+{
+    using rules::ClientCacheControl;
+    ValueType<ClientCacheControl> plain =
+        choice<ClientCacheControl>({{"ignore", ClientCacheControl::ignore}, {"respect", ClientCacheControl::respect}});
+    ValueType<std::optional<ClientCacheControl>> type;
+    type.words = plain.words;
+    type.range = plain.range;
+    type.schema = plain.schema;
+    type.read = [read = plain.read](Reading& reading,
+                                    const Node& node) -> std::optional<std::optional<ClientCacheControl>> {
+        if (auto value = read(reading, node)) return std::optional<ClientCacheControl>(*value);
+        return std::nullopt;
+    };
+    type.write = [](const std::optional<ClientCacheControl>&) { return std::string(); };
+    return type;
+}
+
 template <class Target>
 std::vector<OptionText> texts_of(const Options<Target>& options)
 {
@@ -369,6 +387,8 @@ const Options<RuleDraft>& rule_options()
                 choice<CacheControlMode>(
                     {{"respect", CacheControlMode::respect}, {"override", CacheControlMode::override_}}),
                 "`override`: the ttl wins over everything the origin says but `no-store`"),
+            row("client_cache_control", of_rule(&Rule::client_cache_control), client_cache_control(),
+                "the same for this rule's requests", std::optional<std::string>("that of the whole process")),
             row("coalesce", of_rule(&Rule::coalesce),
                 choice<Coalesce>({{"fleet", Coalesce::fleet}, {"process", Coalesce::process}}),
                 "who shares the fetch of a key that is not stored: `fleet`, all replicas, with a Redis store; "
@@ -519,6 +539,10 @@ const Options<Draft>& all_options()
                                    {"off", CacheMode::off}}),
                 "`rules` (or `on`): what a rule matches; `respect-origin`: also everything whose own headers allow it; "
                 "`off`: nothing, writes still purge"),
+            row("client_cache_control", of_config(&Config::client_cache_control), client_cache_control(),
+                "what `Cache-Control` of a request does, for rules that say nothing: `ignore`, nothing, so that nobody "
+                "can void the cache from outside; `respect`, what RFC 9111 says",
+                std::optional<std::string>("ignore; respect for what `cache: respect-origin` stores without a rule")),
             row("trusted_proxies", of_config(&Config::trusted_proxies), networks(),
                 "who may set `X-Forwarded-*`; from others it is replaced", std::optional<std::string>("nobody")),
             group<Draft>("timeouts", of_config(&Config::timeouts), timeouts_options(), "of clients"),

@@ -20,10 +20,12 @@ using rules::Outcome;
 
 namespace {
 
-/// Not stored, yet good for all who had asked for it: the store or a write stood in the way, not the origin's word.
-bool may_be_shared(NotStored reason) noexcept
+/// Good for all who had asked for it: fresh, or an allowed stand-in; stored, or the store or a write stood in the way
+/// and not the origin's word.
+bool may_be_shared(const Fill::View& view) noexcept
 {
-    switch (reason) {
+    if (!view.stale_on_error && !rules::may_be_shared(view.whole->times)) return false;
+    switch (view.not_stored) {
     case NotStored::none:
     case NotStored::fenced:
     case NotStored::newer:
@@ -66,6 +68,7 @@ class FillReader {
             switch (view.state) {
             case Fill::State::waiting: break;
             case Fill::State::streaming: {
+                if (!leader_ && !rules::may_be_shared(view.meta->times)) co_return FillAnswer::alone;
                 // Without a length it may yet outgrow the cache: only who asked first is served from what is
                 // incomplete.
                 if (!leader_ && !view.length_known) break;
@@ -77,7 +80,7 @@ class FillReader {
             }
             case Fill::State::complete:
                 if (!head_sent_) {
-                    if (!leader_ && !may_be_shared(view.not_stored)) co_return FillAnswer::alone;
+                    if (!leader_ && !may_be_shared(view)) co_return FillAnswer::alone;
                     if (!leader_ && !is_my_variant(*view.whole)) co_return FillAnswer::look_again;
                     co_await serve_whole(view);
                     co_return FillAnswer::done;
@@ -261,8 +264,9 @@ class FillReader {
     WakeUp* waiting_ = nullptr;
 };
 
-Fills::Joined join_or_begin(Services& services, const Exchange& exchange, LogToken token)
+Fills::Joined join_or_begin(Services& services, const Exchange& exchange, LogToken token, bool alone = false)
 {
+    if (alone) return {std::make_shared<Fill>(exchange.key, exchange.stored_as, token), true};
     const auto joinable = [&](const Fill& fill) {
         return !services.cache.voided_since(exchange.key, fill.token) || !guarded(Guard::join);
     };
@@ -273,13 +277,14 @@ Fills::Joined join_or_begin(Services& services, const Exchange& exchange, LogTok
 }  // namespace
 
 asio::awaitable<FillAnswer> answer_from_fill(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
-                                             Looked looked)
+                                             Looked looked, FillTerms terms)
 {
-    const Fills::Joined joined = join_or_begin(services, *exchange, looked.token);
+    const Fills::Joined joined = join_or_begin(services, *exchange, looked.token, terms.alone);
     if (joined.begun) {
         FillRequest request;
         request.fill = joined.fill;
         request.exchange = exchange;
+        request.terms = terms;
         request.variant = exchange->variant;
         request.seen = looked.seen;
         request.stale = std::move(looked.entry);

@@ -12,6 +12,7 @@
 #include "rules/base/text.hpp"
 #include "rules/http/cache_control.hpp"
 #include "rules/http/fields.hpp"
+#include "rules/http/targeted.hpp"
 
 namespace larder::proxy {
 
@@ -56,6 +57,51 @@ std::shared_ptr<Exchange> own(Services& services, const Exchange& exchange, cons
 namespace {
 
 bool wants_range(const Exchange& exchange) noexcept { return exchange.head.fields.has(rules::FieldId::range); }
+
+/// Do the directives of requests count here (client_cache_control)?
+bool honours_directives(const Services& services, const Exchange& exchange) noexcept
+{
+    using rules::ClientCacheControl;
+    const rules::Rule* rule = exchange.judgement.rule;
+    const bool has_own = rule && rule != &rules::respect_origin_rule() && rule->client_cache_control;
+    if (has_own) return *rule->client_cache_control == ClientCacheControl::respect;
+    // The built-in rule's word is what holds when the operator says nothing.
+    const auto unsaid = rule && rule->client_cache_control ? *rule->client_cache_control : ClientCacheControl::ignore;
+    return services.config.client_cache_control.value_or(unsaid) == ClientCacheControl::respect;
+}
+
+bool has_directives(const Exchange& exchange) noexcept
+{
+    for (const rules::Field& field : exchange.head.fields.all)
+        if (field.id == rules::FieldId::cache_control || field.id == rules::FieldId::pragma) return true;
+    return false;
+}
+
+/// The directives of a stored response, from the fields that it was stored with.
+rules::CacheControl stored_directives(const Entry& entry)
+{
+    static const rules::HeadLimits no_limits{SIZE_MAX, SIZE_MAX, SIZE_MAX, SIZE_MAX};
+    const std::string bytes = entry.head + "\r\n";
+    rules::ResponseHead stored;
+    if (rules::scan_response(bytes, no_limits, false, stored) != rules::Scan::ok) return {};
+    if (!entry.own_policy.empty())
+        stored.fields.all.push_back({"", entry.own_policy, rules::FieldId::larder_cache_control});
+    return rules::cache_policy(stored.fields).directives;
+}
+
+/// `only-if-cached`, and nothing that is stored will do (RFC 9111 §5.2.1.7).
+asio::awaitable<void> refuse_only_if_cached(Client& client, Exchange& exchange)
+{
+    exchange.count.verdict = Verdict::miss;
+    exchange.count.forward = Forward::only_if_cached;
+    exchange.count.outcome = Outcome::refused;
+    std::string out;
+    append_problem(out, exchange, 504, rules::word(Forward::only_if_cached),
+                   "nothing is stored that this request allows, and it does not want to be forwarded");
+    client.put(out);
+    if (client.blocked()) co_await client.flush();
+    if (client.gone()) exchange.count.outcome = Outcome::client_gone;
+}
 
 asio::awaitable<void> pass(Services& services, Client& client, std::shared_ptr<Exchange> exchange)
 {
@@ -118,6 +164,7 @@ asio::awaitable<void> serve(Services& services, Client& client, Exchange& exchan
 bool answer_at_once(Services& services, Client& client, Exchange& exchange)
 {
     if (exchange.judgement.bypass != Forward::none) return false;
+    if (honours_directives(services, exchange) && has_directives(exchange)) return false;
     const auto looked = lookup_here(services, exchange);
     if (!looked || !looked->entry) return false;
     const rules::LookupJudgement judged = rules::judge_lookup(looked->entry->times, exchange.now);
@@ -144,11 +191,20 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
     std::vector<rules::Matched> writes;
     if (!rules::is_safe(exchange->head.method)) services.config.matcher->match_purge(exchange->view, writes);
     if (!writes.empty()) co_return co_await forward_write(services, client, exchange, std::move(writes));
-    if (exchange->judgement.bypass != Forward::none) co_return co_await pass(services, client, exchange);
+    rules::RequestDirectives directives;
+    if (honours_directives(services, *exchange)) directives = rules::request_directives(exchange->head.fields);
+    if (exchange->judgement.bypass != Forward::none) {
+        if (directives.only_if_cached && exchange->judgement.bypass != Forward::method)
+            co_return co_await refuse_only_if_cached(client, *exchange);
+        co_return co_await pass(services, client, exchange);
+    }
 
     constexpr int tries = 3;  // an answer that was another variant's, or another replica's, sends us back to the lookup
     for (int i = 0; i < tries; ++i) {
         Looked looked = co_await lookup(services, *exchange);
+        FillTerms terms;
+        terms.alone = directives.no_cache;
+        if (looked.bypass && directives.only_if_cached) co_return co_await refuse_only_if_cached(client, *exchange);
         if (looked.bypass) {
             const bool shared_pass = looked.reason == Forward::write_open && may_share_fetch(services, *exchange);
             exchange->count.forward = looked.reason;
@@ -160,7 +216,10 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
         }
         exchange->count.forward = looked.reason;
         if (looked.entry) {
-            const rules::LookupJudgement judged = rules::judge_lookup(looked.entry->times, exchange->now);
+            const rules::LookupJudgement judged =
+                directives.given ? rules::judge_lookup(looked.entry->times, exchange->now, directives,
+                                                       stored_directives(*looked.entry))
+                                 : rules::judge_lookup(looked.entry->times, exchange->now);
             switch (judged.verdict) {
             case Verdict::stale_hit: {
                 const EntryPtr entry = looked.entry;
@@ -170,16 +229,22 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
             case Verdict::hit: co_return co_await serve(services, client, *exchange, looked.entry, judged);
             case Verdict::revalidate:
                 exchange->count.verdict = Verdict::revalidate;
-                exchange->count.forward = Forward::stale;
+                exchange->count.forward = judged.by_request ? Forward::client_cache_control : Forward::stale;
+                terms.may_use_stored = !judged.by_request && !directives.no_cache;
+                if (directives.stale_if_error && terms.may_use_stored && !stored_directives(*looked.entry).s_maxage)
+                    terms.stale_for = *directives.stale_if_error;
+                terms.alone =
+                    !terms.may_use_stored || terms.stale_for.count() != 0 || !rules::may_be_shared(looked.entry->times);
                 break;
             case Verdict::miss:
             case Verdict::bypass: exchange->count.forward = Forward::stale; break;
             }
         }
+        if (directives.only_if_cached) co_return co_await refuse_only_if_cached(client, *exchange);
         if (!may_share_fetch(services, *exchange)) co_return co_await pass(services, client, exchange);
         if (exchange->count.verdict != Verdict::revalidate) exchange->count.verdict = Verdict::miss;
         exchange->waited_as = Forward::none;  // in vain: what it gets now is another fetch's
-        const FillAnswer answer = co_await answer_from_fill(services, client, exchange, std::move(looked));
+        const FillAnswer answer = co_await answer_from_fill(services, client, exchange, std::move(looked), terms);
         if (answer == FillAnswer::done) co_return;
         if (answer == FillAnswer::alone) break;
     }

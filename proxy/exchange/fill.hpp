@@ -161,6 +161,13 @@ class Fills {
     std::atomic<std::size_t> uncacheable_count_{0};
 };
 
+/// How one request's fetch differs from everybody's.
+struct FillTerms {
+    bool alone = false;           // neither joins another's nor is joined: what is stored must be validated for each
+    bool may_use_stored = true;   // when the upstream fails, as the stored response allows
+    rules::Seconds stale_for{0};  // the request's stale-if-error: when the upstream fails, so long after its lifetime
+};
+
 enum class FillAnswer : std::uint8_t {
     done,        // the client has its answer, or has left
     alone,       // nothing was sent: forward this request by itself
@@ -172,7 +179,7 @@ enum class FillAnswer : std::uint8_t {
 /// @param looked  its entry, if there is one, is the expired one to revalidate, and to fall back on when the upstream
 /// fails
 asio::awaitable<FillAnswer> answer_from_fill(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
-                                             Looked looked);
+                                             Looked looked, FillTerms terms);
 
 /// While a write has the key open: shares a fetch that is sent after this request came, and stores nothing. The backend
 /// is spared a slow write that takes many keys out of the cache. Never `look_again`.

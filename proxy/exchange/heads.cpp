@@ -111,7 +111,7 @@ void append_upstream_head(std::string& out, const Exchange& exchange, const Upst
     }
     if (options.revalidate) {
         if (!options.revalidate->etag.empty()) append_field(out, "If-None-Match", options.revalidate->etag);
-        if (!options.revalidate->last_modified.empty())
+        if (rules::parse_date(options.revalidate->last_modified, exchange.now))
             append_field(out, "If-Modified-Since", options.revalidate->last_modified);
     }
     // A stranger's word about where a request came from is not passed on (trusted_proxies).
@@ -215,8 +215,10 @@ void append_cache_status(std::string& out, const Exchange& exchange)
         out += "\r\n";
         return;
     }
-    out += "; fwd=";
-    out += rules::fwd(count.forward);
+    if (const std::string_view fwd = rules::fwd(count.forward); !fwd.empty()) {
+        out += "; fwd=";
+        out += fwd;
+    }
     if (exchange.forward_status != 0) {
         out += "; fwd-status=";
         append_number(out, static_cast<std::uint64_t>(exchange.forward_status));

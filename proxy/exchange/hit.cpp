@@ -31,9 +31,7 @@ bool has_conditions(const rules::Fields& fields) noexcept
     for (const rules::Field& field : fields.all) {
         switch (field.id) {
         case FieldId::if_none_match:
-        case FieldId::if_modified_since:
-        case FieldId::if_match:
-        case FieldId::if_unmodified_since: return true;
+        case FieldId::if_modified_since: return true;
         default: break;
         }
     }
@@ -68,11 +66,6 @@ std::string_view append_stored_answer(Services& services, Exchange& exchange, co
             append_not_modified_fields(out, entry.head);
             append_cache_fields(out, exchange, age);
             append_framing(out, Framing{}, exchange);
-            return {};
-        }
-        if (precondition == rules::Precondition::failed) {
-            append_problem(out, exchange, 412, "precondition-failed",
-                           "the stored response does not meet the condition");
             return {};
         }
     }

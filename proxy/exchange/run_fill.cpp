@@ -1,5 +1,8 @@
 #include "proxy/exchange/run_fill.hpp"
 
+#include <algorithm>
+#include <iterator>
+
 #include "proxy/coherence/guards.hpp"
 #include "proxy/exchange/fleet_fill.hpp"
 #include "proxy/exchange/heads.hpp"
@@ -8,6 +11,7 @@
 #include "proxy/net/deadline.hpp"
 #include "proxy/net/wake_up.hpp"
 #include "rules/http/conditional.hpp"
+#include "rules/http/date.hpp"
 #include "rules/http/fields.hpp"
 #include "rules/verdict/judge_store.hpp"
 
@@ -21,14 +25,16 @@ namespace {
 
 constexpr std::size_t variants_limit = 16;
 
-/// How long an entry is kept at all: its lifetime, the stale windows, and when it can be revalidated as long again.
+/// How long an entry is kept at all: its lifetime, the stale windows, and when it can be revalidated as long again. One
+/// that is revalidated each time has no other use, and is kept for some minutes.
 rules::WallTime hard_expiry(const rules::StoredTimes& times, bool has_validator)
 {
     const rules::Milliseconds left = std::max(rules::Milliseconds{0}, times.lifetime - times.initial_age);
     rules::Milliseconds extra = std::max(times.stale_while_revalidate, times.stale_if_error);
     if (has_validator) {
-        constexpr rules::Milliseconds least{10'000}, most{3'600'000};
-        extra = std::max(extra, std::clamp(left, least, most));
+        constexpr rules::Milliseconds least{10'000}, most{3'600'000}, asked_each_time{600'000};
+        const bool always = times.always_revalidate || left.count() == 0;
+        extra = std::max(extra, std::clamp(left, always ? asked_each_time : least, most));
     }
     return times.stored + left + extra;
 }
@@ -43,13 +49,20 @@ std::shared_ptr<Entry> make_entry(const Exchange& exchange, const rules::StoredT
 }
 
 /// Names the variant that a response is, and the index it belongs to. False: the key has as many variants as it may.
-bool name_variant(const FillRequest& request, const rules::VarySpec& spec, Entry& entry,
-                  std::shared_ptr<Entry>& new_index)
+/// What earlier responses to the key varied by counts for this one too: some apps forget Vary on their default answer,
+/// and the others should still be chosen by it (RFC 9111 §4.1).
+bool name_variant(const FillRequest& request, rules::VarySpec spec, Entry& entry, std::shared_ptr<Entry>& new_index)
 {
+    const EntryPtr& old = request.index;
+    if (old) {
+        std::vector<std::string> all;
+        std::set_union(spec.names.begin(), spec.names.end(), old->vary_names.begin(), old->vary_names.end(),
+                       std::back_inserter(all));
+        spec.names = std::move(all);
+    }
     if (spec.names.empty()) return true;
     entry.vary_names = spec.names;
     entry.variant = variant_digest(rules::vary_values(spec, request.exchange->head.fields));
-    const EntryPtr& old = request.index;
     const bool same = old && old->vary_names == spec.names;
     const bool known =
         same && std::find(old->variants.begin(), old->variants.end(), entry.variant) != old->variants.end();
@@ -80,32 +93,53 @@ asio::awaitable<NotStored> store_entry(Services& services, std::shared_ptr<Entry
     co_return co_await services.cache.store(entry, token, &lease);  // not before the variant is there, too
 }
 
-/// After a 304: the stored response with its fields renewed (RFC 9111 §3.2, §4.3.4), judged anew.
+/// After a 304: the stored response with its fields renewed (RFC 9111 §3.2, §4.3.4), judged anew. Null: unreadable.
 std::shared_ptr<Entry> refresh_entry(const FillRequest& request, const rules::ResponseHead& not_modified,
                                      const Entry& stale, rules::WallTime requested, rules::WallTime received,
-                                     NotStored& reason)
+                                     NotStored& reason, std::shared_ptr<Entry>& new_index)
 {
     static const rules::HeadLimits no_limits{SIZE_MAX, SIZE_MAX, SIZE_MAX, SIZE_MAX};
     const std::string stored_head = stale.head + "\r\n";
     rules::ResponseHead stored;
     if (rules::scan_response(stored_head, no_limits, false, stored) != rules::Scan::ok) return nullptr;
+    // The 304 is of now: without a date of its own it may not count as being as old as what is stored (RFC 9110
+    // §6.6.1).
+    rules::Fields update = not_modified.fields;
+    const std::string date = rules::format_date(received);
+    if (!update.has(rules::FieldId::date)) update.all.push_back({"Date", date, rules::FieldId::date});
     const std::string status_line = stale.head.substr(0, stale.head.find("\r\n") + 2);
-    const std::string merged_head =
-        status_line + rules::merge_not_modified(stored.fields, not_modified.fields) + "\r\n";
+    std::string head = status_line + rules::merge_not_modified(stored.fields, update);
+
+    auto entry = make_entry(*request.exchange, {});
+    entry->own_policy = update.has(rules::FieldId::larder_cache_control)
+                            ? rules::combined_value(update, rules::FieldId::larder_cache_control)
+                            : stale.own_policy;
+    // What is judged beside the stored fields, and not stored with them.
+    std::string judged_head = head;
+    if (!entry->own_policy.empty()) judged_head += "Larder-Cache-Control: " + entry->own_policy + "\r\n";
+    if (const std::string age = rules::combined_value(update, rules::FieldId::age); !age.empty())
+        judged_head += "Age: " + age + "\r\n";
+    judged_head += "\r\n";
     rules::ResponseHead merged;
-    if (rules::scan_response(merged_head, no_limits, false, merged) != rules::Scan::ok) return nullptr;
+    if (rules::scan_response(judged_head, no_limits, false, merged) != rules::Scan::ok) return nullptr;
     const rules::StoreJudgement judged =
         rules::judge_store(request.exchange->head, merged, *request.exchange->judgement.rule, requested, received);
     reason = judged.reason;
-    auto entry = make_entry(*request.exchange, judged.times);
+    entry->times = judged.times;
     entry->status = stale.status;
-    entry->head = merged_head.substr(0, merged_head.size() - 2);
+    entry->head = std::move(head);
     entry->body = stale.body;
     entry->variant = stale.variant;
     entry->vary_names = stale.vary_names;
     entry->generation = stale.generation;
     entry->index_head();
     entry->expires = hard_expiry(judged.times, true);
+    // The 304 may name more fields to vary by than the response did.
+    const rules::VarySpec spec = rules::parse_vary(merged.fields);
+    const bool varies_as_before =
+        std::includes(stale.vary_names.begin(), stale.vary_names.end(), spec.names.begin(), spec.names.end());
+    if (reason == NotStored::none && !varies_as_before && !name_variant(request, spec, *entry, new_index))
+        reason = NotStored::vary_cap;
     return entry;
 }
 
@@ -113,7 +147,9 @@ std::shared_ptr<Entry> refresh_entry(const FillRequest& request, const rules::Re
 /// held against the log once more, or, with Redis away, against what is known of it here. Who waits for it came before.
 asio::awaitable<bool> may_stand_in(Services& services, const FillRequest& request)
 {
-    if (!request.stale || !rules::may_serve_on_error(request.stale->times, wall_now())) co_return false;
+    if (!request.stale || !request.terms.may_use_stored ||
+        !rules::may_serve_on_error(request.stale->times, wall_now(), request.terms.stale_for))
+        co_return false;
     const Fill& fill = *request.fill;
     co_await services.cache.find(fill.key, request.variant, wall_now());
     co_return !services.cache.voided_since(fill.key, fill.token);
@@ -159,6 +195,28 @@ void remember_uncacheable(Services& services, FillRequest& request, NotStored re
     services.fills.remember_uncacheable(request.fill->stored_as, reason, instant_now() + uncacheable_memory);
 }
 
+/// Sends the request of a fill and reads the head of its answer.
+/// @param condition  the stored response to be validated; null: the request is unconditional
+asio::awaitable<Errc> ask(const FillRequest& request, const Entry* condition, Fetch& fetch)
+{
+    const Exchange& exchange = *request.exchange;
+    std::string target(exchange.view.path);
+    if (exchange.head.has_query) (target += '?') += exchange.head.query;
+    std::string request_head;
+    UpstreamHeadOptions options;
+    options.target = target;
+    options.for_fill = true;
+    options.revalidate = condition;
+    append_upstream_head(request_head, exchange, options);
+    const std::string_view no_body;
+    const Errc error = co_await fetch.send(request_head, no_body, true);
+    if (error != Errc::ok) co_return error;
+    const Errc read = co_await read_final_head(fetch, *request.fill);
+    co_return read;
+}
+
+bool has_validator(const Entry& entry) noexcept { return !entry.etag.empty() || !entry.last_modified.empty(); }
+
 /// The fetch of a fill, from request to stored entry. Runs on one worker; nobody's leaving ends it while it can be
 /// stored.
 asio::awaitable<void> fetch_and_store(Services& services, FillRequest& request)
@@ -167,31 +225,33 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest& request)
     Exchange& exchange = *request.exchange;
     const rules::Rule& rule = *exchange.judgement.rule;
     auto fetch = std::make_unique<Fetch>(services.upstream, services.read_buffer, services.response_limits);
+    const Entry* condition = request.stale && has_validator(*request.stale) ? request.stale.get() : nullptr;
 
-    std::string target(exchange.view.path);
-    if (exchange.head.has_query) (target += '?') += exchange.head.query;
-    std::string request_head;
-    UpstreamHeadOptions options;
-    options.target = target;
-    options.for_fill = true;
-    options.revalidate = request.stale.get();
-    append_upstream_head(request_head, exchange, options);
-
-    const rules::WallTime requested = wall_now();
-    const std::string_view no_body;
-    Errc error = co_await fetch->send(request_head, no_body, true);
-    if (error == Errc::ok) error = co_await read_final_head(*fetch, fill);
+    rules::WallTime requested = wall_now();
+    Errc error = co_await ask(request, condition, *fetch);
+    const bool answered = error == Errc::ok && condition && fetch->head().status == 304;
+    if (answered && !rules::identifies(fetch->head().fields, condition->etag, condition->last_modified)) {
+        // It speaks of a response that is not the stored one, which may not be used or updated (RFC 9111 §4.3.4).
+        services.counters.add(Counter::validations_mismatched);
+        fetch->finish();
+        fetch = std::make_unique<Fetch>(services.upstream, services.read_buffer, services.response_limits);
+        condition = nullptr;
+        requested = wall_now();
+        error = co_await ask(request, condition, *fetch);
+    }
     exchange.upstream_time = instant_now() - (fetch->connection() ? fetch->sent_at() : exchange.begun);
     if (error != Errc::ok) co_return co_await end_failed(services, request, error);
 
     const rules::WallTime received = wall_now();
     const rules::ResponseHead& response = fetch->head();
-    if (response.status == 304 && request.stale) {
+    if (response.status == 304 && condition) {
         NotStored reason = NotStored::none;
-        auto entry = refresh_entry(request, response, *request.stale, requested, received, reason);
+        std::shared_ptr<Entry> new_index;
+        auto entry = refresh_entry(request, response, *request.stale, requested, received, reason, new_index);
         fetch->finish();
         if (!entry) co_return fill.fail(Errc::upstream_malformed);
-        if (reason == NotStored::none) reason = co_await services.cache.store(entry, fill.token, &request.lease);
+        if (reason == NotStored::none && fill.may_store)
+            reason = co_await store_entry(services, entry, new_index, request.index, fill.token, request.lease);
         co_return fill.complete(entry, 304, false, reason);
     }
     const bool server_failed = response.status >= 500 && response.status <= 504 && response.status != 501;
@@ -233,6 +293,7 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest& request)
     meta->status = response.status;
     append_status_line(meta->head, response.status, response.phrase);
     append_end_to_end_fields(meta->head, response, true, rule.strip_set_cookie, received);
+    meta->own_policy = rules::combined_value(response.fields, rules::FieldId::larder_cache_control);
     meta->index_head();
     fill.start(meta, length_known, length, length_known ? static_cast<std::size_t>(length) : 0, overtaken);
 
@@ -258,6 +319,7 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest& request)
     entry->variant = meta->variant;
     entry->vary_names = meta->vary_names;
     entry->generation = meta->generation;
+    entry->own_policy = meta->own_policy;
     entry->body = fill.take_body();
     if (meta->status != 204) {
         entry->head += "Content-Length: ";
@@ -265,7 +327,7 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest& request)
         entry->head += "\r\n";
     }
     entry->index_head();
-    entry->expires = hard_expiry(judged.times, !entry->etag.empty() || !entry->last_modified.empty());
+    entry->expires = hard_expiry(judged.times, has_validator(*entry));
     if (!fill.may_store) co_return fill.complete(entry, 0, false, NotStored::none);
     if (services.cache.embedded()) {
         // Stored before the last byte is handed out: whoever has the answer finds the entry.

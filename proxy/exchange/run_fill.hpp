@@ -11,11 +11,12 @@ namespace larder::proxy {
 struct FillRequest {
     std::shared_ptr<Fill> fill;
     std::shared_ptr<Exchange> exchange;
-    std::string variant;                                    // that the lookup chose; empty: none known
-    EntryPtr stale;                                         // of the same variant; null: none
-    EntryPtr index;                                         // of variants; null: none known
-    rules::WallTime seen{};                                 // when what the store has, and cannot be used, was stored
-    bool refresh = false;                                   // nobody waits for it
+    std::string variant;     // that the lookup chose; empty: none known
+    EntryPtr stale;          // of the same variant; null: none
+    EntryPtr index;          // of variants; null: none known
+    rules::WallTime seen{};  // when what the store has, and cannot be used, was stored
+    bool refresh = false;    // nobody waits for it
+    FillTerms terms;
     FillLease lease;                                        // of the key, for all replicas
     rules::NotStored uncacheable = rules::NotStored::none;  // the answer is not storable, nor is the next one likely
 };

@@ -33,6 +33,8 @@ namespace larder::proxy {
     X(fills, "larder_fills_total", "Fetches begun to fill the cache")                                                \
     X(joins, "larder_fill_joins_total", "Requests that waited for a fill begun by another")                          \
     X(join_timeouts, "larder_fill_join_timeouts_total", "Requests that stopped waiting for a fill and went alone")   \
+    X(validations_mismatched, "larder_validations_mismatched_total",                                                 \
+      "304 answers about another response than the stored one: fetched again without a condition")                   \
     X(leases_won, "larder_leases_won_total", "Fills that got the lease of their key: they fetch for all replicas")   \
     X(leases_released, "larder_leases_released_total", "Leases given back without a stored response")                \
     X(lease_waits, "larder_lease_waits_total", "Fills that waited for another replica's fetch")                      \

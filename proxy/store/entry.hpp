@@ -34,6 +34,7 @@ struct Entry {
     std::vector<std::string> variants;    // of an index: digests stored so far
     std::string generation;               // of an index and of its variants: they belong together when equal
     std::string rule;                     // name of the rule it was stored under
+    std::string own_policy;               // Larder-Cache-Control: obeyed, kept for the next 304, and not sent on
 
     // Views into `head`, found by `index_head()`; not stored.
     std::string_view etag, last_modified, date;

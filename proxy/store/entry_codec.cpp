@@ -219,6 +219,7 @@ std::shared_ptr<Entry> decode(std::string_view value, std::string_view expected_
     reader.list(" vary=", entry->vary_names);
     reader.list(" variants=", entry->variants);
     reader.text(" rule=", entry->rule);
+    reader.text(" policy=", entry->own_policy);
     const std::size_t head_bytes = reader.number(" head=", 0, payload.size());
     const std::size_t body_bytes = reader.number(" body=", 0, payload.size());
     if (!reader.ok || !reader.rest.empty()) return nullptr;
@@ -263,6 +264,7 @@ std::string encode_entry(const Entry& entry)
     append_list(out, " vary=", entry.vary_names);
     append_list(out, " variants=", entry.variants);
     append_text(out, " rule=", entry.rule);
+    append_text(out, " policy=", entry.own_policy);
     out += " head=";
     append_number(out, entry.head.size());
     out += " body=";

@@ -115,8 +115,15 @@ class Explanation {
         line("cache_control",
              override ? "override: the rule's ttl wins over Expires and Cache-Control (private, no-cache, max-age, "
                         "s-maxage); no-store is still obeyed"
-                      : "respect: max-age, s-maxage or Expires of the response win over the rule's ttl; no-store and "
-                        "private are never stored");
+                      : "respect: s-maxage, max-age or Expires of the response win over the rule's ttl; no-store and "
+                        "private are never stored. The first of Larder-Cache-Control, CDN-Cache-Control, Cache-Control "
+                        "(with Expires) that the response has decides alone");
+        if (&rule != &respect_origin_rule())
+            line("client_cache_control",
+                 rule.client_cache_control == ClientCacheControl::respect
+                     ? "respect: no-cache, max-age, min-fresh, max-stale and only-if-cached of a request count"
+                     : "ignore: what a request says about caching counts for nothing, but no-store keeps its own "
+                       "answer out");
         if (!rule.strip_set_cookie)
             line("not stored", "a response with Set-Cookie (strip_set_cookie: true), and one with Vary: *");
         if (!override && head.fields.has(FieldId::authorization))

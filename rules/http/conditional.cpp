@@ -69,6 +69,7 @@ bool keeps_stored_value(FieldId id) noexcept
     case FieldId::content_encoding:
     case FieldId::content_length:
     case FieldId::content_range:
+    case FieldId::larder_cache_control:
     case FieldId::set_cookie: return true;
     default: return false;
     }
@@ -89,21 +90,25 @@ bool weakly_equal(std::string_view a, std::string_view b) noexcept
 Precondition evaluate_preconditions(const Fields& request, std::string_view etag, std::string_view last_modified,
                                     std::string_view date, WallTime now)
 {
-    const auto modified = parse_date(last_modified.empty() ? date : last_modified, now);
-
-    if (request.has(FieldId::if_match)) {
-        if (!any_tag(request, FieldId::if_match, etag, strongly_equal)) return Precondition::failed;
-    } else if (const auto unmodified_since = condition_date(request, FieldId::if_unmodified_since, now)) {
-        if (modified && *modified > *unmodified_since) return Precondition::failed;
-    }
-
     if (request.has(FieldId::if_none_match)) {
         return any_tag(request, FieldId::if_none_match, etag, weakly_equal) ? Precondition::not_modified
                                                                             : Precondition::proceed;
     }
     const auto modified_since = condition_date(request, FieldId::if_modified_since, now);
+    const auto modified = parse_date(last_modified.empty() ? date : last_modified, now);
     return modified_since && modified && *modified <= *modified_since ? Precondition::not_modified
                                                                       : Precondition::proceed;
+}
+
+bool identifies(const Fields& not_modified, std::string_view stored_etag,
+                std::string_view stored_last_modified) noexcept
+{
+    const std::string_view etag = not_modified.value(FieldId::etag);
+    const std::string_view last_modified = not_modified.value(FieldId::last_modified);
+    if (!etag.empty() && !etag.starts_with(weak_mark)) return strongly_equal(etag, stored_etag);
+    if (!etag.empty() && !stored_etag.empty()) return weakly_equal(etag, stored_etag);
+    if (!last_modified.empty() && !stored_last_modified.empty()) return last_modified == stored_last_modified;
+    return etag.empty() && last_modified.empty();
 }
 
 std::string merge_not_modified(const Fields& stored, const Fields& not_modified)
@@ -113,7 +118,7 @@ std::string merge_not_modified(const Fields& stored, const Fields& not_modified)
 
     std::string lines;
     for (const Field& field : stored.all) {
-        if (stored_hop_by_hop(field) || field.id == FieldId::age) continue;
+        if (stored_hop_by_hop(field) || field.id == FieldId::age || field.id == FieldId::larder_cache_control) continue;
         const Field* replacement = not_modified.find(field.name);
         if (!replacement || !is_update(*replacement)) append_line(lines, field);
     }

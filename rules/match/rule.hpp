@@ -37,6 +37,9 @@ struct Match {
 };
 
 enum class CacheControlMode : std::uint8_t { respect, override_ };
+/// What the directives of a request's Cache-Control do: nothing, so that no stranger can void the cache, or what RFC
+/// 9111 §5.2.1 says.
+enum class ClientCacheControl : std::uint8_t { ignore, respect };
 enum class Fence : std::uint8_t { both, after };
 enum class OnStoreError : std::uint8_t { forward, reject };
 enum class QueryPolicy : std::uint8_t { strict, ignore };
@@ -71,6 +74,7 @@ struct Rule {
     Milliseconds stale_if_error{0};
     CacheControlMode cache_control = CacheControlMode::respect;
     Coalesce coalesce = Coalesce::fleet;
+    std::optional<ClientCacheControl> client_cache_control;  // empty: what the whole process does
     bool shared = false;
     bool strip_set_cookie = false;
     QueryPolicy query_policy = QueryPolicy::strict;

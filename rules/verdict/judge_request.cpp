@@ -15,12 +15,19 @@ Forward judge_head(const RequestHead& head, CacheMode mode) noexcept
     return Forward::none;
 }
 
-Forward judge_identity(const Rule& rule, const RequestView& request)
+/// Why the fields of a request keep it from the cache: it names somebody that the key does not, or states a condition
+/// that no cache may judge (RFC 9111 §4.3.2). One pass: every hit comes through here.
+Forward judge_fields(const Rule& rule, const RequestView& request)
 {
-    const bool authorization = request.head->fields.has(FieldId::authorization);
-    const bool cookie = request.head->fields.has(FieldId::cookie);
-    if (rule.shared || (!authorization && !cookie) || names_requester(rule, request)) return Forward::none;
-    return authorization ? Forward::authorization : Forward::cookie;
+    bool authorization = false, cookie = false, condition = false;
+    for (const Field& field : request.head->fields.all) {
+        authorization |= field.id == FieldId::authorization;
+        cookie |= field.id == FieldId::cookie;
+        condition |= field.id == FieldId::if_match || field.id == FieldId::if_unmodified_since;
+    }
+    if ((authorization || cookie) && !rule.shared && !names_requester(rule, request))
+        return authorization ? Forward::authorization : Forward::cookie;
+    return condition ? Forward::condition : Forward::none;
 }
 
 }  // namespace
@@ -46,7 +53,7 @@ RequestJudgement judge_request(const Matcher& matcher, CacheMode mode, const Req
     else if (form == PathForm::ambiguous)
         judgement.bypass = Forward::ambiguous_path;
     else
-        judgement.bypass = judge_identity(rule, request);
+        judgement.bypass = judge_fields(rule, request);
     if (judgement.bypass != Forward::none) return judgement;
 
     judgement.parameter = unnamed_parameter(rule, request);
@@ -66,6 +73,7 @@ const Rule& respect_origin_rule()
         made.match.path_text = "/{rest*}";
         made.match.segments = {{PathSegment::Kind::rest, "rest"}};
         made.shared = true;
+        made.client_cache_control = ClientCacheControl::respect;
         return made;
     }();
     return rule;

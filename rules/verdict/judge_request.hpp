@@ -22,13 +22,14 @@ struct RequestJudgement {
 /// @param key      the key is appended to it when the request may be looked up; reused between requests
 /// @param form     how the path relates to its normal form
 /// Applies the safe defaults of the design in this order: method, upgrade, request body, cache off, rule, ambiguous
-/// path, identity (Authorization, Cookie), query parameters. `shared: true` lifts the identity switch only. A Range
-/// does not matter here: the whole answer is looked up.
+/// path, identity (Authorization, Cookie), conditions that only the origin can judge, query parameters. `shared: true`
+/// lifts the identity switch only. A Range does not matter here: the whole answer is looked up.
 RequestJudgement judge_request(const Matcher& matcher, CacheMode mode, const RequestView& request, PathForm form,
                                std::string& key);
 
 /// The rule that stands in for a missing one under `respect_origin`: default key, no ttl. It is `shared`, because what
-/// a shared cache may keep is then said by the response alone, and judged when it is stored (RFC 9111 §3.5).
+/// a shared cache may keep is then said by the response alone, and judged when it is stored (RFC 9111 §3.5). It
+/// respects what requests say about caching, as RFC 9111 §5.2.1 has it, where the operator does not say otherwise.
 const Rule& respect_origin_rule();
 
 }  // namespace larder::rules

@@ -8,9 +8,11 @@
 namespace larder::rules {
 namespace {
 
-/// Statuses whose caching requirements Larder meets, for must-understand (RFC 9111 §5.2.2.3).
-constexpr int understood[] = {200, 203, 204, 300, 301, 302, 303, 307, 308, 400, 401, 403,
-                              404, 405, 406, 410, 414, 451, 500, 501, 502, 503, 504};
+/// Statuses whose caching requirements Larder meets, for must-understand (RFC 9111 §5.2.2.3): those of RFC 9110 §15
+/// that are an answer of their own, and of RFC 6585 and 7725.
+constexpr int understood[] = {200, 201, 202, 203, 204, 205, 300, 301, 302, 303, 307, 308, 400, 401,
+                              402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 413, 414, 415, 417,
+                              421, 422, 426, 428, 429, 431, 451, 500, 501, 502, 503, 504, 505, 511};
 
 /// Statuses that may be stored without anybody saying for how long (RFC 9110 §15.1), as far as Larder does.
 constexpr int heuristically_cacheable[] = {200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501};
@@ -76,10 +78,12 @@ NotStored judge_use(const StoredTimes& times, const Fields& fields)
 }
 
 /// RFC 9111 for a shared cache, with the rule where the origin is silent.
-StoreJudgement judge_by_origin(const RequestHead& request, const ResponseHead& response, const CacheControl& cc,
+StoreJudgement judge_by_origin(const RequestHead& request, const ResponseHead& response, const CachePolicy& policy,
                                const Rule& rule, WallTime requested, WallTime received)
 {
+    const CacheControl& cc = policy.directives;
     StoreJudgement judgement;
+    judgement.policy_source = policy.source;
     const auto refuse = [&judgement](NotStored reason) {
         judgement.reason = reason;
         return judgement;
@@ -88,7 +92,8 @@ StoreJudgement judge_by_origin(const RequestHead& request, const ResponseHead& r
     if (const NotStored reason = judge_content(response, rule); reason != NotStored::none) return refuse(reason);
 
     const auto rule_ttl = rule.ttl.for_status(response.status);
-    const auto expires = expires_lifetime(response.fields, received);
+    std::optional<Seconds> expires;  // a targeted field takes its place too (RFC 9213 §2.2)
+    if (policy.source == PolicySource::cache_control) expires = expires_lifetime(response.fields, received);
     const Lifetime lifetime = freshness_lifetime(cc, expires, rule_ttl);
     judgement.lifetime_source = lifetime.source;
 
@@ -109,7 +114,8 @@ StoreJudgement judge_by_origin(const RequestHead& request, const ResponseHead& r
 
     if (is_among(never_cacheable, response.status) && !rule_ttl) return refuse(NotStored::status);
     if (lifetime.source == LifetimeSource::none) {
-        const bool ask_always = times.always_revalidate && is_among(heuristically_cacheable, response.status);
+        const bool storable = cc.is_public || is_among(heuristically_cacheable, response.status);
+        const bool ask_always = times.always_revalidate && storable;
         if (!ask_always) return refuse(rule.ttl.given() ? NotStored::status : NotStored::no_lifetime);
     }
     return refuse(judge_use(times, response.fields));
@@ -150,16 +156,18 @@ bool differs(const StoreJudgement& rule, const StoreJudgement& origin) noexcept
 StoreJudgement judge_store(const RequestHead& request, const ResponseHead& response, const Rule& rule,
                            WallTime requested, WallTime received)
 {
-    const CacheControl cc = parse_cache_control(response.fields);
+    const CachePolicy policy = cache_policy(response.fields);
     StoreJudgement judgement;
-    judgement.reason = judge_response(cc, response);
+    judgement.policy_source = policy.source;
+    judgement.reason = judge_response(policy.directives, response);
     if (judgement.reason != NotStored::none) return judgement;
 
-    const StoreJudgement by_origin = judge_by_origin(request, response, cc, rule, requested, received);
+    const StoreJudgement by_origin = judge_by_origin(request, response, policy, rule, requested, received);
     const auto ttl = rule.ttl.for_status(response.status);
     if (rule.cache_control == CacheControlMode::respect || !ttl) return by_origin;
 
     judgement = judge_by_rule(response, rule, *ttl, requested, received);
+    judgement.policy_source = policy.source;
     judgement.ignored_origin = differs(judgement, by_origin);
     return judgement;
 }

@@ -3,6 +3,7 @@
 
 #include "rules/http/freshness.hpp"
 #include "rules/http/head.hpp"
+#include "rules/http/targeted.hpp"
 #include "rules/match/rule.hpp"
 #include "rules/verdict/judge_lookup.hpp"
 #include "rules/verdict/verdict.hpp"
@@ -13,7 +14,8 @@ struct StoreJudgement {
     NotStored reason = NotStored::none;  // none: store it
     StoredTimes times;
     LifetimeSource lifetime_source = LifetimeSource::none;
-    bool ignored_origin = false;  // override: the origin said something else
+    PolicySource policy_source = PolicySource::cache_control;  // the field whose directives were obeyed (RFC 9213 §2.2)
+    bool ignored_origin = false;                               // override: the origin said something else
 };
 
 /// @param request, response  heads of the fetch

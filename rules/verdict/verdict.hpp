@@ -29,6 +29,11 @@ enum class Verdict : std::uint8_t { hit, stale_hit, revalidate, miss, bypass };
     X(upgrade, "upgrade", "request", "the client asks for another protocol", "")                                     \
     X(connection_option, "connection-option", "request", "Connection takes a field away that the upstream may need", \
       "")                                                                                                            \
+    X(condition, "condition", "request", "If-Match and If-Unmodified-Since are for the app to judge", "")            \
+    X(client_cache_control, "client-cache-control", "request",                                                       \
+      "the request's Cache-Control does not allow what is stored", "client_cache_control: ignore")                   \
+    X(only_if_cached, "only-if-cached", "", "the request wants a stored response or none",                           \
+      "client_cache_control: ignore")                                                                                \
     X(range, "range", "request", "a Range request that the cache cannot answer yet", "")                             \
     X(store_away, "store-away", "bypass", "the store does not answer", "")                                           \
     X(write_open, "write-open", "bypass", "a write to this key is under way", "fence: after")                        \
@@ -99,7 +104,7 @@ enum class Outcome : std::uint8_t {
 
 std::string_view word(Verdict verdict) noexcept;
 std::string_view word(Forward reason) noexcept;
-/// The `fwd` parameter of RFC 9211 for a reason.
+/// The `fwd` parameter of RFC 9211 for a reason; empty when it is not forwarded.
 std::string_view fwd(Forward reason) noexcept;
 std::string_view text(Forward reason) noexcept;
 /// The switch that would change it, in the operator's words; empty when there is none.

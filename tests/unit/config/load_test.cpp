@@ -51,6 +51,23 @@ TEST_CASE("the basic form of the design means what it says")
     CHECK(config.matcher != nullptr);
 }
 
+TEST_CASE("client_cache_control of the whole process holds for rules that say nothing")
+{
+    using rules::ClientCacheControl;
+    const std::string text =
+        "rules:\n  - {name: a, match: GET /a}\n  - {name: b, match: GET /b, client_cache_control: ";
+    const auto of = [&](const std::string& process, const std::string& rule) {
+        return load_fine(least + process + text + rule + "}\n");
+    };
+    CHECK_FALSE(of("", "ignore")->rules[0].client_cache_control.has_value());
+    CHECK((of("client_cache_control: respect\n", "ignore")->rules[0].client_cache_control ==
+           ClientCacheControl::respect));
+    CHECK(
+        (of("client_cache_control: respect\n", "ignore")->rules[1].client_cache_control == ClientCacheControl::ignore));
+    CHECK((of("client_cache_control: ignore\n", "respect")->rules[1].client_cache_control ==
+           ClientCacheControl::respect));
+}
+
 TEST_CASE("what is left out has its default")
 {
     const auto config = load_fine(origin);

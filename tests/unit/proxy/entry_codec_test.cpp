@@ -41,6 +41,7 @@ std::shared_ptr<Entry> index()
     entry->vary_names = {"accept-encoding", "x-a"};
     entry->variants = {"0123456789abcdef", "with, comma"};
     entry->generation = "g 1";
+    entry->own_policy = "max-age=60, x=\"a b\"";
     return entry;
 }
 
@@ -74,6 +75,7 @@ TEST_CASE("an entry comes back from its encoding as it was")
         CHECK(after->vary_names == before->vary_names);
         CHECK(after->variants == before->variants);
         CHECK(after->generation == before->generation);
+        CHECK(after->own_policy == before->own_policy);
         CHECK(after->rule == before->rule);
         CHECK(after->position.load() == 1'763'722'000'123'456);
         CHECK(after->epoch == 0);

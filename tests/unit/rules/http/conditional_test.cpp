@@ -29,7 +29,7 @@ TEST_CASE("RFC 9110 13.2.2: preconditions in their order, against a response wit
         Fields request;
         Precondition want;
     };
-    const auto proceed = Precondition::proceed, same = Precondition::not_modified, failed = Precondition::failed;
+    const auto proceed = Precondition::proceed, same = Precondition::not_modified;
     const Row rows[] = {
         {"no condition", fields_of({}), proceed},
         {"the tag", fields_of({{"If-None-Match", "\"a\""}}), same},
@@ -51,17 +51,8 @@ TEST_CASE("RFC 9110 13.2.2: preconditions in their order, against a response wit
          fields_of({{"If-None-Match", "\"b\""}, {"If-Modified-Since", noon}}), proceed},
         {"a tag that is the same beats a date that is not",
          fields_of({{"If-None-Match", "\"a\""}, {"If-Modified-Since", before}}), same},
-        {"If-Match holds", fields_of({{"If-Match", "\"a\""}}), proceed},
-        {"If-Match any", fields_of({{"If-Match", "*"}}), proceed},
-        {"If-Match compares strongly", fields_of({{"If-Match", "W/\"a\""}}), failed},
-        {"If-Match fails", fields_of({{"If-Match", "\"b\""}}), failed},
-        {"If-Match first", fields_of({{"If-None-Match", "\"a\""}, {"If-Match", "\"b\""}}), failed},
-        {"If-Match holds, then the other", fields_of({{"If-None-Match", "\"a\""}, {"If-Match", "\"a\""}}), same},
-        {"unmodified since", fields_of({{"If-Unmodified-Since", noon}}), proceed},
-        {"modified after all", fields_of({{"If-Unmodified-Since", before}}), failed},
-        {"no date: ignored", fields_of({{"If-Unmodified-Since", "x"}}), proceed},
-        {"If-Match beats If-Unmodified-Since", fields_of({{"If-Match", "\"a\""}, {"If-Unmodified-Since", before}}),
-         proceed},
+        {"If-Match is not for a cache", fields_of({{"If-Match", "\"b\""}}), proceed},
+        {"nor is If-Unmodified-Since", fields_of({{"If-Unmodified-Since", before}}), proceed},
     };
     for (const Row& row : rows) {
         CAPTURE(row.why);
@@ -75,7 +66,6 @@ TEST_CASE("a response without validators")
     CHECK((evaluate({{"If-None-Match", "\"a\""}}) == Precondition::proceed));
     CHECK((evaluate({{"If-None-Match", "\"\""}}) == Precondition::proceed));
     CHECK((evaluate({{"If-None-Match", "*"}}) == Precondition::not_modified));
-    CHECK((evaluate({{"If-Match", "\"a\""}}) == Precondition::failed));
     // RFC 9111 §4.3.2: Date stands in for Last-Modified.
     CHECK((evaluate({{"If-Modified-Since", noon}}) == Precondition::not_modified));
     CHECK((evaluate({{"If-Modified-Since", before}}) == Precondition::proceed));
@@ -140,6 +130,40 @@ TEST_CASE("a field that the 304 may not bring does not push the stored one out")
     const Fields stored = fields_of({{"Set-Cookie", "a=b"}, {"X-Kept", "1"}});
     const Fields not_modified = fields_of({{"Set-Cookie", "c=d"}, {"Connection", "X-Kept"}, {"X-Kept", "2"}});
     CHECK(merge_not_modified(stored, not_modified) == "Set-Cookie: a=b\r\nX-Kept: 1\r\n");
+}
+
+TEST_CASE("RFC 9111 4.3.4: which 304 is about the stored response")
+{
+    constexpr auto strong = "\"a\"", weak = "W/\"a\"", other = "\"b\"", weak_other = "W/\"b\"";
+    struct Row {
+        std::string why;
+        Fields not_modified;
+        std::string_view etag, last_modified;
+        bool want;
+    };
+    const Row rows[] = {
+        {"the same strong tag", fields_of({{"ETag", strong}}), strong, noon, true},
+        {"another strong tag", fields_of({{"ETag", other}}), strong, noon, false},
+        {"a strong tag where a weak one is stored", fields_of({{"ETag", strong}}), weak, "", false},
+        {"a strong tag where none is stored", fields_of({{"ETag", strong}}), "", noon, false},
+        {"another strong tag, the same date", fields_of({{"ETag", other}, {"Last-Modified", noon}}), strong, noon,
+         false},
+        {"the same weak tag", fields_of({{"ETag", weak}}), weak, "", true},
+        {"a weak tag that matches a strong one", fields_of({{"ETag", weak}}), strong, "", true},
+        {"another weak tag", fields_of({{"ETag", weak_other}}), strong, "", false},
+        {"a weak tag and no stored one, the same date", fields_of({{"ETag", weak}, {"Last-Modified", noon}}), "", noon,
+         true},
+        {"a weak tag and no stored one", fields_of({{"ETag", weak}}), "", noon, false},
+        {"the same date", fields_of({{"Last-Modified", noon}}), "", noon, true},
+        {"the same date beside a tag", fields_of({{"Last-Modified", noon}}), strong, noon, true},
+        {"another date", fields_of({{"Last-Modified", after}}), strong, noon, false},
+        {"a date where only a tag is stored", fields_of({{"Last-Modified", noon}}), strong, "", false},
+        {"no validator: it answers what was asked", fields_of({{"Date", noon}}), strong, noon, true},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.why);
+        CHECK(identifies(row.not_modified, row.etag, row.last_modified) == row.want);
+    }
 }
 
 TEST_CASE("RFC 9110 15.4.5: a 304 repeats six fields")

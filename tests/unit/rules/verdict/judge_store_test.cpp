@@ -141,6 +141,38 @@ TEST_CASE("one reason per response that is not stored, and none for one that is"
          status},
         {"no-cache is lifted by override", {200, "Cache-Control: no-cache\r\n"}, override_minute, none},
         {"Pragma in a response means nothing", {200, "Pragma: no-cache\r\n"}, minute, none},
+        {"an unknown status with a lifetime", {299, "Cache-Control: max-age=60\r\n"}, no_ttl, none},
+        {"an unknown error with a lifetime", {599, "Expires: Wed, 01 Jul 2026 12:01:00 GMT\r\n"}, no_ttl, none},
+        {"an unknown status without one", {299, "ETag: \"a\"\r\n"}, minute, status},
+        {"302 without one", {302, ""}, minute, status},
+        {"public makes any status storable to be asked about",
+         {299, "Cache-Control: public, no-cache\r\nETag: \"a\"\r\n"},
+         no_ttl,
+         none},
+        {"an invalid max-age is stale, and no excuse for the rule's ttl",
+         {200, "Cache-Control: max-age=1.5\r\n"},
+         minute,
+         zero_lifetime},
+        {"an invalid s-maxage beats a valid max-age",
+         {200, "Cache-Control: s-maxage=x, max-age=60\r\n"},
+         minute,
+         zero_lifetime},
+        {"RFC 9213: a targeted field lifts no-store of Cache-Control",
+         {200, "Cache-Control: no-store\r\nCDN-Cache-Control: max-age=60\r\n"},
+         no_ttl,
+         none},
+        {"RFC 9213: and adds its own",
+         {200, "Cache-Control: max-age=60\r\nLarder-Cache-Control: no-store\r\n"},
+         minute,
+         no_store},
+        {"RFC 9213: then Expires is no lifetime",
+         {200, "CDN-Cache-Control: public\r\nExpires: Wed, 01 Jul 2026 12:01:00 GMT\r\n"},
+         no_ttl,
+         no_lifetime},
+        {"RFC 9213: an invalid one is not there",
+         {200, "Cache-Control: max-age=60\r\nCDN-Cache-Control: no-store;\r\n"},
+         no_ttl,
+         none},
         {"a conflict counts as 0", {200, "Cache-Control: max-age=60, max-age=70\r\n"}, minute, zero_lifetime},
     };
     for (const Row& row : rows) {
@@ -215,8 +247,23 @@ TEST_CASE("respect: the origin's lifetime wins, the rule's stands in where it gi
         CHECK((judgement.times.lifetime == row.lifetime));
         CHECK((judgement.lifetime_source == row.source));
         CHECK((judgement.times.stored == noon));
+        CHECK((judgement.policy_source == PolicySource::cache_control));
         CHECK_FALSE(judgement.ignored_origin);
     }
+}
+
+TEST_CASE("RFC 9213 2.2: the judgement says which field decided, for the fields of a targeted one as well")
+{
+    const StoreJudgement ours =
+        judge({200, "Cache-Control: max-age=1\r\nCDN-Cache-Control: max-age=2\r\nLarder-Cache-Control: max-age=3\r\n"},
+              minute);
+    CHECK((ours.times.lifetime == 3s));
+    CHECK((ours.policy_source == PolicySource::larder_cache_control));
+    CHECK((ours.lifetime_source == LifetimeSource::max_age));
+    const StoreJudgement by_rule = judge({200, "Cache-Control: max-age=1\r\nCDN-Cache-Control: public\r\n"}, minute);
+    CHECK((by_rule.times.lifetime == 60s));
+    CHECK((by_rule.policy_source == PolicySource::cdn_cache_control));
+    CHECK((by_rule.lifetime_source == LifetimeSource::rule));
 }
 
 TEST_CASE("the windows for stale answers: the response before the rule, and shut where the origin forbids them")
