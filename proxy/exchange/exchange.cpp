@@ -188,9 +188,7 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
     if (body_limit != 0 && exchange->head.content_length > body_limit)
         co_return co_await refuse(services, client, *exchange, rules::Errc::body_too_large);
 
-    std::vector<rules::Matched> writes;
-    if (!rules::is_safe(exchange->head.method)) services.config.matcher->match_purge(exchange->view, writes);
-    if (!writes.empty()) co_return co_await forward_write(services, client, exchange, std::move(writes));
+    if (!rules::is_safe(exchange->head.method)) co_return co_await forward_write(services, client, exchange);
     rules::RequestDirectives directives;
     if (honours_directives(services, *exchange)) directives = rules::request_directives(exchange->head.fields);
     if (exchange->judgement.bypass != Forward::none) {

@@ -6,6 +6,7 @@
 
 #include "proxy/coherence/guards.hpp"
 #include "proxy/exchange/forward.hpp"
+#include "proxy/exchange/invalidation.hpp"
 #include "proxy/exchange/mark_renewal.hpp"
 #include "proxy/exchange/refuse.hpp"
 #include "proxy/net/clock.hpp"
@@ -32,7 +33,7 @@ struct WritePolicy {
 WritePolicy policy_of(const std::vector<rules::Matched>& matched)
 {
     WritePolicy policy;
-    policy.rule = matched.front().rule->name;
+    if (!matched.empty()) policy.rule = matched.front().rule->name;
     for (const rules::Matched& one : matched) {
         if (!policy.fence_before && one.rule->fence == rules::Fence::both) policy.rule = one.rule->name;
         policy.fence_before |= one.rule->fence == rules::Fence::both;
@@ -100,9 +101,10 @@ asio::awaitable<void> run_late_commit(Services& services, WritePurge write)
 
 }  // namespace
 
-asio::awaitable<void> forward_write(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
-                                    std::vector<rules::Matched> matched)
+asio::awaitable<void> forward_write(Services& services, Client& client, std::shared_ptr<Exchange> exchange)
 {
+    std::vector<rules::Matched> matched;
+    services.config.matcher->match_purge(exchange->view, matched);
     exchange->count.outcome = rules::Outcome::passed;
     const WritePolicy policy = policy_of(matched);
     Forwarding forwarding(services, client, exchange);
@@ -140,7 +142,7 @@ asio::awaitable<void> forward_write(Services& services, Client& client, std::sha
         co_return co_await reject(services, client, *exchange, forwarding, write, Errc::store_unreachable);
     }
 
-    services.counters.add_purge(PurgeSource::write);
+    if (!matched.empty()) services.counters.add_purge(PurgeSource::write);
     MarkRenewal renewal(services, write);
     const Errc error = co_await forwarding.request();
     co_await renewal.end();
@@ -161,13 +163,16 @@ asio::awaitable<void> forward_write(Services& services, Client& client, std::sha
         co_return co_await refuse(services, client, *exchange, error);
     }
 
-    // Any status: a 4xx or 5xx may come after the change.
+    // What the rules name is purged on any status: a 4xx or 5xx may come after the change.
     if (policy.needs_response) {
         values.before_response = false;
         values.response = &forwarding.response().fields;
         for (const rules::Matched& one : matched)
             rules::append_purge_targets(write.targets, *one.rule, exchange->view, one.values, values);
     }
+    const std::size_t named_count = write.targets.size();
+    append_invalidated_by(write.targets, *exchange, forwarding.response());
+    if (write.targets.size() > named_count) services.counters.add_purge(PurgeSource::invalidation);
     const rules::Instant begun = instant_now();
     const Errc committed = co_await services.cache.commit(write);
     exchange->store_time += instant_now() - begun;

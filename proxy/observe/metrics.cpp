@@ -179,10 +179,10 @@ void add_by_word(Families& families, const Workers& workers)
                           workers, [i](const auto& cells) -> auto& { return cells.errors[i]; })));
     }
 
-    auto& purges =
-        families.begin("larder_purges_total", "Purges by who has asked for them: a write, or an operator by hand",
-                       MetricType::Counter);
-    constexpr const char* sources[purge_sources_count] = {"write", "admin"};
+    auto& purges = families.begin(
+        "larder_purges_total",
+        "Purges by who has asked for them: a write's rules, an operator by hand, or RFC 9111 4.4", MetricType::Counter);
+    constexpr const char* sources[purge_sources_count] = {"write", "admin", "invalidation"};
     for (std::size_t i = 0; i < purge_sources_count; ++i)
         Families::add(purges, {{"source", sources[i]}},
                       static_cast<double>(sum(

@@ -7,6 +7,7 @@
 #include "rules/explain/shape.hpp"
 #include "rules/http/target.hpp"
 #include "rules/pattern/pattern.hpp"
+#include "rules/verdict/invalidation.hpp"
 
 namespace larder::rules {
 
@@ -71,7 +72,7 @@ class Explanation {
             tell_bypass(judgement);
         for (const Matched& write : writes) tell_purge(write, request);
         if (!writes.empty()) tell_fence(writes);
-        if (writes.empty() && !is_safe(head.method)) line("purges", "nothing; no purge rule matches this request");
+        if (!is_safe(head.method)) tell_invalidation(writes, head);
         return std::move(out_);
     }
 
@@ -183,6 +184,19 @@ class Explanation {
         line("fence", rule.fence == Fence::both
                           ? "both: from before the write is forwarded until its answer, reads of these keys pass by"
                           : "after: purged when the answer has arrived");
+    }
+
+    /// What it voids without any purge rule.
+    void tell_invalidation(const std::vector<Matched>& writes, const RequestHead& head)
+    {
+        std::vector<PurgeTarget> own;
+        append_invalidated(own, matcher_, mode_, head.authority, head.path, head.query);
+        if (writes.empty() && own.empty())
+            return line("purges", "nothing; no purge rule matches this request, and no cache rule its own address");
+        for (const PurgeTarget& target : own)
+            line("voids", target.text + (target.exact ? "   one key" : "   every key that matches") +
+                              ", its own address, when the answer is 2xx or 3xx (RFC 9111 4.4)");
+        if (writes.empty()) line("purges", "nothing else; no purge rule matches this request");
     }
 
     /// What the write takes from the cache while it is under way. One rule with `fence: both` holds for the whole

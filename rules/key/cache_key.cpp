@@ -295,6 +295,14 @@ bool fill_target(PurgeTarget& target, const Template& text, const Rule& rule, co
     return true;
 }
 
+void append_new(std::vector<PurgeTarget>& targets, PurgeTarget target)
+{
+    const bool known = std::any_of(targets.begin(), targets.end(), [&](const PurgeTarget& other) {
+        return other.exact == target.exact && other.text == target.text;
+    });
+    if (!known) targets.push_back(std::move(target));
+}
+
 bool any_template_uses(const Rule& rule, Source source) noexcept
 {
     return std::any_of(rule.purge.begin(), rule.purge.end(), [&](const Template& text) { return text.uses(source); });
@@ -360,12 +368,25 @@ void append_purge_targets(std::vector<PurgeTarget>& targets, const Rule& rule, c
     for (const Template& text : rule.purge) {
         if (write.before_response && text.uses(Source::response_header)) continue;
         PurgeTarget target;
-        if (!fill_target(target, text, rule, request, values, write)) continue;
-        const bool known = std::any_of(targets.begin(), targets.end(), [&](const PurgeTarget& other) {
-            return other.exact == target.exact && other.text == target.text;
-        });
-        if (!known) targets.push_back(std::move(target));
+        if (fill_target(target, text, rule, request, values, write)) append_new(targets, std::move(target));
     }
+}
+
+void append_target_key(std::vector<PurgeTarget>& targets, const Rule& rule, const RequestView& request,
+                       const PathValues& values)
+{
+    PurgeTarget target;
+    for (const TemplatePart& part : key_of(rule).parts) {
+        if (part.source == Source::header || part.source == Source::cookie) {
+            append_wildcard(target);
+            continue;
+        }
+        const std::size_t before = target.text.size();
+        if (append_value(target.text, part, rule, request, values)) continue;
+        target.text.resize(before);
+        if (part.fallback) append_key_value(target.text, *part.fallback);
+    }
+    append_new(targets, std::move(target));
 }
 
 bool needs_body(const Rule& rule) noexcept { return any_template_uses(rule, Source::body); }

@@ -52,6 +52,11 @@ struct PurgeTarget {
 void append_purge_targets(std::vector<PurgeTarget>& targets, const Rule& rule, const RequestView& request,
                           const PathValues& values, const WriteValues& write);
 
+/// The key under which the rule may have stored a GET of this target. Appends to `targets` what is not there yet. `*`
+/// stands for each header and cookie: nobody knows who has asked.
+void append_target_key(std::vector<PurgeTarget>& targets, const Rule& rule, const RequestView& target,
+                       const PathValues& values);
+
 /// Does any of the rule's purge templates need the request's body, or the response?
 bool needs_body(const Rule& rule) noexcept;
 bool needs_response(const Rule& rule) noexcept;

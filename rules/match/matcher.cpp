@@ -89,6 +89,18 @@ bool parameter_holds(const Condition& condition, std::string_view query)
     return holds;
 }
 
+/// All conditions of a rule but those on header fields.
+bool matches_target(const Rule& rule, const RequestView& request, PathValues& values)
+{
+    values.clear();
+    const Match& match = rule.match;
+    if (!method_matches(rule, request.head->method_text)) return false;
+    if (!match.host.empty() && !equals_ignoring_case(bare_host(request.host), match.host)) return false;
+    return path_matches(rule, request.path, values) &&
+           std::all_of(match.query.begin(), match.query.end(),
+                       [&](const Condition& condition) { return parameter_holds(condition, request.head->query); });
+}
+
 struct TextHash {
     using is_transparent = void;
     std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
@@ -195,6 +207,24 @@ Matched Matcher::match_cache(const RequestView& request) const
     return best;
 }
 
+void Matcher::match_target(const RequestView& target, std::vector<Matched>& found) const
+{
+    const auto first = static_cast<std::ptrdiff_t>(found.size());
+    tree_->visit_candidates(target, [&](const Candidates& candidates) {
+        for (const std::uint32_t index : candidates.cache) {
+            Matched matched;
+            if (!matches_target((*tree_->rules)[index], target, matched.values)) continue;
+            matched.rule = &(*tree_->rules)[index];
+            found.push_back(matched);
+        }
+    });
+    std::sort(found.begin() + first, found.end(), [](const Matched& a, const Matched& b) { return a.rule < b.rule; });
+    // The first that asks for no header field leaves nothing to those behind it.
+    const auto last = std::find_if(found.begin() + first, found.end(),
+                                   [](const Matched& one) { return one.rule->match.headers.empty(); });
+    if (last != found.end()) found.erase(last + 1, found.end());
+}
+
 void Matcher::match_purge(const RequestView& request, std::vector<Matched>& found) const
 {
     const std::size_t first = found.size();
@@ -212,15 +242,9 @@ void Matcher::match_purge(const RequestView& request, std::vector<Matched>& foun
 
 bool matches_rule(const Rule& rule, const RequestView& request, PathValues& values)
 {
-    values.clear();
-    const Match& match = rule.match;
-    if (!method_matches(rule, request.head->method_text)) return false;
-    if (!match.host.empty() && !equals_ignoring_case(bare_host(request.host), match.host)) return false;
-    if (!path_matches(rule, request.path, values)) return false;
-    return std::all_of(match.headers.begin(), match.headers.end(),
-                       [&](const Condition& condition) { return header_holds(condition, request.head->fields); }) &&
-           std::all_of(match.query.begin(), match.query.end(),
-                       [&](const Condition& condition) { return parameter_holds(condition, request.head->query); });
+    return matches_target(rule, request, values) &&
+           std::all_of(rule.match.headers.begin(), rule.match.headers.end(),
+                       [&](const Condition& condition) { return header_holds(condition, request.head->fields); });
 }
 
 }  // namespace larder::rules

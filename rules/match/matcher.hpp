@@ -56,6 +56,9 @@ class Matcher {
     /// The cost grows with the path, not with the rules; only rules with the same path and host are tried one by one.
     /// The first cache rule in file order that matches. A HEAD request is matched as a GET.
     Matched match_cache(const RequestView& request) const;
+    /// Every cache rule that a GET of this target can meet, whatever its header fields; in file order. Appends to
+    /// `found`.
+    void match_target(const RequestView& target, std::vector<Matched>& found) const;
     /// Every purge rule that matches, in file order. Appends to `found`.
     void match_purge(const RequestView& request, std::vector<Matched>& found) const;
 

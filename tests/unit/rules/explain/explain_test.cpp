@@ -79,6 +79,11 @@ TEST_CASE("explain tells rule, key, reason, switch, lifetime and the writes that
          {},
          "purges: user:*   every key that matches, from \"user:{body.user_id}\"\nwidened: "},
         {"a write without rule", "DELETE", "/other", {}, "purges: nothing"},
+        {"what a write voids by itself",
+         "PUT",
+         "/api/events/7",
+         {},
+         "voids: event:7   one key, its own address, when the answer is 2xx or 3xx (RFC 9111 4.4)\n"},
         {"a request that is none", "GET", "/a b", {}, "verdict: refused with 400"},
         {"a header with a line end", "GET", "/", {{"A", "b\r\n\r\nGET /"}}, "verdict: refused with 400"},
     };
