@@ -393,6 +393,9 @@ const Options<RuleDraft>& rule_options()
                 choice<Coalesce>({{"fleet", Coalesce::fleet}, {"process", Coalesce::process}}),
                 "who shares the fetch of a key that is not stored: `fleet`, all replicas, with a Redis store; "
                 "`process`, the requests of each replica alone"),
+            row("tags", of_rule(&Rule::tags_of_response), choice<bool>({{"none", false}, {"response", true}}),
+                "`response`: the tags of the response (`Surrogate-Key`, `Cache-Tag`, `xkey`) name groups that can be "
+                "purged together; of a write's response, those that it purges"),
             row("shared", of_rule(&Rule::shared), on_off(),
                 "requests with `Authorization` or `Cookie` may share one response, though the key names nobody"),
             row("query", of_rule(&Rule::query_policy),

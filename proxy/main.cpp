@@ -166,8 +166,8 @@ config::Endpoint admin_of(const std::string& file, std::string& why_not)
 int run_purge(const std::string& address, const std::string& file, const PurgeCommand& command)
 {
     if (address.empty() == file.empty()) return usage_error("purge wants --admin HOST:PORT or --config FILE");
-    if (command.keys.empty() && command.patterns.empty() && command.rule.empty())
-        return usage_error("purge wants at least one --key, --pattern or --rule");
+    if (command.keys.empty() && command.patterns.empty() && command.tags.empty() && command.rule.empty())
+        return usage_error("purge wants at least one --key, --pattern, --tag or --rule");
     config::Endpoint admin;
     if (!address.empty()) {
         const auto read = config::read_endpoint(address);
@@ -242,6 +242,10 @@ int run_command_line(int argc, char** argv)
         ->take_all();
     purge->add_option("--pattern", purge_command.patterns, "keys by * and ?, such as 'events:list:*'; repeat it")
         ->type_name("P")
+        ->expected(1)
+        ->take_all();
+    purge->add_option("--tag", purge_command.tags, "responses with this tag, of rules with tags: response; repeat it")
+        ->type_name("T")
         ->expected(1)
         ->take_all();
     purge->add_option("--rule", purge_command.rule, "all keys that this cache rule can make")->type_name("NAME");

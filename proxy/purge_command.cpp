@@ -25,6 +25,7 @@ std::string request_of(const PurgeCommand& command)
     json::object request;
     if (!command.keys.empty()) request["keys"] = array_of(command.keys);
     if (!command.patterns.empty()) request["patterns"] = array_of(command.patterns);
+    if (!command.tags.empty()) request["tags"] = array_of(command.tags);
     if (!command.rule.empty()) request["rule"] = command.rule;
     if (command.dry_run) request["dry_run"] = true;
     return json::serialize(request);
@@ -55,7 +56,7 @@ std::string counted(std::size_t count, const std::string& what)
 
 std::string tell_done(const json::object& reply)
 {
-    const auto keys = texts_of(reply, "keys"), patterns = texts_of(reply, "patterns"),
+    const auto keys = texts_of(reply, "keys"), patterns = texts_of(reply, "patterns"), tags = texts_of(reply, "tags"),
                positions = texts_of(reply, "positions"), rules = texts_of(reply, "matches_rules"),
                none = texts_of(reply, "matches_no_rule");
     const json::value* dry = reply.if_contains("dry_run");
@@ -66,6 +67,7 @@ std::string tell_done(const json::object& reply)
         text = "purged: " + counted(positions.size(), "record") + " in the log, at " + joined(positions) + "\n";
     if (!keys.empty()) text += "keys: " + joined(keys) + "\n";
     if (!patterns.empty()) text += "patterns: " + joined(patterns) + "\n";
+    if (!tags.empty()) text += "tags: " + joined(tags) + "\n";
     text += rules.empty() ? "reaches: no rule's keys\n" : "reaches: keys of " + joined(rules) + "\n";
     if (!none.empty()) text += "fits no rule's key: " + joined(none) + "; is it mistyped?\n";
     return text;

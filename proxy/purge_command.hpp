@@ -9,7 +9,7 @@
 namespace larder::proxy {
 
 struct PurgeCommand {
-    std::vector<std::string> keys, patterns;
+    std::vector<std::string> keys, patterns, tags;
     std::string rule;  // empty: none
     bool dry_run = false;
 };

@@ -7,6 +7,7 @@
 
 #include "proxy/admin/purge_order.hpp"
 #include "proxy/observe/log.hpp"
+#include "rules/key/groups.hpp"
 
 namespace larder::proxy {
 
@@ -22,19 +23,21 @@ json::array targets_of(const PurgeOrder& order, bool exact)
 {
     json::array texts;
     for (const rules::PurgeTarget& target : order.targets)
-        if (target.exact == exact) texts.emplace_back(target.text);
+        if (target.exact == exact && !rules::is_tag_name(target.text)) texts.emplace_back(target.text);
     return texts;
 }
 
 /// The members that every answer to a purge has.
 json::object told(const PurgeOrder& order, json::array positions)
 {
-    return json::object{{"dry_run", order.dry_run},
-                        {"keys", targets_of(order, true)},
-                        {"patterns", targets_of(order, false)},
-                        {"positions", std::move(positions)},
-                        {"matches_rules", array_of(order.matches_rules)},
-                        {"matches_no_rule", array_of(order.matches_no_rule)}};
+    json::object members{{"dry_run", order.dry_run},
+                         {"keys", targets_of(order, true)},
+                         {"patterns", targets_of(order, false)},
+                         {"positions", std::move(positions)},
+                         {"matches_rules", array_of(order.matches_rules)},
+                         {"matches_no_rule", array_of(order.matches_no_rule)}};
+    if (!order.tags.empty()) members["tags"] = array_of(order.tags);
+    return members;
 }
 
 /// `event:42, events:list:* and 8 more`

@@ -8,6 +8,7 @@
 #include "config/nearest.hpp"
 #include "rules/base/text.hpp"
 #include "rules/explain/reach.hpp"
+#include "rules/key/groups.hpp"
 #include "rules/pattern/pattern.hpp"
 
 namespace larder::proxy {
@@ -41,7 +42,8 @@ class Reader {
         else
             read_members(parsed.get_object());
         if (refused_.empty() && order_.targets.empty())
-            fail("nothing to purge: name at least one of keys, patterns and rule, such as " + std::string(example));
+            fail("nothing to purge: name at least one of keys, patterns, tags and rule, such as " +
+                 std::string(example));
         if (!refused_.empty()) return RefusedOrder{400, std::move(refused_)};
         judge_reach();
         return std::move(order_);
@@ -62,6 +64,8 @@ class Reader {
                 read_list(name, value, purge_keys_limit, &Reader::add_key);
             else if (name == "patterns")
                 read_list(name, value, purge_patterns_limit, &Reader::add_pattern);
+            else if (name == "tags")
+                read_list(name, value, purge_patterns_limit, &Reader::add_tag);
             else if (name == "rule")
                 read_rule(value);
             else if (name == "dry_run" && value.is_bool())
@@ -70,15 +74,16 @@ class Reader {
                 fail("dry_run wants true or false");
             else
                 fail(quoted(name) + " is no member of a purge" +
-                     config::suggestion(name, {"keys", "patterns", "rule", "dry_run"}));
+                     config::suggestion(name, {"keys", "patterns", "tags", "rule", "dry_run"}));
         }
     }
 
     void read_list(std::string_view name, const json::value& value, std::size_t most, void (Reader::*add)(std::string))
     {
         const std::string list = std::string(name);
-        const std::string wanted = name == "keys" ? R"(keys wants a list of strings: ["event:42"])"
-                                                  : R"(patterns wants a list of strings: ["events:list:*"])";
+        const std::string wanted = name == "keys"   ? R"(keys wants a list of strings: ["event:42"])"
+                                   : name == "tags" ? R"(tags wants a list of strings: ["product-7"])"
+                                                    : R"(patterns wants a list of strings: ["events:list:*"])";
         if (!value.is_array()) return fail(wanted);
         if (value.get_array().size() > most)
             return fail(list + " has " + std::to_string(value.get_array().size()) + " elements, at most " +
@@ -116,6 +121,17 @@ class Reader {
             add({std::move(pattern), false, false});
     }
 
+    void add_tag(std::string tag)
+    {
+        if (tag.size() > purge_pattern_bytes_limit)
+            return fail(quoted(tag) + " in tags is longer than " + std::to_string(purge_pattern_bytes_limit) +
+                        " bytes");
+        if (tag.find(',') != std::string::npos)
+            return fail(quoted(tag) + " in tags has a comma, which separates tags: make it two elements");
+        add({rules::tag_name(tag), false, false});
+        order_.tags.push_back(std::move(tag));
+    }
+
     void read_rule(const json::value& value)
     {
         if (!value.is_string()) return fail("rule wants the name of one rule, as a string");
@@ -142,6 +158,11 @@ class Reader {
         if (seen_.emplace(target.exact, target.text).second) order_.targets.push_back(std::move(target));
     }
 
+    static bool reaches(const PurgeTarget& target, const rules::Rule& rule)
+    {
+        return rules::is_tag_name(target.text) ? rule.tags_of_response : rules::reaches(target, rule);
+    }
+
     void judge_reach()
     {
         const auto rules = rules::rules_with_keys(config_.rules, config_.cache);
@@ -149,7 +170,7 @@ class Reader {
         for (const PurgeTarget& target : order_.targets) {
             bool any = false;
             for (std::size_t i = 0; i < rules.size(); ++i) {
-                if (!rules::reaches(target, *rules[i])) continue;
+                if (!reaches(target, *rules[i])) continue;
                 any = true;
                 reached[i] = true;
             }

@@ -61,6 +61,8 @@ class CoherentCache {
 
     /// Has a record after `since`, known to this worker, voided the key?
     bool voided_since(std::string_view key, LogToken since) { return shard_of(key).voided_since(key, since); }
+    /// The same of a response: by its key or by one of its groups.
+    bool voided_since(const Entry& entry, LogToken since) { return shard_of(entry.key).voided_since(entry, since); }
     /// Stores a complete response that was fetched with `token`. `entry` is not shared yet; its position is set here.
     /// @param lease  of the fill, ended if the store has got that far; null: none, or it is still needed
     asio::awaitable<rules::NotStored> store(std::shared_ptr<Entry> entry, LogToken token, FillLease* lease = nullptr);

@@ -102,10 +102,11 @@ class ExactKeys {
 // Last position of each pattern purged.
 class Patterns {
   public:
-    std::size_t count() const noexcept { return prefixes_.size() + globs_.size(); }
+    std::size_t count() const noexcept { return literals_.size() + prefixes_.size() + globs_.size(); }
 
     void clear()
     {
+        literals_.clear();
         prefixes_.clear();
         lengths_.clear();
         glob_places_.clear();
@@ -114,6 +115,11 @@ class Patterns {
 
     void note(const std::string& pattern, Position position)
     {
+        if (rules::is_exact(pattern)) {
+            Position& newest = literals_[rules::unescape(pattern)];
+            newest = std::max(newest, position);
+            return;
+        }
         if (std::optional<std::string> prefix = literal_prefix(pattern)) {
             Length& length = length_in_use(prefix->size());
             length.newest = std::max(length.newest, position);
@@ -136,8 +142,16 @@ class Patterns {
         glob_places_.emplace(node->pattern, node);
     }
 
+    /// Only patterns that are this very text.
+    bool match_literally_since(std::string_view text, Position since) const noexcept
+    {
+        const auto found = literals_.find(text);
+        return found != literals_.end() && found->second > since;
+    }
+
     bool match_since(std::string_view key, Position since) const noexcept
     {
+        if (!literals_.empty() && match_literally_since(key, since)) return true;
         for (const Length& length : lengths_) {
             if (length.bytes > key.size()) break;
             if (length.newest <= since) continue;
@@ -156,6 +170,7 @@ class Patterns {
     {
         std::vector<Position> positions;
         positions.reserve(count());
+        for (const auto& [text, position] : literals_) positions.push_back(position);
         for (const auto& [prefix, position] : prefixes_) positions.push_back(position);
         for (const Glob& glob : globs_) positions.push_back(glob.position);
         const auto last = positions.begin() + static_cast<std::ptrdiff_t>((positions.size() - 1) / 10);
@@ -195,6 +210,7 @@ class Patterns {
 
     void forget_until(Position last)
     {
+        std::erase_if(literals_, [last](const auto& literal) { return literal.second <= last; });
         for (auto place = prefixes_.begin(); place != prefixes_.end();) {
             if (place->second > last) {
                 ++place;
@@ -210,6 +226,7 @@ class Patterns {
         }
     }
 
+    std::unordered_map<std::string, Position, TextHash, std::equal_to<>> literals_;  // without a wildcard: groups
     std::unordered_map<std::string, Position, TextHash, std::equal_to<>> prefixes_;
     std::vector<Length> lengths_;                                                  // rising
     Globs globs_;                                                                  // by falling position
@@ -361,6 +378,14 @@ Since Replica::matched_pattern_since(std::string_view key, Position since) const
     if (since < floor_) return Since::matched;
     if (since >= position_) return Since::clean;
     return state_->patterns.match_since(key, since) ? Since::matched : Since::clean;
+}
+
+Since Replica::matched_group_since(std::string_view group, Position since) const noexcept
+{
+    if (!ready_) return Since::unknown;
+    if (since < floor_) return Since::matched;
+    if (since >= position_) return Since::clean;
+    return state_->patterns.match_literally_since(group, since) ? Since::matched : Since::clean;
 }
 
 std::optional<std::string_view> Replica::marked(std::string_view key, rules::Instant now) noexcept

@@ -41,6 +41,9 @@ class Replica {
     /// Patterns and the floor only. For entries that exact purges remove themselves (those in Redis).
     Since matched_pattern_since(std::string_view key, Position since) const noexcept;
 
+    /// The same of a group: of patterns those count that are its name, no others.
+    Since matched_group_since(std::string_view group, Position since) const noexcept;
+
     /// A purge of the key is remembered. Says why something is not there, not whether what is there holds.
     bool remembers_purge(std::string_view key) const noexcept;
 

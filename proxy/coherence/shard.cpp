@@ -214,6 +214,28 @@ bool Shard::voided_since(std::string_view key, LogToken since)
     return !replica_.ready() || since.epoch != epoch_ || replica_.matched_since(key, since.position) != Since::clean;
 }
 
+bool Shard::voided_since(const Entry& entry, LogToken since)
+{
+    return voided_since(entry.key, since) || any_group_matched_since(entry, since.position);
+}
+
+bool Shard::any_group_matched_since(const Entry& entry, Position since) const noexcept
+{
+    return std::any_of(entry.groups.begin(), entry.groups.end(), [&](const std::string& group) {
+        return replica_.matched_group_since(group, since) != Since::clean;
+    });
+}
+
+Since Shard::matched_since(const Entry& entry, Position since) const noexcept
+{
+    return any_group_matched_since(entry, since) ? Since::matched : replica_.matched_since(entry.key, since);
+}
+
+Since Shard::matched_pattern_since(const Entry& entry, Position since) const noexcept
+{
+    return any_group_matched_since(entry, since) ? Since::matched : replica_.matched_pattern_since(entry.key, since);
+}
+
 std::optional<Found> Shard::found_marked(std::string_view key) noexcept
 {
     if (replica_.open_marks() == 0 || !guarded(Guard::marks)) return std::nullopt;
@@ -225,15 +247,15 @@ std::optional<Found> Shard::found_marked(std::string_view key) noexcept
     return found;
 }
 
-Found Shard::judge_memory(const EntryPtr& entry, std::string_view key)
+Found Shard::judge_memory(const EntryPtr& entry)
 {
     Found found{Found::Kind::none, nullptr, token(), true};
     if (entry->epoch != epoch_) return found;
     const Position held = entry->position.load(std::memory_order_acquire);
     if (held < replica_.position() && guarded(Guard::memory_check)) {
-        Since since = replica_.matched_since(key, held);
+        Since since = matched_since(*entry, held);
         if (since == Since::unknown && entry->settled.load(std::memory_order_acquire))
-            since = replica_.matched_pattern_since(key, held);
+            since = matched_pattern_since(*entry, held);
         if (since == Since::matched) {
             found.kind = Found::Kind::purged;
             memory_.erase(storage_key(entry->key, entry->variant));
@@ -259,7 +281,7 @@ std::optional<Found> Shard::find_here(std::string_view key, std::string_view sto
     if (auto found = found_marked(key)) return found;
     const EntryPtr entry = memory_.find(storage_key, now);
     if (entry) {
-        Found found = judge_memory(entry, key);
+        Found found = judge_memory(entry);
         if (found.kind == Found::Kind::hit || embedded()) return found;
         return std::nullopt;
     }
@@ -284,7 +306,7 @@ asio::awaitable<Found> Shard::find(const std::string& key, const std::string& va
         if (!known) co_return found_nothing(Found::Kind::away);
         note_look(sent);
         if (auto marked = found_marked(key)) co_return std::move(*marked);
-        Found found = judge_memory(entry, key);
+        Found found = judge_memory(entry);
         if (found.kind == Found::Kind::hit) co_return found;
     }
     co_return co_await find_in_store(key, variant, now);
@@ -305,14 +327,14 @@ asio::awaitable<Found> Shard::find_in_store(const std::string& key, const std::s
     if (!read->entry) co_return found_none(key);
     const Position held = read->entry->position.load(std::memory_order_relaxed);
     // Exact purges have removed the entry itself; patterns and the floor are held against its number.
-    if (replica_.matched_pattern_since(key, held) != Since::clean && guarded(Guard::pattern_check)) {
+    if (matched_pattern_since(*read->entry, held) != Since::clean && guarded(Guard::pattern_check)) {
         Found found = found_nothing(Found::Kind::purged);
         found.voided = read->entry->times.stored;
         co_return found;
     }
     read->entry->epoch = epoch_;
     // It may be served: its request is older than what came since. It must not be kept.
-    const bool insert = replica_.matched_since(key, read->counter) == Since::clean || !guarded(Guard::watch);
+    const bool insert = matched_since(*read->entry, read->counter) == Since::clean || !guarded(Guard::watch);
     if (insert) {
         read->entry->position.store(replica_.position(), std::memory_order_relaxed);
         insert_memory(read->entry, now);
@@ -330,24 +352,32 @@ void Shard::insert_memory(EntryPtr entry, rules::WallTime now)
     // A purge applied by another worker between our check and the insert had nothing to remove: check once more now
     // that the entry can be seen. From here on whoever applies an exact purge removes it.
     catch_up_here();
-    if (replica_.matched_since(entry->key, entry->position.load(std::memory_order_relaxed)) == Since::clean)
+    if (matched_since(*entry, entry->position.load(std::memory_order_relaxed)) == Since::clean)
         entry->settled.store(true, std::memory_order_release);
     else
         memory_.erase(stored_as);
+}
+
+/// Its groups are known only now: a purge of one of them may have come, or (settle) keep it out for a while yet.
+bool Shard::is_fenced(const Entry& entry, LogToken since)
+{
+    return voided_since(entry, since) || std::any_of(entry.groups.begin(), entry.groups.end(), [&](const auto& group) {
+               return found_marked(group).has_value();
+           });
 }
 
 asio::awaitable<NotStored> Shard::store(std::shared_ptr<Entry> entry, LogToken since, FillLease* lease)
 {
     const rules::WallTime now = wall_now();
     if (embedded()) {
-        if (voided_since(entry->key, since) && guarded(Guard::fence)) co_return NotStored::fenced;
+        if (is_fenced(*entry, since) && guarded(Guard::fence)) co_return NotStored::fenced;
         entry->epoch = epoch_;
         entry->position.store(replica_.position(), std::memory_order_relaxed);
         insert_memory(std::move(entry), now);
         co_return NotStored::none;
     }
     if (!trusted() || !replica_.ready()) co_return NotStored::store_failed;
-    if (voided_since(entry->key, since) && guarded(Guard::fence)) co_return NotStored::fenced;
+    if (is_fenced(*entry, since) && guarded(Guard::fence)) co_return NotStored::fenced;
     counters_.add(Counter::store_puts);
     const std::uint64_t connection = connection_;
     const std::uint32_t epoch = epoch_;
@@ -364,7 +394,7 @@ asio::awaitable<NotStored> Shard::store(std::shared_ptr<Entry> entry, LogToken s
     if (fill_lease.owner.empty()) leases_.erase(owner);
     if (written.refused != NotStored::none) co_return written.refused;
     if (connection != connection_ || !replica_.ready()) co_return NotStored::none;
-    if (replica_.matched_since(entry->key, written.position) == Since::clean || !guarded(Guard::watch)) {
+    if (matched_since(*entry, written.position) == Since::clean || !guarded(Guard::watch)) {
         entry->epoch = epoch;
         entry->position.store(written.position, std::memory_order_relaxed);
         insert_memory(std::move(entry), now);

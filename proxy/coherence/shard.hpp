@@ -69,6 +69,7 @@ class Shard {
     asio::awaitable<void> see_own_writes();
 
     bool voided_since(std::string_view key, LogToken since);
+    bool voided_since(const Entry& entry, LogToken since);
     asio::awaitable<rules::NotStored> store(std::shared_ptr<Entry> entry, LogToken token, FillLease* lease);
 
     // shard_leases.cpp; what they say is in coherent_cache.hpp
@@ -105,9 +106,15 @@ class Shard {
     asio::awaitable<bool> replay_deferred();
     Found found_nothing(Found::Kind kind) const noexcept;
     Found found_none(std::string_view key) const noexcept;
-    Found judge_memory(const EntryPtr& entry, std::string_view key);
+    Found judge_memory(const EntryPtr& entry);
+    /// Has anything after `since` voided it, by its key or by one of its groups? `unknown` only of the key.
+    Since matched_since(const Entry& entry, Position since) const noexcept;
+    /// The same without exact purges: for entries that these remove themselves.
+    Since matched_pattern_since(const Entry& entry, Position since) const noexcept;
+    bool any_group_matched_since(const Entry& entry, Position since) const noexcept;
     /// What is answered while an open mark matches the key; empty: none does.
     std::optional<Found> found_marked(std::string_view key) noexcept;
+    bool is_fenced(const Entry& entry, LogToken since);
     void insert_memory(EntryPtr entry, rules::WallTime now);
     void count_replica();
 

@@ -72,7 +72,7 @@ class FillReader {
                 // Without a length it may yet outgrow the cache: only who asked first is served from what is
                 // incomplete.
                 if (!leader_ && !view.length_known) break;
-                if (!leader_ && !is_my_variant(*view.meta)) co_return FillAnswer::look_again;
+                if (!leader_ && !is_mine(*view.meta)) co_return FillAnswer::look_again;
                 patience.disarm();
                 const bool going = co_await stream(view);
                 if (!going) co_return FillAnswer::done;
@@ -81,7 +81,7 @@ class FillReader {
             case Fill::State::complete:
                 if (!head_sent_) {
                     if (!leader_ && !may_be_shared(view)) co_return FillAnswer::alone;
-                    if (!leader_ && !is_my_variant(*view.whole)) co_return FillAnswer::look_again;
+                    if (!leader_ && !is_mine(*view.whole)) co_return FillAnswer::look_again;
                     co_await serve_whole(view);
                     co_return FillAnswer::done;
                 }
@@ -116,6 +116,13 @@ class FillReader {
         }
     }
 
+    /// Of my variant, and no purge that I know of (each that was acknowledged before I asked) has taken one of its
+    /// groups since it was asked for: joining knew the key only.
+    bool is_mine(const Entry& entry) const
+    {
+        const bool voided = !entry.groups.empty() && services_.cache.voided_since(entry, fill_->token);
+        return is_my_variant(entry) && !(voided && guarded(Guard::join));
+    }
     bool is_my_variant(const Entry& entry) const
     {
         if (entry.vary_names.empty()) return true;

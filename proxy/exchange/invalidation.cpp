@@ -14,9 +14,9 @@ namespace {
 using rules::FieldId;
 
 /// A host as it counts for an origin: the port that the scheme implies says nothing.
-std::string_view without_default_port(std::string_view authority, std::string_view scheme)
+std::string_view without_default_port(std::string_view authority, bool secure)
 {
-    const std::string_view port = scheme == "https" ? ":443" : ":80";
+    const std::string_view port = secure ? ":443" : ":80";
     if (authority.ends_with(port)) authority.remove_suffix(port.size());
     return authority;
 }
@@ -24,11 +24,11 @@ std::string_view without_default_port(std::string_view authority, std::string_vi
 /// Who speaks TLS before us is not known, so the scheme makes no difference: at worst too much is voided.
 bool is_same_origin(const boost::urls::url& location, std::string_view host)
 {
-    const std::string_view scheme = location.scheme();
-    if (scheme != "http" && scheme != "https") return false;
+    const bool secure = location.scheme_id() == boost::urls::scheme::https;
+    if (!secure && location.scheme_id() != boost::urls::scheme::http) return false;
     const std::string_view authority = location.encoded_authority();
     if (authority.find('@') != std::string_view::npos) return false;
-    return rules::equals_ignoring_case(without_default_port(authority, scheme), without_default_port(host, scheme));
+    return rules::equals_ignoring_case(without_default_port(authority, secure), without_default_port(host, secure));
 }
 
 void append_named(std::vector<rules::PurgeTarget>& targets, const Exchange& exchange, std::string_view reference,

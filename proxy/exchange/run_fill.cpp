@@ -13,6 +13,7 @@
 #include "rules/http/conditional.hpp"
 #include "rules/http/date.hpp"
 #include "rules/http/fields.hpp"
+#include "rules/key/groups.hpp"
 #include "rules/verdict/judge_store.hpp"
 
 namespace larder::proxy {
@@ -132,6 +133,8 @@ std::shared_ptr<Entry> refresh_entry(const FillRequest& request, const rules::Re
     entry->variant = stale.variant;
     entry->vary_names = stale.vary_names;
     entry->generation = stale.generation;
+    entry->groups = rules::groups_of(merged.fields, request.exchange->head.authority,
+                                     request.exchange->judgement.rule->tags_of_response);
     entry->index_head();
     entry->expires = hard_expiry(judged.times, true);
     // The 304 may name more fields to vary by than the response did.
@@ -152,7 +155,7 @@ asio::awaitable<bool> may_stand_in(Services& services, const FillRequest& reques
         co_return false;
     const Fill& fill = *request.fill;
     co_await services.cache.find(fill.key, request.variant, wall_now());
-    co_return !services.cache.voided_since(fill.key, fill.token);
+    co_return !services.cache.voided_since(*request.stale, fill.token);
 }
 
 /// The fetch failed before anything could be streamed: the stale entry if it may stand in, else the error.
@@ -271,6 +274,7 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest& request)
     if (reason == NotStored::none && response.body == BodyKind::until_close) reason = NotStored::close_delimited;
 
     auto meta = make_entry(exchange, judged.times);
+    meta->groups = rules::groups_of(response.fields, exchange.head.authority, rule.tags_of_response);
     std::shared_ptr<Entry> new_index;
     if (reason == NotStored::none && !name_variant(request, rules::parse_vary(response.fields), *meta, new_index))
         reason = NotStored::vary_cap;
@@ -287,15 +291,15 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest& request)
         fetch->keep();
         co_await services.cache.see_own_writes(fill.key);
     }
-    const NotStored overtaken =
-        fill.may_store && services.cache.voided_since(fill.key, fill.token) ? NotStored::fenced : NotStored::none;
+    const bool overtaken = fill.may_store && services.cache.voided_since(*meta, fill.token);
 
     meta->status = response.status;
     append_status_line(meta->head, response.status, response.phrase);
     append_end_to_end_fields(meta->head, response, true, rule.strip_set_cookie, received);
     meta->own_policy = rules::combined_value(response.fields, rules::FieldId::larder_cache_control);
     meta->index_head();
-    fill.start(meta, length_known, length, length_known ? static_cast<std::size_t>(length) : 0, overtaken);
+    fill.start(meta, length_known, length, length_known ? static_cast<std::size_t>(length) : 0,
+               overtaken ? NotStored::fenced : NotStored::none);
 
     for (;;) {
         const BodyPiece piece = fetch->next_body();
@@ -320,6 +324,7 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest& request)
     entry->vary_names = meta->vary_names;
     entry->generation = meta->generation;
     entry->own_policy = meta->own_policy;
+    entry->groups = meta->groups;
     entry->body = fill.take_body();
     if (meta->status != 204) {
         entry->head += "Content-Length: ";
@@ -337,7 +342,7 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest& request)
     } else {
         // Nobody waits for Redis to have his answer: what is known of writes so far decides what he is told.
         if (services.cache.behind_own_writes(fill.key)) co_await services.cache.see_own_writes(fill.key);
-        const bool fenced = services.cache.voided_since(entry->key, fill.token) && guarded(Guard::fence);
+        const bool fenced = services.cache.voided_since(*entry, fill.token) && guarded(Guard::fence);
         fill.complete(entry, 0, false, fenced ? NotStored::fenced : NotStored::none);
         if (fenced) co_return;
         const NotStored refused =

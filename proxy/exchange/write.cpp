@@ -11,6 +11,7 @@
 #include "proxy/exchange/refuse.hpp"
 #include "proxy/net/clock.hpp"
 #include "proxy/observe/log.hpp"
+#include "rules/key/groups.hpp"
 
 namespace larder::proxy {
 
@@ -170,6 +171,9 @@ asio::awaitable<void> forward_write(Services& services, Client& client, std::sha
         for (const rules::Matched& one : matched)
             rules::append_purge_targets(write.targets, *one.rule, exchange->view, one.values, values);
     }
+    const bool tags =
+        std::any_of(matched.begin(), matched.end(), [](const auto& one) { return one.rule->tags_of_response; });
+    rules::append_group_targets(write.targets, forwarding.response().fields, exchange->head.authority, tags);
     const std::size_t named_count = write.targets.size();
     append_invalidated_by(write.targets, *exchange, forwarding.response());
     if (write.targets.size() > named_count) services.counters.add_purge(PurgeSource::invalidation);

@@ -92,6 +92,8 @@ return {previous, position}
 constexpr std::string_view store_text = R"lua(
 local entry, q, s, lease = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local token, key, ttl, owner, payload = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local groups = {}
+for i = 6, #ARGV do groups[ARGV[i]] = true end
 
 -- '*' any bytes, '?' one byte, '\' escapes the next: the same as rules/pattern.
 local function matches(pattern, key)
@@ -137,7 +139,9 @@ if position ~= token then
     at = string.match(record[1], '^%d+')
     for i = 5, #fields, 2 do
       local name, value = fields[i], fields[i + 1]
-      if (name == 'k' and value == key) or (name == 'p' and matches(value, key)) then fenced = true end
+      if (name == 'k' and value == key) or (name == 'p' and (groups[value] or matches(value, key))) then
+        fenced = true
+      end
     end
   end
   if at ~= position then return 'gap' end

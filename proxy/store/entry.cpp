@@ -69,7 +69,7 @@ std::size_t Entry::cost_bytes() const noexcept
 {
     return allocated_bytes(sizeof(Entry) + shared_header_bytes) + store_node_bytes + heap_bytes(key) +
            heap_bytes(variant) + heap_bytes(head) + heap_bytes(body) + heap_bytes(vary_names) + heap_bytes(variants) +
-           heap_bytes(generation) + heap_bytes(rule) + heap_bytes(own_policy);
+           heap_bytes(generation) + heap_bytes(rule) + heap_bytes(own_policy) + heap_bytes(groups);
 }
 
 std::string storage_key(std::string_view key, std::string_view variant)

@@ -35,6 +35,7 @@ struct Entry {
     std::string generation;               // of an index and of its variants: they belong together when equal
     std::string rule;                     // name of the rule it was stored under
     std::string own_policy;               // Larder-Cache-Control: obeyed, kept for the next 304, and not sent on
+    std::vector<std::string> groups;      // names that it can be purged by besides its key: rules/key/groups.hpp
 
     // Views into `head`, found by `index_head()`; not stored.
     std::string_view etag, last_modified, date;

@@ -220,6 +220,7 @@ std::shared_ptr<Entry> decode(std::string_view value, std::string_view expected_
     reader.list(" variants=", entry->variants);
     reader.text(" rule=", entry->rule);
     reader.text(" policy=", entry->own_policy);
+    reader.list(" groups=", entry->groups);
     const std::size_t head_bytes = reader.number(" head=", 0, payload.size());
     const std::size_t body_bytes = reader.number(" body=", 0, payload.size());
     if (!reader.ok || !reader.rest.empty()) return nullptr;
@@ -242,8 +243,9 @@ std::string encode_entry(const Entry& entry)
     const rules::StoredTimes& times = entry.times;
     std::string out;
     // Room for the fixed fields, and for keys and lists with some escapes; more only costs a second allocation.
-    out.reserve(320 + 2 * entry.key.size() + 32 * (entry.vary_names.size() + entry.variants.size()) +
-                entry.head.size() + entry.body.size());
+    out.reserve(320 + 2 * entry.key.size() +
+                32 * (entry.vary_names.size() + entry.variants.size() + entry.groups.size()) + entry.head.size() +
+                entry.body.size());
     out += magic.substr(0, magic.size() - 1);
     out += " status=";
     append_number(out, static_cast<std::uint64_t>(std::clamp(entry.status, 100, 999)));
@@ -265,6 +267,7 @@ std::string encode_entry(const Entry& entry)
     append_list(out, " variants=", entry.variants);
     append_text(out, " rule=", entry.rule);
     append_text(out, " policy=", entry.own_policy);
+    append_list(out, " groups=", entry.groups);
     out += " head=";
     append_number(out, entry.head.size());
     out += " body=";

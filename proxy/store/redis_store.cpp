@@ -63,6 +63,7 @@ asio::awaitable<StoreWrite> RedisStore::put(std::shared_ptr<const Entry> entry, 
     std::vector<std::string_view> args = {
         {},         {},       "4",        name,         keys_.counter(), keys_.stream(),
         lease_name, position, entry->key, milliseconds, lease.owner,     payload};
+    for (const std::string& group : entry->groups) args.push_back(group);
     link_.counters().add(Counter::store_puts);
     const Result<Reply> reply = co_await run_script(link_, store_script(), std::move(args));
     if (!reply) co_return result;

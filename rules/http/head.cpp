@@ -77,10 +77,10 @@ const char* find_value_end(const char* at, const char* end) noexcept
 
 constexpr std::size_t name_slots = 256;
 
-constexpr std::size_t name_slot(std::size_t length, char first, char last) noexcept
+constexpr std::size_t name_slot(std::string_view name) noexcept
 {
-    return (length + static_cast<unsigned char>(first | 0x20) * 11u + static_cast<unsigned char>(last | 0x20) * 9u) %
-           name_slots;
+    const auto folded = [](char c) { return static_cast<unsigned char>(c | 0x20); };
+    return (name.size() + folded(name[name.size() / 2]) * 3u + folded(name.back()) * 97u) % name_slots;
 }
 
 struct KnownName {
@@ -88,12 +88,12 @@ struct KnownName {
     FieldId id = FieldId::other;
 };
 
-// A perfect hash over length, first and last letter: one comparison decides. A new name that collides stops the build;
+// A perfect hash over length, middle and last letter: one comparison decides. A new name that collides stops the build;
 // then other factors are needed in name_slot.
 constexpr auto known_names = [] {
     std::array<KnownName, name_slots> table{};
     const auto add = [&table](std::string_view text, FieldId id) {
-        KnownName& slot = table[name_slot(text.size(), text.front(), text.back())];
+        KnownName& slot = table[name_slot(text)];
         if (!slot.text.empty()) throw "two field names share a slot";
         slot = {text, id};
     };
@@ -414,7 +414,7 @@ void move_fields(Fields& fields, std::string_view old, const char* new_base) noe
 FieldId field_id(std::string_view name) noexcept
 {
     if (name.empty()) return FieldId::other;
-    const KnownName& known = known_names[name_slot(name.size(), name.front(), name.back())];
+    const KnownName& known = known_names[name_slot(name)];
     return same_name(name, known.text) ? known.id : FieldId::other;
 }
 

@@ -18,7 +18,10 @@ enum class Method : std::uint8_t { get, head, post, put, patch, delete_, options
     X(age, "age")                                             \
     X(authorization, "authorization")                         \
     X(cache_control, "cache-control")                         \
+    X(cache_group_invalidation, "cache-group-invalidation")   \
+    X(cache_groups, "cache-groups")                           \
     X(cache_status, "cache-status")                           \
+    X(cache_tag, "cache-tag")                                 \
     X(cdn_cache_control, "cdn-cache-control")                 \
     X(connection, "connection")                               \
     X(content_encoding, "content-encoding")                   \
@@ -50,6 +53,7 @@ enum class Method : std::uint8_t { get, head, post, put, patch, delete_, options
     X(proxy_connection, "proxy-connection")                   \
     X(range, "range")                                         \
     X(set_cookie, "set-cookie")                               \
+    X(surrogate_key, "surrogate-key")                         \
     X(te, "te")                                               \
     X(trailer, "trailer")                                     \
     X(transfer_encoding, "transfer-encoding")                 \
@@ -60,7 +64,8 @@ enum class Method : std::uint8_t { get, head, post, put, patch, delete_, options
     X(x_forwarded_for, "x-forwarded-for")                     \
     X(x_forwarded_host, "x-forwarded-host")                   \
     X(x_forwarded_proto, "x-forwarded-proto")                 \
-    X(x_request_id, "x-request-id")
+    X(x_request_id, "x-request-id")                           \
+    X(xkey, "xkey")
 
 enum class FieldId : std::uint8_t {
     other,

@@ -24,17 +24,6 @@ void append_decoded(std::string& out, std::string_view path_text)
         append_key_value(out, percent_decode(path_text));
 }
 
-/// Lower case and without a default port: one site, one key.
-void append_host(std::string& out, std::string_view host)
-{
-    for (const std::string_view port : {":80", ":443"})
-        if (host.ends_with(port)) host.remove_suffix(port.size());
-    for (const char c : host) {
-        const char lowered = lower(c);
-        append_key_value(out, {&lowered, 1});
-    }
-}
-
 /// Calls `visit` with the value of each field line of that name.
 template <class Visit>
 void for_each_header(const Fields& fields, std::string_view name, Visit visit)
@@ -189,7 +178,7 @@ bool append_value(std::string& out, const TemplatePart& part, const Rule& rule, 
     case Source::header:
         return append_joined(out, ", ", [&](auto visit) { for_each_header(fields, part.name, visit); });
     case Source::cookie: return append_joined(out, ";", [&](auto visit) { for_each_cookie(fields, part.name, visit); });
-    case Source::host: append_host(out, request.host); return !request.host.empty();
+    case Source::host: append_key_host(out, request.host); return !request.host.empty();
     case Source::path: append_decoded(out, request.path); return true;
     case Source::query: return append_query(out, rule, request.head->query);
     case Source::method:
@@ -295,20 +284,30 @@ bool fill_target(PurgeTarget& target, const Template& text, const Rule& rule, co
     return true;
 }
 
-void append_new(std::vector<PurgeTarget>& targets, PurgeTarget target)
-{
-    const bool known = std::any_of(targets.begin(), targets.end(), [&](const PurgeTarget& other) {
-        return other.exact == target.exact && other.text == target.text;
-    });
-    if (!known) targets.push_back(std::move(target));
-}
-
 bool any_template_uses(const Rule& rule, Source source) noexcept
 {
     return std::any_of(rule.purge.begin(), rule.purge.end(), [&](const Template& text) { return text.uses(source); });
 }
 
 }  // namespace
+
+void append_key_host(std::string& out, std::string_view host)
+{
+    for (const std::string_view port : {":80", ":443"})
+        if (host.ends_with(port)) host.remove_suffix(port.size());
+    for (const char c : host) {
+        const char lowered = lower(c);
+        append_key_value(out, {&lowered, 1});
+    }
+}
+
+void append_target(std::vector<PurgeTarget>& targets, PurgeTarget target)
+{
+    const bool known = std::any_of(targets.begin(), targets.end(), [&](const PurgeTarget& other) {
+        return other.exact == target.exact && other.text == target.text;
+    });
+    if (!known) targets.push_back(std::move(target));
+}
 
 KeyNotes append_key(std::string& key, const Rule& rule, const RequestView& request, const PathValues& values)
 {
@@ -368,7 +367,7 @@ void append_purge_targets(std::vector<PurgeTarget>& targets, const Rule& rule, c
     for (const Template& text : rule.purge) {
         if (write.before_response && text.uses(Source::response_header)) continue;
         PurgeTarget target;
-        if (fill_target(target, text, rule, request, values, write)) append_new(targets, std::move(target));
+        if (fill_target(target, text, rule, request, values, write)) append_target(targets, std::move(target));
     }
 }
 
@@ -386,7 +385,7 @@ void append_target_key(std::vector<PurgeTarget>& targets, const Rule& rule, cons
         target.text.resize(before);
         if (part.fallback) append_key_value(target.text, *part.fallback);
     }
-    append_new(targets, std::move(target));
+    append_target(targets, std::move(target));
 }
 
 bool needs_body(const Rule& rule) noexcept { return any_template_uses(rule, Source::body); }

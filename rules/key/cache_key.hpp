@@ -44,6 +44,12 @@ struct PurgeTarget {
     bool widened = false;  // a value was missing, `*` stands in its place
 };
 
+/// Appends one unless it is there already.
+void append_target(std::vector<PurgeTarget>& targets, PurgeTarget target);
+
+/// A host as it stands in a key: lower case and without a default port, so that one site has one key.
+void append_key_host(std::string& out, std::string_view host);
+
 /// Fills in every purge template of a rule. Appends to `targets` what is not there yet. A missing value widens to `*`,
 /// or takes the fallback where it is known to be absent; a template that uses an absent `{id?}` without fallback is
 /// left out; templates that use `{response…}` are left out while `write.before_response`, and widened when

@@ -77,6 +77,7 @@ struct Rule {
     std::optional<ClientCacheControl> client_cache_control;  // empty: what the whole process does
     bool shared = false;
     bool strip_set_cookie = false;
+    bool tags_of_response = false;  // `tags: response`: Surrogate-Key, Cache-Tag and xkey name groups
     QueryPolicy query_policy = QueryPolicy::strict;
     std::vector<std::string> ignore_query;  // names, or prefixes ending in '*'
     std::vector<Template> purge;            // not empty: a purge rule

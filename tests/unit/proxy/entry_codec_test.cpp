@@ -54,6 +54,7 @@ TEST_CASE("an entry comes back from its encoding as it was")
     const auto variant = response();
     variant->variant = "0123456789abcdef";
     variant->generation = "g1";
+    variant->groups = {"{group}shop.test:sale", "{tag}a, b"};
     for (const auto& before : {response(), index(), variant, std::make_shared<Entry>()}) {
         CAPTURE(before->key);
         const auto after = decode_entry(stored(*before), before->key, before->variant);
@@ -77,6 +78,7 @@ TEST_CASE("an entry comes back from its encoding as it was")
         CHECK(after->generation == before->generation);
         CHECK(after->own_policy == before->own_policy);
         CHECK(after->rule == before->rule);
+        CHECK(after->groups == before->groups);
         CHECK(after->position.load() == 1'763'722'000'123'456);
         CHECK(after->epoch == 0);
     }

@@ -189,6 +189,18 @@ TEST_CASE("a put is refused when the log speaks against it")
             at = next;
         }
     }
+    SUBCASE("fenced: a purge of one of its groups came in between, by its very name")
+    {
+        two.purge({}, {"{group}h:sale", "{group}*"});
+        const auto grouped = [](std::string key, std::vector<std::string> groups) {
+            auto entry = make_entry(std::move(key), "x");
+            entry->groups = std::move(groups);
+            return entry;
+        };
+        CHECK(one.put(grouped("a", {"{group}h:new", "{group}h:sale"}), token) == NotStored::fenced);
+        CHECK(one.put(grouped("b", {"{group}h:new"}), token) == NotStored::none);
+        CHECK(one.get("b").entry->groups == std::vector<std::string>{"{group}h:new"});
+    }
     SUBCASE("newer: another sidecar has stored a later answer")
     {
         const Position later = two.purge({"other"}, {}).position;

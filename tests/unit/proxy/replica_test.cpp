@@ -113,6 +113,18 @@ TEST_CASE_FIXTURE(Fixture, "the pattern of a single star matches every key")
     CHECK(replica.matched_since("anything", before) == Since::matched);
 }
 
+TEST_CASE_FIXTURE(Fixture, "a group is matched by a pattern that is its very name, and by no other")
+{
+    const Position before = chain.last;
+    CHECK(apply(chain.purge({}, {"{group}h:sale", "*", "{group}*"})) == Applied::ok);
+    CHECK(replica.matched_group_since("{group}h:sale", before) == Since::matched);
+    CHECK(replica.matched_group_since("{group}h:sale", chain.last) == Since::clean);
+    CHECK(replica.matched_group_since("{group}h:other", before) == Since::clean);
+    CHECK(replica.patterns_count() == 3);
+    replica.lose();
+    CHECK(replica.matched_group_since("{group}h:other", chain.last) == Since::unknown);
+}
+
 TEST_CASE_FIXTURE(Fixture, "a pattern purged again matches by its last purge and takes no more room")
 {
     for (int round = 0; round < 3; ++round) {
