@@ -4,7 +4,9 @@
 
 #include "proxy/exchange/heads.hpp"
 #include "proxy/exchange/refuse.hpp"
+#include "rules/base/text.hpp"
 #include "rules/http/conditional.hpp"
+#include "rules/http/range.hpp"
 
 namespace larder::proxy {
 
@@ -48,6 +50,92 @@ void append_cache_fields(std::string& out, const Exchange& exchange, rules::Mill
     append_cache_status(out, exchange);
 }
 
+/// The stored fields without those that describe the whole body. Returns the Content-Type.
+std::string_view append_fields_of_part(std::string& out, std::string_view head, bool with_content_type)
+{
+    std::string_view content_type;
+    head.remove_prefix(std::min(head.size(), head.find("\r\n") + 2));
+    while (!head.empty()) {
+        const std::size_t end = head.find("\r\n");
+        if (end == std::string_view::npos) break;
+        const std::string_view line = head.substr(0, end + 2);
+        head.remove_prefix(end + 2);
+        const std::size_t colon = line.find(':');
+        const FieldId id = rules::field_id(line.substr(0, colon));
+        if (id == FieldId::content_length) continue;
+        if (id == FieldId::content_type) {
+            content_type = rules::trim(line.substr(colon + 1, end - colon - 1));
+            if (!with_content_type) continue;
+        }
+        out += line;
+    }
+    return content_type;
+}
+
+void append_content_range(std::string& out, const rules::ByteRange& range, std::uint64_t size)
+{
+    out += "Content-Range: bytes ";
+    append_number(out, range.first);
+    out += '-';
+    append_number(out, range.last);
+    out += '/';
+    append_number(out, size);
+    out += "\r\n";
+}
+
+/// 206 with one part (RFC 9110 §15.3.7.1).
+std::string_view append_part(std::string& out, Exchange& exchange, const Entry& entry, rules::Milliseconds age,
+                             const rules::ByteRange& range)
+{
+    append_status_line(out, 206, reason_phrase(206));
+    append_fields_of_part(out, entry.head, true);
+    append_content_range(out, range, entry.body.size());
+    append_cache_fields(out, exchange, age);
+    append_framing(out, {BodyKind::length, range.size()}, exchange);
+    exchange.body_bytes = range.size();
+    return std::string_view(entry.body).substr(range.first, range.size());
+}
+
+/// 206 with several (RFC 9110 §15.3.7.2). They are copied: merged ranges are not longer than the body.
+void append_parts(std::string& out, Exchange& exchange, const Entry& entry, rules::Milliseconds age,
+                  const std::vector<rules::ByteRange>& ranges)
+{
+    append_status_line(out, 206, reason_phrase(206));
+    const std::string_view content_type = append_fields_of_part(out, entry.head, false);
+    const std::string boundary = make_request_id();
+    std::string body;
+    for (const rules::ByteRange& range : ranges) {
+        ((body += "\r\n--") += boundary) += "\r\n";
+        if (!content_type.empty()) ((body += "Content-Type: ") += content_type) += "\r\n";
+        append_content_range(body, range, entry.body.size());
+        (body += "\r\n") += std::string_view(entry.body).substr(range.first, range.size());
+    }
+    ((body += "\r\n--") += boundary) += "--\r\n";
+    ((out += "Content-Type: multipart/byteranges; boundary=") += boundary) += "\r\n";
+    append_cache_fields(out, exchange, age);
+    append_framing(out, {BodyKind::length, body.size()}, exchange);
+    exchange.body_bytes = body.size();
+    out += body;
+}
+
+void append_unsatisfiable(std::string& out, Exchange& exchange, const Entry& entry)
+{
+    append_status_line(out, 416, reason_phrase(416));
+    out += "Content-Range: bytes */";
+    append_number(out, entry.body.size());
+    out += "\r\n";
+    append_cache_status(out, exchange);
+    append_framing(out, {BodyKind::length, 0}, exchange);
+}
+
+rules::SelectedRanges ranges_of(const Exchange& exchange, const Entry& entry)
+{
+    const rules::Fields& fields = exchange.head.fields;
+    const bool asks = entry.status == 200 && exchange.head.method == rules::Method::get && fields.has(FieldId::range);
+    if (!asks || !rules::if_range_holds(fields, entry.etag, entry.last_modified, entry.date, exchange.now)) return {};
+    return rules::select_ranges(fields, entry.body.size());
+}
+
 }  // namespace
 
 std::string_view append_stored_answer(Services& services, Exchange& exchange, const Entry& entry,
@@ -68,6 +156,19 @@ std::string_view append_stored_answer(Services& services, Exchange& exchange, co
             append_framing(out, Framing{}, exchange);
             return {};
         }
+    }
+    const rules::SelectedRanges selected = ranges_of(exchange, entry);
+    switch (selected.kind) {
+    case rules::SelectedRanges::Kind::whole: break;
+    case rules::SelectedRanges::Kind::unsatisfiable:
+        exchange.count.status = 416;
+        append_unsatisfiable(out, exchange, entry);
+        return {};
+    case rules::SelectedRanges::Kind::parts:
+        exchange.count.status = 206;
+        if (selected.ranges.size() == 1) return append_part(out, exchange, entry, age, selected.ranges.front());
+        append_parts(out, exchange, entry, age, selected.ranges);
+        return {};
     }
     out += entry.head;
     append_cache_fields(out, exchange, age);

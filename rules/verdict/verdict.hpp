@@ -34,7 +34,7 @@ enum class Verdict : std::uint8_t { hit, stale_hit, revalidate, miss, bypass };
       "the request's Cache-Control does not allow what is stored", "client_cache_control: ignore")                   \
     X(only_if_cached, "only-if-cached", "", "the request wants a stored response or none",                           \
       "client_cache_control: ignore")                                                                                \
-    X(range, "range", "request", "a Range request that the cache cannot answer yet", "")                             \
+    X(range, "range", "request", "a Range of something that is not stored", "")                                      \
     X(store_away, "store-away", "bypass", "the store does not answer", "")                                           \
     X(write_open, "write-open", "bypass", "a write to this key is under way", "fence: after")                        \
     X(uncacheable, "uncacheable", "bypass", "the last answer to this key could not be stored", "")                   \
