@@ -219,15 +219,7 @@ asio::awaitable<Errc> Forwarding::read_final_head()
         if (exchange_->head.minor_version == 0) continue;  // RFC 9110 §15.2: none to an HTTP/1.0 client
         if (head.status == 100 && (continued_ || !exchange_->head.expects_continue)) continue;
         std::string interim;
-        append_status_line(interim, head.status, head.phrase);
-        const rules::HopByHop is_hop_by_hop(head.fields);
-        for (const rules::Field& field : head.fields.all) {
-            if (is_hop_by_hop(field) || field.id == FieldId::content_length || field.id == FieldId::transfer_encoding)
-                continue;
-            ((interim += field.name) += ": ") += field.value;
-            interim += "\r\n";
-        }
-        interim += "\r\n";
+        append_interim_head(interim, head);
         client_.put(interim);
         if (!client_.blocked()) continue;
         fetch_->keep();

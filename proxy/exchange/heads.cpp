@@ -155,6 +155,15 @@ void append_status_line(std::string& out, int status, std::string_view phrase)
     out += "\r\n";
 }
 
+void append_interim_head(std::string& out, const rules::ResponseHead& interim)
+{
+    append_status_line(out, interim.status, interim.phrase);
+    const rules::HopByHop is_hop_by_hop(interim.fields);
+    for (const Field& field : interim.fields.all)
+        if (!is_hop_by_hop(field) && field.id != FieldId::content_length) append_field(out, field.name, field.value);
+    out += "\r\n";
+}
+
 void append_end_to_end_fields(std::string& out, const rules::ResponseHead& response, bool for_entry,
                               bool strip_set_cookie, rules::WallTime now)
 {

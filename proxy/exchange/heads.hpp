@@ -33,6 +33,8 @@ void append_upstream_head(std::string& out, const Exchange& exchange, const Upst
 void append_end_to_end_fields(std::string& out, const rules::ResponseHead& response, bool for_entry,
                               bool strip_set_cookie, rules::WallTime now);
 void append_status_line(std::string& out, int status, std::string_view phrase);
+/// Appends a whole 1xx head as it travels on (RFC 9110 §15.2).
+void append_interim_head(std::string& out, const rules::ResponseHead& interim);
 /// Appends Content-Length or Transfer-Encoding, and Connection, then the empty line.
 void append_framing(std::string& out, const Framing& framing, const Exchange& exchange);
 /// `Cache-Status: larder; ...` as RFC 9211 says, from what the exchange has counted so far.

@@ -6,6 +6,7 @@
 #include "proxy/exchange/refuse.hpp"
 #include "rules/base/text.hpp"
 #include "rules/http/conditional.hpp"
+#include "rules/http/date.hpp"
 #include "rules/http/range.hpp"
 
 namespace larder::proxy {
@@ -15,17 +16,26 @@ using rules::FieldId;
 
 namespace {
 
-/// The fields of a stored head that a 304 repeats.
-void append_not_modified_fields(std::string& out, std::string_view head)
+/// Calls `visit(id, line)` with each field line of a stored head, CR LF included.
+template <class Visit>
+void for_each_line(std::string_view head, Visit visit)
 {
-    head.remove_prefix(std::min(head.size(), head.find("\r\n") + 2));
+    head.remove_prefix(std::min(head.size(), head.find("\r\n") + 2));  // the status line
     while (!head.empty()) {
         const std::size_t end = head.find("\r\n");
         if (end == std::string_view::npos) break;
         const std::string_view line = head.substr(0, end + 2);
         head.remove_prefix(end + 2);
-        if (rules::belongs_in_not_modified(rules::field_id(line.substr(0, line.find(':'))))) out += line;
+        visit(rules::field_id(line.substr(0, line.find(':'))), line);
     }
+}
+
+/// The fields of a stored head that a 304 repeats.
+void append_not_modified_fields(std::string& out, std::string_view head)
+{
+    for_each_line(head, [&](FieldId id, std::string_view line) {
+        if (rules::belongs_in_not_modified(id)) out += line;
+    });
 }
 
 bool has_conditions(const rules::Fields& fields) noexcept
@@ -54,21 +64,12 @@ void append_cache_fields(std::string& out, const Exchange& exchange, rules::Mill
 std::string_view append_fields_of_part(std::string& out, std::string_view head, bool with_content_type)
 {
     std::string_view content_type;
-    head.remove_prefix(std::min(head.size(), head.find("\r\n") + 2));
-    while (!head.empty()) {
-        const std::size_t end = head.find("\r\n");
-        if (end == std::string_view::npos) break;
-        const std::string_view line = head.substr(0, end + 2);
-        head.remove_prefix(end + 2);
-        const std::size_t colon = line.find(':');
-        const FieldId id = rules::field_id(line.substr(0, colon));
-        if (id == FieldId::content_length) continue;
-        if (id == FieldId::content_type) {
-            content_type = rules::trim(line.substr(colon + 1, end - colon - 1));
-            if (!with_content_type) continue;
-        }
-        out += line;
-    }
+    for_each_line(head, [&](FieldId id, std::string_view line) {
+        if (id == FieldId::content_length) return;
+        if (id == FieldId::content_type)
+            content_type = rules::trim(line.substr(line.find(':') + 1, line.size() - line.find(':') - 3));
+        if (id != FieldId::content_type || with_content_type) out += line;
+    });
     return content_type;
 }
 
@@ -121,6 +122,7 @@ void append_parts(std::string& out, Exchange& exchange, const Entry& entry, rule
 void append_unsatisfiable(std::string& out, Exchange& exchange, const Entry& entry)
 {
     append_status_line(out, 416, reason_phrase(416));
+    ((out += "Date: ") += rules::format_date(exchange.now)) += "\r\n";
     out += "Content-Range: bytes */";
     append_number(out, entry.body.size());
     out += "\r\n";

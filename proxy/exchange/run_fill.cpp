@@ -178,14 +178,7 @@ asio::awaitable<Errc> read_final_head(Fetch& fetch, Fill& fill)
         if (head.status == 101) break;
         if (head.status == 100) continue;
         std::string interim;
-        append_status_line(interim, head.status, head.phrase);
-        const rules::HopByHop is_hop_by_hop(head.fields);
-        for (const rules::Field& field : head.fields.all) {
-            if (is_hop_by_hop(field) || field.id == rules::FieldId::content_length) continue;
-            ((interim += field.name) += ": ") += field.value;
-            interim += "\r\n";
-        }
-        interim += "\r\n";
+        append_interim_head(interim, head);
         fill.add_interim(interim);
     }
     co_return Errc::upstream_malformed;

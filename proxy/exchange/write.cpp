@@ -27,6 +27,7 @@ struct WritePolicy {
     bool reject = false;
     bool needs_body = false;
     bool needs_response = false;
+    bool tags_of_response = false;
     rules::Milliseconds settle{0};
     std::string_view rule;  // whose writes take the keys from the cache: the first with `fence: both`, else the first
 };
@@ -41,6 +42,7 @@ WritePolicy policy_of(const std::vector<rules::Matched>& matched)
         policy.reject |= one.rule->on_store_error == rules::OnStoreError::reject;
         policy.needs_body |= rules::needs_body(*one.rule);
         policy.needs_response |= rules::needs_response(*one.rule);
+        policy.tags_of_response |= one.rule->tags_of_response;
         policy.settle = std::max(policy.settle, one.rule->settle);
     }
     return policy;
@@ -171,10 +173,9 @@ asio::awaitable<void> forward_write(Services& services, Client& client, std::sha
         for (const rules::Matched& one : matched)
             rules::append_purge_targets(write.targets, *one.rule, exchange->view, one.values, values);
     }
-    const bool tags =
-        std::any_of(matched.begin(), matched.end(), [](const auto& one) { return one.rule->tags_of_response; });
-    rules::append_group_targets(write.targets, forwarding.response().fields, exchange->head.authority, tags);
     const std::size_t named_count = write.targets.size();
+    rules::append_group_targets(write.targets, forwarding.response().fields, exchange->head.authority,
+                                policy.tags_of_response);
     append_invalidated_by(write.targets, *exchange, forwarding.response());
     if (write.targets.size() > named_count) services.counters.add_purge(PurgeSource::invalidation);
     const rules::Instant begun = instant_now();

@@ -81,7 +81,7 @@ enum class Counter : std::uint8_t {
 inline constexpr std::size_t counters_count = static_cast<std::size_t>(Counter::log_lines_dropped) + 1;
 
 /// Who has asked for a purge.
-/// `invalidation`: a write has voided a target that no purge rule of it has named (RFC 9111 §4.4).
+/// `invalidation`: a write's response has voided what no purge rule of it has named: RFC 9111 §4.4, groups, tags.
 enum class PurgeSource : std::uint8_t { write, admin, invalidation };
 inline constexpr std::size_t purge_sources_count = 3;
 

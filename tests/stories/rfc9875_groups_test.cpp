@@ -40,6 +40,8 @@ TEST_CASE_TEMPLATE("the response to a write voids whole groups of its origin", B
         CHECK(is_hit(stage.get("/pages/1")));
         CHECK(is_hit(stage.get("/pages/2")));
     }
+    await_condition("the purges are counted",
+                    [&] { return stage.larder->metric("larder_purges_total", "source=\"invalidation\"") == 5; });
     stage.fill("/items/1");
     CHECK(stage.request("POST", "http://other.test/sale", {}, "x").status == 200);
     CHECK(is_hit(stage.get("/items/1")));
