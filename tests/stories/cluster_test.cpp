@@ -11,20 +11,6 @@ namespace larder::tests {
 
 namespace {
 
-const char* const item_rules = R"(
-rules:
-  - name: item
-    match: GET /items/{id}
-    key: item:{id}
-    ttl: 5m
-  - name: item-write
-    match: PUT /items/{id}
-    purge: ["item:{id}"]
-  - name: all-items-write
-    match: DELETE /items
-    purge: ["item:*"]
-)";
-
 /// Slots of two shards: by the hash tags 10 and 40.
 constexpr unsigned first_slot = 247, last_slot = 16130;
 
@@ -38,7 +24,7 @@ ClusterNodes& shared_cluster()
 std::string yaml(const ScriptedOrigin& origin, const ClusterNodes& cluster, const std::string& options = "")
 {
     return "upstream: http://127.0.0.1:" + std::to_string(origin.port()) + "\nnamespace: story\nworkers: 2\n" +
-           cluster.store_yaml() + options + item_rules;
+           cluster.store_yaml() + options + versioned_item_rules;
 }
 
 void await_hit(HttpClient& client, const std::string& target)

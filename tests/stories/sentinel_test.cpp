@@ -8,20 +8,6 @@ namespace larder::tests {
 
 namespace {
 
-const char* const item_rules = R"(
-rules:
-  - name: item
-    match: GET /items/{id}
-    key: item:{id}
-    ttl: 5m
-  - name: item-write
-    match: PUT /items/{id}
-    purge: ["item:{id}"]
-  - name: all-items-write
-    match: DELETE /items
-    purge: ["item:*"]
-)";
-
 /// Whole at the start of each story; who is the master differs.
 SentinelSet& shared_set()
 {
@@ -33,7 +19,7 @@ SentinelSet& shared_set()
 std::string yaml(const ScriptedOrigin& origin, const SentinelSet& set)
 {
     return "upstream: http://127.0.0.1:" + std::to_string(origin.port()) + "\nnamespace: story\nworkers: 2\n" +
-           set.store_yaml() + item_rules;
+           set.store_yaml() + versioned_item_rules;
 }
 
 Response fill(LarderProcess& larder, const std::string& target)

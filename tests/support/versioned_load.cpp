@@ -4,6 +4,20 @@
 
 namespace larder::tests {
 
+const char* const versioned_item_rules = R"(
+rules:
+  - name: item
+    match: GET /items/{id}
+    key: item:{id}
+    ttl: 5m
+  - name: item-write
+    match: PUT /items/{id}
+    purge: ["item:{id}"]
+  - name: all-items-write
+    match: DELETE /items
+    purge: ["item:*"]
+)";
+
 namespace {
 
 void answer(Conversation& conversation, int version)

@@ -12,6 +12,9 @@
 
 namespace larder::tests {
 
+/// Rules for them: an item, a write of one, a write of all.
+extern const char* const versioned_item_rules;
+
 class VersionedItems {
   public:
     static constexpr std::size_t count = 24;
