@@ -7,6 +7,7 @@
 #include "proxy/exchange/hit.hpp"
 #include "proxy/exchange/lookup.hpp"
 #include "proxy/exchange/refuse.hpp"
+#include "proxy/exchange/uncacheable.hpp"
 #include "proxy/exchange/write.hpp"
 #include "proxy/net/clock.hpp"
 #include "rules/base/text.hpp"
@@ -109,10 +110,9 @@ asio::awaitable<void> pass(Services& services, Client& client, std::shared_ptr<E
     exchange->count.outcome = Outcome::passed;
     Forwarding forwarding(services, client, exchange);
     const rules::Errc error = co_await forwarding.request();
-    if (error == rules::Errc::ok)
-        co_await forwarding.respond();
-    else
-        co_await refuse(services, client, *exchange, error);
+    if (error != rules::Errc::ok) co_return co_await refuse(services, client, *exchange, error);
+    if (exchange->count.forward == Forward::uncacheable) review_uncacheable(services, *exchange, forwarding.response());
+    co_await forwarding.respond();
 }
 
 /// May the answer of this request be another's too, and another's be its? If not, says why.

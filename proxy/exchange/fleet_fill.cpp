@@ -4,6 +4,7 @@
 #include <boost/asio/steady_timer.hpp>
 
 #include "proxy/exchange/lease_wait.hpp"
+#include "proxy/exchange/uncacheable.hpp"
 #include "proxy/net/clock.hpp"
 #include "proxy/observe/log.hpp"
 #include "rules/verdict/judge_lookup.hpp"

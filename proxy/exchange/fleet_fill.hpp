@@ -6,9 +6,6 @@
 
 namespace larder::proxy {
 
-/// How long an answer that could not be stored is remembered, here and for all replicas.
-inline constexpr rules::Milliseconds uncacheable_memory{5'000};
-
 /// Asks for the lease and, when another replica has it, waits: until that one's fetch has ended, a purge has overtaken
 /// this fill, or the wait has been long enough: one second, half of `first_byte_timeout` at most, from the request's
 /// beginning. True: fetch, under the lease (`request.lease.owner`) or, when it could not be had, without it. False: the

@@ -7,6 +7,7 @@
 #include "proxy/exchange/fleet_fill.hpp"
 #include "proxy/exchange/heads.hpp"
 #include "proxy/exchange/refuse.hpp"
+#include "proxy/exchange/uncacheable.hpp"
 #include "proxy/net/clock.hpp"
 #include "proxy/net/deadline.hpp"
 #include "proxy/net/wake_up.hpp"
@@ -258,13 +259,11 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest& request)
         if (is_spared) co_return fill.complete(request.stale, status, true, NotStored::none);
     }
 
-    const rules::StoreJudgement judged = rules::judge_store(exchange.head, response, rule, requested, received);
+    const rules::StoreJudgement judged = judge_answer(services, exchange, response, requested, received);
     NotStored reason = judged.reason;
     const std::uint64_t max_object = services.config.max_object;
     const bool length_known = response.body == BodyKind::length || response.body == BodyKind::none;
     const std::uint64_t length = response.body == BodyKind::length ? response.content_length : 0;
-    if (reason == NotStored::none && length > max_object) reason = NotStored::too_large;
-    if (reason == NotStored::none && response.body == BodyKind::until_close) reason = NotStored::close_delimited;
 
     auto meta = make_entry(exchange, judged.times);
     meta->groups = rules::groups_of(response.fields, exchange.head.authority, rule.tags_of_response);
@@ -272,9 +271,7 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest& request)
     if (reason == NotStored::none && !name_variant(request, rules::parse_vary(response.fields), *meta, new_index))
         reason = NotStored::vary_cap;
     if (reason != NotStored::none) {
-        // What one requester's credentials or one failure brought about says nothing of the next answer.
-        if (response.status < 500 && reason != NotStored::response_authorization)
-            remember_uncacheable(services, request, reason);
+        if (is_lasting(response, reason)) remember_uncacheable(services, request, reason);
         fetch->keep();
         fetch->pause_deadline();  // until the leader reads on
         co_return fill.release(reason, std::move(fetch));

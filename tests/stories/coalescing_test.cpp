@@ -66,6 +66,18 @@ TEST_CASE_TEMPLATE("an answer that cannot be stored releases all who wait at onc
     CHECK(monotonic_time() - before < step_limit() / 4);
 }
 
+TEST_CASE("a key whose answers can be stored again is stored at the second request, not when the memory ends")
+{
+    Stage stage(with<Embedded>(item_rules));
+    auto& route = stage.origin.on("/items/1").reply(200, "private", "mine");
+    CHECK(stage.get("/items/1").cache_status() == "larder; fwd=uri-miss; detail=private");
+    CHECK(stage.get("/items/1").cache_status() == "larder; fwd=bypass; detail=private");
+    route.reply(200, "", "everybody's");
+    CHECK(stage.get("/items/1").cache_status() == "larder; fwd=bypass; detail=private");
+    CHECK(stage.get("/items/1").cache_status() == "larder; fwd=uri-miss; stored");
+    CHECK(is_hit(stage.get("/items/1")));
+}
+
 TEST_CASE_TEMPLATE("those who wait get the bytes while the fill is still running", Backend, Embedded, OverRedis)
 {
     Stage stage(with<Backend>(item_rules));

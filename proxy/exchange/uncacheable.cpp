@@ -1,0 +1,43 @@
+#include "proxy/exchange/uncacheable.hpp"
+
+#include "proxy/exchange/fill.hpp"
+#include "proxy/net/clock.hpp"
+
+namespace larder::proxy {
+
+using rules::BodyKind;
+using rules::NotStored;
+
+rules::StoreJudgement judge_answer(const Services& services, const Exchange& exchange,
+                                   const rules::ResponseHead& response, rules::WallTime requested,
+                                   rules::WallTime received)
+{
+    rules::StoreJudgement judged =
+        rules::judge_store(exchange.head, response, *exchange.judgement.rule, requested, received);
+    if (judged.reason != NotStored::none) return judged;
+    if (response.body == BodyKind::length && response.content_length > services.config.max_object)
+        judged.reason = NotStored::too_large;
+    else if (response.body == BodyKind::until_close)
+        judged.reason = NotStored::close_delimited;
+    return judged;
+}
+
+bool is_lasting(const rules::ResponseHead& response, NotStored reason) noexcept
+{
+    return reason != NotStored::none && reason != NotStored::response_authorization && response.status < 500;
+}
+
+void review_uncacheable(Services& services, const Exchange& exchange, const rules::ResponseHead& response)
+{
+    // These two the head alone does not tell: the body's length, and how many variants there are.
+    const NotStored known = exchange.count.not_stored;
+    if (known == NotStored::too_large || known == NotStored::vary_cap) return;
+    const rules::WallTime now = wall_now();
+    const NotStored reason = judge_answer(services, exchange, response, now, now).reason;
+    if (reason == NotStored::none)
+        services.fills.forget_uncacheable(exchange.stored_as);
+    else if (is_lasting(response, reason))
+        services.fills.remember_uncacheable(exchange.stored_as, reason, instant_now() + uncacheable_memory);
+}
+
+}  // namespace larder::proxy
