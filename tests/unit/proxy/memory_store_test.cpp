@@ -301,7 +301,8 @@ TEST_CASE("finding an entry, and finding none, allocates nothing")
     variant->variant = "0123456789abcdef";
     store.insert(made(std::string(100, 'a'), 1), now);
     store.insert(variant, now);
-    const std::string plain(100, 'a'), with_variant = std::string(100, 'b') + "\n0123456789abcdef", none(100, 'c');
+    const std::string plain(100, 'a'), with_variant = storage_key(std::string(100, 'b'), "0123456789abcdef"),
+                                       none(100, 'c');
     counting = true;
     ::operator delete(::operator new(1));  // the count counts
     const int counted = allocations.exchange(0);
