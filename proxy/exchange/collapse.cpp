@@ -74,6 +74,8 @@ class FillReader {
                 if (!leader_ && !view.length_known) break;
                 if (!leader_ && !is_mine(*view.meta)) co_return FillAnswer::look_again;
                 patience.disarm();
+                // Who asks for a part of it gets just that, once it is there: a download to be resumed needs its 206.
+                if (view.meta->status == 200 && exchange_->head.fields.has(rules::FieldId::range)) break;
                 const bool going = co_await stream(view);
                 if (!going) co_return FillAnswer::done;
                 break;

@@ -7,6 +7,8 @@
 #include "proxy/exchange/hit.hpp"
 #include "proxy/exchange/lookup.hpp"
 #include "proxy/exchange/refuse.hpp"
+#include "proxy/exchange/review_by_head.hpp"
+#include "proxy/exchange/stored_entry.hpp"
 #include "proxy/exchange/uncacheable.hpp"
 #include "proxy/exchange/write.hpp"
 #include "proxy/net/clock.hpp"
@@ -49,6 +51,7 @@ std::shared_ptr<Exchange> own(Services& services, const Exchange& exchange, cons
     owned->begun = exchange.begun;
     owned->client_address = client.address;
     judge(services, *owned);
+    owned->shows_key = may_see_key(services.config, owned->head.fields, client.address);
     // Kept when it is a plain token of decent length, so that it can be put into any log or document; else made anew.
     const std::string_view given = owned->head.fields.value(rules::FieldId::x_request_id);
     owned->request_id = given.size() <= 128 && rules::is_token(given) ? std::string(given) : make_request_id();
@@ -104,23 +107,37 @@ asio::awaitable<void> refuse_only_if_cached(Client& client, Exchange& exchange)
     if (client.gone()) exchange.count.outcome = Outcome::client_gone;
 }
 
-asio::awaitable<void> pass(Services& services, Client& client, std::shared_ptr<Exchange> exchange)
+/// Forwards the request as it is, streaming both ways. Nothing is stored, but what is may be told of (RFC 9111 §4.3.5).
+/// @param stored  what the lookup found and cannot serve; null: nothing
+asio::awaitable<void> pass(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
+                           EntryPtr stored = nullptr, LogToken token = {})
 {
     exchange->count.verdict = Verdict::bypass;
     exchange->count.outcome = Outcome::passed;
     Forwarding forwarding(services, client, exchange);
+    const rules::WallTime requested = wall_now();
     const rules::Errc error = co_await forwarding.request();
     if (error != rules::Errc::ok) co_return co_await refuse(services, client, *exchange, error);
     if (exchange->count.forward == Forward::uncacheable) review_uncacheable(services, *exchange, forwarding.response());
+    if (stored && exchange->is_head())
+        co_await review_by_head(services, *exchange, *stored, token, forwarding.response(), requested);
     co_await forwarding.respond();
 }
 
-/// May the answer of this request be another's too, and another's be its? If not, says why.
-bool may_share_fetch(Services& services, Exchange& exchange)
+/// May the 206 to this request be stored? Of one range, and nothing else that the origin has to judge.
+bool may_store_part(const Exchange& exchange) noexcept
 {
-    // A HEAD or a part is forwarded as it is: its answer is not the whole that could be stored.
-    if (exchange.is_head()) return false;
-    if (wants_range(exchange)) {
+    const rules::Fields& fields = exchange.head.fields;
+    return rules::asks_one_range(fields) && !fields.has(rules::FieldId::if_none_match) &&
+           !fields.has(rules::FieldId::if_modified_since);
+}
+
+/// May the answer of this request be stored, and be another's too? If not, says why.
+/// @param is_stored  a whole response is, or the very part that is asked for: it is revalidated, not the range fetched
+bool may_fill(Services& services, Exchange& exchange, bool is_stored)
+{
+    if (exchange.is_head()) return false;  // forwarded as it is: its answer has no body to store
+    if (wants_range(exchange) && !is_stored && !may_store_part(exchange)) {
         exchange.count.forward = Forward::range;
         return false;
     }
@@ -169,6 +186,8 @@ bool answer_at_once(Services& services, Client& client, Exchange& exchange)
     if (!looked || !looked->entry) return false;
     const rules::LookupJudgement judged = rules::judge_lookup(looked->entry->times, exchange.now);
     if (judged.verdict != Verdict::hit) return false;
+    if (looked->entry->is_part() && !serves_part(exchange, *looked->entry)) return false;
+    exchange.shows_key = may_see_key(services.config, exchange.head.fields, client.address);
     exchange.count.verdict = Verdict::hit;
     exchange.count.forward = Forward::none;
     exchange.count.outcome = Outcome::served;
@@ -204,7 +223,8 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
         terms.alone = directives.no_cache;
         if (looked.bypass && directives.only_if_cached) co_return co_await refuse_only_if_cached(client, *exchange);
         if (looked.bypass) {
-            const bool shared_pass = looked.reason == Forward::write_open && may_share_fetch(services, *exchange);
+            const bool shared_pass =
+                looked.reason == Forward::write_open && !wants_range(*exchange) && may_fill(services, *exchange, false);
             exchange->count.forward = looked.reason;
             exchange->count.mark_rule = looked.mark_rule;
             if (!shared_pass) co_return co_await pass(services, client, exchange);
@@ -213,6 +233,10 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
             break;
         }
         exchange->count.forward = looked.reason;
+        if (looked.entry && looked.entry->is_part() && !serves_part(*exchange, *looked.entry)) {
+            exchange->count.forward = wants_range(*exchange) ? Forward::partial : Forward::uri_miss;
+            terms.part = std::exchange(looked.entry, nullptr);
+        }
         if (looked.entry) {
             const rules::LookupJudgement judged =
                 directives.given ? rules::judge_lookup(looked.entry->times, exchange->now, directives,
@@ -239,7 +263,10 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
             }
         }
         if (directives.only_if_cached) co_return co_await refuse_only_if_cached(client, *exchange);
-        if (!may_share_fetch(services, *exchange)) co_return co_await pass(services, client, exchange);
+        if (!may_fill(services, *exchange, looked.entry != nullptr))
+            co_return co_await pass(services, client, exchange, std::move(looked.entry), looked.token);
+        terms.range = wants_range(*exchange) && !looked.entry;
+        terms.alone = terms.alone || terms.range;
         if (exchange->count.verdict != Verdict::revalidate) exchange->count.verdict = Verdict::miss;
         exchange->waited_as = Forward::none;  // in vain: what it gets now is another fetch's
         const FillAnswer answer = co_await answer_from_fill(services, client, exchange, std::move(looked), terms);

@@ -39,6 +39,7 @@ struct Exchange {
     bool collapsed = false;
     bool stored = false;
     std::string_view cache_purge;  // X-Cache-Purge: why the log does not have this write's purge yet; empty: it does
+    bool shows_key = false;        // in Cache-Status: a trusted client has asked for it
     bool keep_alive = true;        // the connection lives on after this exchange
     bool answered = false;         // a final head has been handed to the client
     std::uint64_t body_bytes = 0;  // of the answer

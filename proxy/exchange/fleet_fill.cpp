@@ -28,6 +28,7 @@ bool is_usable(const Found& found, bool refresh)
 {
     if (found.kind != Found::Kind::hit) return false;
     if (found.entry->kind == EntryKind::vary_index) return true;  // the lookup chooses the variant
+    if (found.entry->is_part()) return false;
     const rules::Verdict verdict = rules::judge_lookup(found.entry->times, wall_now()).verdict;
     return verdict == rules::Verdict::hit || (verdict == rules::Verdict::stale_hit && !refresh);
 }

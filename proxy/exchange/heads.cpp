@@ -70,7 +70,68 @@ bool is_condition(FieldId id) noexcept
     }
 }
 
+bool is_of_part(FieldId id) noexcept { return id == FieldId::range || id == FieldId::if_range; }
+
+/// As an sf-string (RFC 8941 §3.3.3); what that cannot hold is percent-encoded.
+void append_quoted(std::string& out, std::string_view text)
+{
+    constexpr std::string_view hex = "0123456789ABCDEF";
+    out += '"';
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (byte < 0x20 || byte > 0x7e) {
+            out += '%';
+            out += hex[byte >> 4];
+            out += hex[byte & 15];
+            continue;
+        }
+        if (c == '"' || c == '\\') out += '\\';
+        out += c;
+    }
+    out += '"';
+}
+
+/// The parameters of a request that was forwarded.
+void append_forward_status(std::string& out, const Exchange& exchange)
+{
+    const ExchangeCount& count = exchange.count;
+    if (const std::string_view fwd = rules::fwd(count.forward); !fwd.empty()) {
+        out += "; fwd=";
+        out += fwd;
+    }
+    if (exchange.forward_status != 0) {
+        out += "; fwd-status=";
+        append_number(out, static_cast<std::uint64_t>(exchange.forward_status));
+    }
+    if (exchange.stored) out += "; stored";
+    if (exchange.collapsed) out += "; collapsed";
+    // The detail is the most telling word: why it was not stored, else why it was forwarded if `fwd` does not say.
+    std::string_view detail;
+    if (count.outcome == rules::Outcome::stale_on_error)
+        detail = rules::word(count.outcome);
+    else if (exchange.waited_as != Forward::none && exchange.collapsed)
+        detail = "other-replica";
+    else if (count.not_stored != NotStored::none)
+        detail = rules::word(count.not_stored);
+    else if (count.forward != Forward::none && rules::word(count.forward) != rules::fwd(count.forward))
+        detail = rules::word(count.forward);
+    if (!detail.empty()) {
+        out += "; detail=";
+        out += detail;
+    }
+}
+
 }  // namespace
+
+bool may_see_key(const config::Config& config, const rules::Fields& request, std::string_view client_address)
+{
+    if (config.trusted_proxies.empty()) return false;  // nobody may: the hot path has nothing to look for
+    bool asked = false;
+    for (const Field& field : request.all)
+        if (field.id == FieldId::larder_debug)
+            rules::for_each_element(field.value, [&asked](std::string_view word) { asked = asked || word == "key"; });
+    return asked && is_trusted(config, client_address);
+}
 
 void append_upstream_head(std::string& out, const Exchange& exchange, const UpstreamHeadOptions& options)
 {
@@ -95,6 +156,7 @@ void append_upstream_head(std::string& out, const Exchange& exchange, const Upst
         case FieldId::content_length:
         case FieldId::transfer_encoding:
         case FieldId::expect:
+        case FieldId::larder_debug:
         case FieldId::x_request_id: continue;
         case FieldId::via: via = field.value; continue;
         case FieldId::x_forwarded_for: forwarded_for = field.value; continue;
@@ -105,7 +167,7 @@ void append_upstream_head(std::string& out, const Exchange& exchange, const Upst
             break;
         default: break;
         }
-        if (options.for_fill && is_condition(field.id)) continue;
+        if (options.for_fill && is_condition(field.id) && !(options.for_part && is_of_part(field.id))) continue;
         if (is_hop_by_hop(field)) continue;
         append_field(out, field.name, field.value);
     }
@@ -215,38 +277,17 @@ void append_cache_status(std::string& out, const Exchange& exchange)
 {
     const ExchangeCount& count = exchange.count;
     out += "Cache-Status: larder";
-    const bool hit = count.verdict == rules::Verdict::hit || count.verdict == rules::Verdict::stale_hit;
-    if (hit) {
+    if (count.verdict == rules::Verdict::hit || count.verdict == rules::Verdict::stale_hit) {
         const auto seconds = std::chrono::floor<rules::Seconds>(exchange.ttl).count();
         out += "; hit; ttl=";
         if (seconds < 0) out += '-';
         append_number(out, static_cast<std::uint64_t>(seconds < 0 ? -seconds : seconds));
-        out += "\r\n";
-        return;
+    } else {
+        append_forward_status(out, exchange);
     }
-    if (const std::string_view fwd = rules::fwd(count.forward); !fwd.empty()) {
-        out += "; fwd=";
-        out += fwd;
-    }
-    if (exchange.forward_status != 0) {
-        out += "; fwd-status=";
-        append_number(out, static_cast<std::uint64_t>(exchange.forward_status));
-    }
-    if (exchange.stored) out += "; stored";
-    if (exchange.collapsed) out += "; collapsed";
-    // The detail is the most telling word: why it was not stored, else why it was forwarded if `fwd` does not say.
-    std::string_view detail;
-    if (count.outcome == rules::Outcome::stale_on_error)
-        detail = rules::word(count.outcome);
-    else if (exchange.waited_as != Forward::none && exchange.collapsed)
-        detail = "other-replica";
-    else if (count.not_stored != NotStored::none)
-        detail = rules::word(count.not_stored);
-    else if (count.forward != Forward::none && rules::word(count.forward) != rules::fwd(count.forward))
-        detail = rules::word(count.forward);
-    if (!detail.empty()) {
-        out += "; detail=";
-        out += detail;
+    if (exchange.shows_key && !exchange.key.empty()) {
+        out += "; key=";
+        append_quoted(out, exchange.key);
     }
     out += "\r\n";
 }

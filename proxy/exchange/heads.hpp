@@ -21,12 +21,28 @@ struct UpstreamHeadOptions {
     Framing framing;
     std::string_view target;            // what to ask for
     bool for_fill = false;              // the answer will be stored: conditions and ranges of the client's are left out
+    bool for_part = false;              // of a fill: the client's Range and If-Range go along
     const Entry* revalidate = nullptr;  // conditions from this entry's validators
     bool expects_continue = false;
     bool upgrade = false;
 };
 /// Appends the request head for the upstream: hop-by-hop fields out; Host, X-Forwarded-*, Via, X-Request-ID set.
 void append_upstream_head(std::string& out, const Exchange& exchange, const UpstreamHeadOptions& options);
+
+/// Calls `visit(id, line)` with each field line of a stored head, CR LF included.
+template <class Visit>
+void for_each_line(std::string_view head, Visit visit)
+{
+    const std::size_t start = head.find("\r\n");  // behind the status line
+    head = start == std::string_view::npos ? std::string_view{} : head.substr(start + 2);
+    while (!head.empty()) {
+        const std::size_t end = head.find("\r\n");
+        if (end == std::string_view::npos) break;
+        const std::string_view line = head.substr(0, end + 2);
+        head.remove_prefix(end + 2);
+        visit(rules::field_id(line.substr(0, line.find(':'))), line);
+    }
+}
 
 /// Appends the fields of a response that travel on, each with CR LF: no hop-by-hop fields, no framing.
 /// @param for_entry  also without Age, and without Set-Cookie when `strip_set_cookie`
@@ -40,6 +56,10 @@ void append_framing(std::string& out, const Framing& framing, const Exchange& ex
 /// `Cache-Status: larder; ...` as RFC 9211 says, from what the exchange has counted so far.
 void append_cache_status(std::string& out, const Exchange& exchange);
 void append_number(std::string& out, std::uint64_t number);
+
+/// Does the request ask, with `Larder-Debug: key`, for the key in `Cache-Status`, and may its client know it
+/// (trusted_proxies)?
+bool may_see_key(const config::Config& config, const rules::Fields& request, std::string_view client_address);
 
 /// How an answer is framed for this client when the length is known, or not.
 Framing framing_for(const Exchange& exchange, bool length_known, std::uint64_t length);

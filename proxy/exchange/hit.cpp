@@ -1,5 +1,6 @@
 #include "proxy/exchange/hit.hpp"
 
+#include <algorithm>
 #include <array>
 
 #include "proxy/exchange/heads.hpp"
@@ -15,20 +16,6 @@ using rules::BodyKind;
 using rules::FieldId;
 
 namespace {
-
-/// Calls `visit(id, line)` with each field line of a stored head, CR LF included.
-template <class Visit>
-void for_each_line(std::string_view head, Visit visit)
-{
-    head.remove_prefix(std::min(head.size(), head.find("\r\n") + 2));  // the status line
-    while (!head.empty()) {
-        const std::size_t end = head.find("\r\n");
-        if (end == std::string_view::npos) break;
-        const std::string_view line = head.substr(0, end + 2);
-        head.remove_prefix(end + 2);
-        visit(rules::field_id(line.substr(0, line.find(':'))), line);
-    }
-}
 
 /// The fields of a stored head that a 304 repeats.
 void append_not_modified_fields(std::string& out, std::string_view head)
@@ -65,7 +52,7 @@ std::string_view append_fields_of_part(std::string& out, std::string_view head, 
 {
     std::string_view content_type;
     for_each_line(head, [&](FieldId id, std::string_view line) {
-        if (id == FieldId::content_length) return;
+        if (id == FieldId::content_length || id == FieldId::content_range) return;
         if (id == FieldId::content_type)
             content_type = rules::trim(line.substr(line.find(':') + 1, line.size() - line.find(':') - 3));
         if (id != FieldId::content_type || with_content_type) out += line;
@@ -73,28 +60,27 @@ std::string_view append_fields_of_part(std::string& out, std::string_view head, 
     return content_type;
 }
 
-void append_content_range(std::string& out, const rules::ByteRange& range, std::uint64_t size)
+/// Which bytes of the representation the stored body is.
+rules::ContentRange place_of(const Entry& entry)
 {
-    out += "Content-Range: bytes ";
-    append_number(out, range.first);
-    out += '-';
-    append_number(out, range.last);
-    out += '/';
-    append_number(out, size);
-    out += "\r\n";
+    if (entry.is_part())
+        if (const auto place = rules::parse_content_range(entry.content_range)) return *place;
+    const std::uint64_t size = entry.body.size();
+    return {{0, size == 0 ? 0 : size - 1}, size};
 }
 
 /// 206 with one part (RFC 9110 §15.3.7.1).
 std::string_view append_part(std::string& out, Exchange& exchange, const Entry& entry, rules::Milliseconds age,
                              const rules::ByteRange& range)
 {
+    const rules::ContentRange held = place_of(entry);
     append_status_line(out, 206, reason_phrase(206));
     append_fields_of_part(out, entry.head, true);
-    append_content_range(out, range, entry.body.size());
+    rules::append_content_range(out, {range, held.size});
     append_cache_fields(out, exchange, age);
     append_framing(out, {BodyKind::length, range.size()}, exchange);
     exchange.body_bytes = range.size();
-    return std::string_view(entry.body).substr(range.first, range.size());
+    return std::string_view(entry.body).substr(range.first - held.range.first, range.size());
 }
 
 /// 206 with several (RFC 9110 §15.3.7.2). They are copied: merged ranges are not longer than the body.
@@ -108,7 +94,7 @@ void append_parts(std::string& out, Exchange& exchange, const Entry& entry, rule
     for (const rules::ByteRange& range : ranges) {
         ((body += "\r\n--") += boundary) += "\r\n";
         if (!content_type.empty()) ((body += "Content-Type: ") += content_type) += "\r\n";
-        append_content_range(body, range, entry.body.size());
+        rules::append_content_range(body, {range, entry.body.size()});
         (body += "\r\n") += std::string_view(entry.body).substr(range.first, range.size());
     }
     ((body += "\r\n--") += boundary) += "--\r\n";
@@ -124,7 +110,7 @@ void append_unsatisfiable(std::string& out, Exchange& exchange, const Entry& ent
     append_status_line(out, 416, reason_phrase(416));
     ((out += "Date: ") += rules::format_date(exchange.now)) += "\r\n";
     out += "Content-Range: bytes */";
-    append_number(out, entry.body.size());
+    append_number(out, place_of(entry).size);
     out += "\r\n";
     append_cache_status(out, exchange);
     append_framing(out, {BodyKind::length, 0}, exchange);
@@ -133,9 +119,16 @@ void append_unsatisfiable(std::string& out, Exchange& exchange, const Entry& ent
 rules::SelectedRanges ranges_of(const Exchange& exchange, const Entry& entry)
 {
     const rules::Fields& fields = exchange.head.fields;
-    const bool asks = entry.status == 200 && exchange.head.method == rules::Method::get && fields.has(FieldId::range);
+    const bool asks = (entry.status == 200 || entry.is_part()) && exchange.head.method == rules::Method::get &&
+                      fields.has(FieldId::range);
     if (!asks || !rules::if_range_holds(fields, entry.etag, entry.last_modified, entry.date, exchange.now)) return {};
-    return rules::select_ranges(fields, entry.body.size());
+    const rules::ContentRange held = place_of(entry);
+    rules::SelectedRanges selected = rules::select_ranges(fields, held.size);
+    const auto lacks = [&held](const rules::ByteRange& range) { return !held.range.contains(range); };
+    // The origin gave another part than the one asked for, or than it says (never stored): it goes out as it came.
+    const bool is_odd = entry.is_part() && entry.body.size() != held.range.size();
+    if (is_odd || std::any_of(selected.ranges.begin(), selected.ranges.end(), lacks)) return {};
+    return selected;
 }
 
 }  // namespace
@@ -147,7 +140,7 @@ std::string_view append_stored_answer(Services& services, Exchange& exchange, co
     if (services.draining) exchange.keep_alive = false;
     exchange.answered = true;
     exchange.count.status = entry.status;
-    if (entry.status == 200 && has_conditions(exchange.head.fields)) {
+    if ((entry.status == 200 || entry.is_part()) && has_conditions(exchange.head.fields)) {
         const auto precondition = rules::evaluate_preconditions(exchange.head.fields, entry.etag, entry.last_modified,
                                                                 entry.date, exchange.now);
         if (precondition == rules::Precondition::not_modified) {

@@ -7,6 +7,7 @@
 #include "proxy/exchange/fleet_fill.hpp"
 #include "proxy/exchange/heads.hpp"
 #include "proxy/exchange/refuse.hpp"
+#include "proxy/exchange/stored_entry.hpp"
 #include "proxy/exchange/uncacheable.hpp"
 #include "proxy/net/clock.hpp"
 #include "proxy/net/deadline.hpp"
@@ -26,29 +27,6 @@ using rules::NotStored;
 namespace {
 
 constexpr std::size_t variants_limit = 16;
-
-/// How long an entry is kept at all: its lifetime, the stale windows, and when it can be revalidated as long again. One
-/// that is revalidated each time has no other use, and is kept for some minutes.
-rules::WallTime hard_expiry(const rules::StoredTimes& times, bool has_validator)
-{
-    const rules::Milliseconds left = std::max(rules::Milliseconds{0}, times.lifetime - times.initial_age);
-    rules::Milliseconds extra = std::max(times.stale_while_revalidate, times.stale_if_error);
-    if (has_validator) {
-        constexpr rules::Milliseconds least{10'000}, most{3'600'000}, asked_each_time{600'000};
-        const bool always = times.always_revalidate || left.count() == 0;
-        extra = std::max(extra, std::clamp(left, always ? asked_each_time : least, most));
-    }
-    return times.stored + left + extra;
-}
-
-std::shared_ptr<Entry> make_entry(const Exchange& exchange, const rules::StoredTimes& times)
-{
-    auto entry = std::make_shared<Entry>();
-    entry->key = exchange.key;
-    entry->times = times;
-    entry->rule = exchange.judgement.rule->name;
-    return entry;
-}
 
 /// Names the variant that a response is, and the index it belongs to. False: the key has as many variants as it may.
 /// What earlier responses to the key varied by counts for this one too: some apps forget Vary on their default answer,
@@ -92,59 +70,9 @@ asio::awaitable<NotStored> store_entry(Services& services, std::shared_ptr<Entry
         const NotStored refused = co_await services.cache.store(new_index, token);
         if (refused != NotStored::none && refused != NotStored::newer) co_return refused;
     }
-    co_return co_await services.cache.store(entry, token, &lease);  // not before the variant is there, too
-}
-
-/// After a 304: the stored response with its fields renewed (RFC 9111 §3.2, §4.3.4), judged anew. Null: unreadable.
-std::shared_ptr<Entry> refresh_entry(const FillRequest& request, const rules::ResponseHead& not_modified,
-                                     const Entry& stale, rules::WallTime requested, rules::WallTime received,
-                                     NotStored& reason, std::shared_ptr<Entry>& new_index)
-{
-    static const rules::HeadLimits no_limits{SIZE_MAX, SIZE_MAX, SIZE_MAX, SIZE_MAX};
-    const std::string stored_head = stale.head + "\r\n";
-    rules::ResponseHead stored;
-    if (rules::scan_response(stored_head, no_limits, false, stored) != rules::Scan::ok) return nullptr;
-    // The 304 is of now: without a date of its own it may not count as being as old as what is stored (RFC 9110
-    // §6.6.1).
-    rules::Fields update = not_modified.fields;
-    const std::string date = rules::format_date(received);
-    if (!update.has(rules::FieldId::date)) update.all.push_back({"Date", date, rules::FieldId::date});
-    const std::string status_line = stale.head.substr(0, stale.head.find("\r\n") + 2);
-    std::string head = status_line + rules::merge_not_modified(stored.fields, update);
-
-    auto entry = make_entry(*request.exchange, {});
-    entry->own_policy = update.has(rules::FieldId::larder_cache_control)
-                            ? rules::combined_value(update, rules::FieldId::larder_cache_control)
-                            : stale.own_policy;
-    // What is judged beside the stored fields, and not stored with them.
-    std::string judged_head = head;
-    if (!entry->own_policy.empty()) judged_head += "Larder-Cache-Control: " + entry->own_policy + "\r\n";
-    if (const std::string age = rules::combined_value(update, rules::FieldId::age); !age.empty())
-        judged_head += "Age: " + age + "\r\n";
-    judged_head += "\r\n";
-    rules::ResponseHead merged;
-    if (rules::scan_response(judged_head, no_limits, false, merged) != rules::Scan::ok) return nullptr;
-    const rules::StoreJudgement judged =
-        rules::judge_store(request.exchange->head, merged, *request.exchange->judgement.rule, requested, received);
-    reason = judged.reason;
-    entry->times = judged.times;
-    entry->status = stale.status;
-    entry->head = std::move(head);
-    entry->body = stale.body;
-    entry->variant = stale.variant;
-    entry->vary_names = stale.vary_names;
-    entry->generation = stale.generation;
-    entry->groups = rules::groups_of(merged.fields, request.exchange->head.authority,
-                                     request.exchange->judgement.rule->tags_of_response);
-    entry->index_head();
-    entry->expires = hard_expiry(judged.times, true);
-    // The 304 may name more fields to vary by than the response did.
-    const rules::VarySpec spec = rules::parse_vary(merged.fields);
-    const bool varies_as_before =
-        std::includes(stale.vary_names.begin(), stale.vary_names.end(), spec.names.begin(), spec.names.end());
-    if (reason == NotStored::none && !varies_as_before && !name_variant(request, spec, *entry, new_index))
-        reason = NotStored::vary_cap;
-    return entry;
+    const NotStored refused = co_await services.cache.store(entry, token, &lease);  // not before the variant is there
+    if (entry->is_part() && refused == NotStored::none) services.counters.add(Counter::parts_stored);
+    co_return refused;
 }
 
 /// May the expired response stand in for a fetch that has failed? A purge may have come since it was looked up: it is
@@ -188,6 +116,7 @@ asio::awaitable<Errc> read_final_head(Fetch& fetch, Fill& fill)
 /// Nobody waits for the next fetch of this key: in this process from now on, elsewhere once the lease has been ended.
 void remember_uncacheable(Services& services, FillRequest& request, NotStored reason)
 {
+    if (request.terms.range) return;  // of a part that says nothing about the whole
     request.uncacheable = reason;
     services.fills.remember_uncacheable(request.fill->stored_as, reason, instant_now() + uncacheable_memory);
 }
@@ -203,6 +132,7 @@ asio::awaitable<Errc> ask(const FillRequest& request, const Entry* condition, Fe
     UpstreamHeadOptions options;
     options.target = target;
     options.for_fill = true;
+    options.for_part = request.terms.range;
     options.revalidate = condition;
     append_upstream_head(request_head, exchange, options);
     const std::string_view no_body;
@@ -211,8 +141,6 @@ asio::awaitable<Errc> ask(const FillRequest& request, const Entry* condition, Fe
     const Errc read = co_await read_final_head(fetch, *request.fill);
     co_return read;
 }
-
-bool has_validator(const Entry& entry) noexcept { return !entry.etag.empty() || !entry.last_modified.empty(); }
 
 /// The fetch of a fill, from request to stored entry. Runs on one worker; nobody's leaving ends it while it can be
 /// stored.
@@ -242,11 +170,16 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest& request)
     const rules::WallTime received = wall_now();
     const rules::ResponseHead& response = fetch->head();
     if (response.status == 304 && condition) {
-        NotStored reason = NotStored::none;
-        std::shared_ptr<Entry> new_index;
-        auto entry = refresh_entry(request, response, *request.stale, requested, received, reason, new_index);
+        Renewed renewed = renew_entry(exchange, *request.stale, response.fields, requested, received);
         fetch->finish();
+        const std::shared_ptr<Entry> entry = renewed.entry;
+        NotStored reason = renewed.reason;
         if (!entry) co_return fill.fail(Errc::upstream_malformed);
+        // The 304 may name more fields to vary by than the response did.
+        std::shared_ptr<Entry> new_index;
+        if (reason == NotStored::none && !renewed.varies_as_before &&
+            (entry->is_part() || !name_variant(request, std::move(renewed.vary), *entry, new_index)))
+            reason = NotStored::vary_cap;
         if (reason == NotStored::none && fill.may_store)
             reason = co_await store_entry(services, entry, new_index, request.index, fill.token, request.lease);
         co_return fill.complete(entry, 304, false, reason);
@@ -259,7 +192,8 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest& request)
         if (is_spared) co_return fill.complete(request.stale, status, true, NotStored::none);
     }
 
-    const rules::StoreJudgement judged = judge_answer(services, exchange, response, requested, received);
+    const rules::StoreJudgement judged =
+        judge_answer(services, exchange, response, requested, received, request.terms.range);
     NotStored reason = judged.reason;
     const std::uint64_t max_object = services.config.max_object;
     const bool length_known = response.body == BodyKind::length || response.body == BodyKind::none;
@@ -316,13 +250,16 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest& request)
     entry->own_policy = meta->own_policy;
     entry->groups = meta->groups;
     entry->body = fill.take_body();
-    if (meta->status != 204) {
+    entry->index_head();
+    const bool fits = !entry->is_part() || finish_part(*entry, request.terms.part.get(), max_object);
+    if (entry->status != 204) {
         entry->head += "Content-Length: ";
         append_number(entry->head, entry->body.size());
         entry->head += "\r\n";
     }
     entry->index_head();
     entry->expires = hard_expiry(judged.times, has_validator(*entry));
+    if (!fits) co_return fill.complete(entry, 0, false, NotStored::partial);
     if (!fill.may_store) co_return fill.complete(entry, 0, false, NotStored::none);
     if (services.cache.embedded()) {
         // Stored before the last byte is handed out: whoever has the answer finds the entry.

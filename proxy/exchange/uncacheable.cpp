@@ -10,10 +10,10 @@ using rules::NotStored;
 
 rules::StoreJudgement judge_answer(const Services& services, const Exchange& exchange,
                                    const rules::ResponseHead& response, rules::WallTime requested,
-                                   rules::WallTime received)
+                                   rules::WallTime received, bool part_asked)
 {
     rules::StoreJudgement judged =
-        rules::judge_store(exchange.head, response, *exchange.judgement.rule, requested, received);
+        rules::judge_store(exchange.head, response, *exchange.judgement.rule, requested, received, part_asked);
     if (judged.reason != NotStored::none) return judged;
     if (response.body == BodyKind::length && response.content_length > services.config.max_object)
         judged.reason = NotStored::too_large;
@@ -24,7 +24,13 @@ rules::StoreJudgement judge_answer(const Services& services, const Exchange& exc
 
 bool is_lasting(const rules::ResponseHead& response, NotStored reason) noexcept
 {
-    return reason != NotStored::none && reason != NotStored::response_authorization && response.status < 500;
+    switch (reason) {
+    case NotStored::none:
+    case NotStored::not_final:
+    case NotStored::partial:
+    case NotStored::response_authorization: return false;
+    default: return response.status < 500;
+    }
 }
 
 void review_uncacheable(Services& services, const Exchange& exchange, const rules::ResponseHead& response)

@@ -13,10 +13,10 @@ inline constexpr rules::Milliseconds uncacheable_memory{5'000};
 /// May this response be stored, as far as its head says? Beside RFC 9111 §3: it fits `max_object`, and its end is told.
 rules::StoreJudgement judge_answer(const Services& services, const Exchange& exchange,
                                    const rules::ResponseHead& response, rules::WallTime requested,
-                                   rules::WallTime received);
+                                   rules::WallTime received, bool part_asked = false);
 
-/// Is the next answer to the key likely to be refused for the same reason? What one requester's credentials or one
-/// failure brought about says nothing of it.
+/// Is the next answer to the key likely to be refused for the same reason? What one requester's credentials, condition
+/// or range, or one failure, brought about says nothing of it.
 bool is_lasting(const rules::ResponseHead& response, rules::NotStored reason) noexcept;
 
 /// The answer to a request that went by because of what is remembered: keeps the memory, or ends it, so that a key

@@ -35,6 +35,8 @@ namespace larder::proxy {
     X(join_timeouts, "larder_fill_join_timeouts_total", "Requests that stopped waiting for a fill and went alone")   \
     X(validations_mismatched, "larder_validations_mismatched_total",                                                 \
       "304 answers about another response than the stored one: fetched again without a condition")                   \
+    X(head_renewals, "larder_head_renewals_total", "Stored responses renewed by the answer to a forwarded HEAD")     \
+    X(parts_stored, "larder_parts_stored_total", "Responses of which a range was stored")                            \
     X(leases_won, "larder_leases_won_total", "Fills that got the lease of their key: they fetch for all replicas")   \
     X(leases_released, "larder_leases_released_total", "Leases given back without a stored response")                \
     X(lease_waits, "larder_lease_waits_total", "Fills that waited for another replica's fetch")                      \
@@ -81,7 +83,8 @@ enum class Counter : std::uint8_t {
 inline constexpr std::size_t counters_count = static_cast<std::size_t>(Counter::log_lines_dropped) + 1;
 
 /// Who has asked for a purge.
-/// `invalidation`: a write's response has voided what no purge rule of it has named: RFC 9111 §4.4, groups, tags.
+/// `invalidation`: a write's response has voided what no purge rule of it has named: RFC 9111 §4.4, groups, tags; or a
+/// HEAD's has shown that the stored one is outdated (§4.3.5).
 enum class PurgeSource : std::uint8_t { write, admin, invalidation };
 inline constexpr std::size_t purge_sources_count = 3;
 

@@ -40,7 +40,7 @@ std::size_t allocated_bytes(std::size_t requested) noexcept
 
 void Entry::index_head()
 {
-    etag = last_modified = date = {};
+    etag = last_modified = date = content_range = {};
     std::string_view rest = head;
     while (!rest.empty()) {  // the status line has no colon where a name would end
         const std::size_t end = rest.find('\n');
@@ -48,7 +48,7 @@ void Entry::index_head()
         rest = end == rest.npos ? std::string_view{} : rest.substr(end + 1);
 
         std::string_view* found = nullptr;
-        std::size_t colon = 4;  // the lengths of the three names tell them apart from nearly every other field
+        std::size_t colon = 4;  // the lengths of the names tell them apart from nearly every other field
         if (line.size() > 4 && line[4] == ':') {
             if (rules::equals_ignoring_case(line.substr(0, 4), "etag"))
                 found = &etag;
@@ -56,7 +56,10 @@ void Entry::index_head()
                 found = &date;
         } else if (line.size() > 13 && line[13] == ':') {
             colon = 13;
-            if (rules::equals_ignoring_case(line.substr(0, 13), "last-modified")) found = &last_modified;
+            if (rules::equals_ignoring_case(line.substr(0, 13), "last-modified"))
+                found = &last_modified;
+            else if (rules::equals_ignoring_case(line.substr(0, 13), "content-range"))
+                found = &content_range;
         }
         if (!found || !found->empty()) continue;
         std::string_view value = line.substr(colon + 1);

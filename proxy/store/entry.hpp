@@ -38,7 +38,10 @@ struct Entry {
     std::vector<std::string> groups;      // names that it can be purged by besides its key: rules/key/groups.hpp
 
     // Views into `head`, found by `index_head()`; not stored.
-    std::string_view etag, last_modified, date;
+    std::string_view etag, last_modified, date, content_range;
+
+    /// A 206: the bytes that `content_range` names, and not the whole.
+    bool is_part() const noexcept { return status == 206; }
 
     /// Nothing in the log up to here makes it stale (COHERENCE: the entry's number). Only rises.
     mutable std::atomic<Position> position{0};
@@ -48,7 +51,7 @@ struct Entry {
     /// Which server run the position belongs to; process-wide number given by the log. Not stored.
     std::uint32_t epoch = 0;
 
-    /// Finds the validators in `head`. Call once, when the entry is complete and before it is shared.
+    /// Finds the fields above in `head`. Call once, when the entry is complete and before it is shared.
     void index_head();
     /// Bytes of real use: this object, its strings' capacities and the store's node.
     std::size_t cost_bytes() const noexcept;

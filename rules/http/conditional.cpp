@@ -17,11 +17,6 @@ std::string_view opaque_tag(std::string_view tag) noexcept
     return tag;
 }
 
-bool strongly_equal(std::string_view a, std::string_view b) noexcept
-{
-    return !a.empty() && a == b && !a.starts_with(weak_mark);
-}
-
 /// Takes one entity tag off a list. Inside its quotes a comma or a backslash is a byte like any other, which is why
 /// this is no ordinary list. A tag without quotes ends at the comma. Empty at the end of the list.
 std::string_view take_tag(std::string_view& list) noexcept
@@ -82,6 +77,11 @@ void append_line(std::string& lines, const Field& field)
 
 }  // namespace
 
+bool strongly_equal(std::string_view a, std::string_view b) noexcept
+{
+    return !a.empty() && a == b && !a.starts_with(weak_mark);
+}
+
 bool weakly_equal(std::string_view a, std::string_view b) noexcept
 {
     return !a.empty() && opaque_tag(a) == opaque_tag(b);
@@ -111,18 +111,28 @@ bool identifies(const Fields& not_modified, std::string_view stored_etag,
     return etag.empty() && last_modified.empty();
 }
 
-std::string merge_not_modified(const Fields& stored, const Fields& not_modified)
+bool describes(const ResponseHead& head_response, std::string_view stored_etag, std::string_view stored_last_modified,
+               std::uint64_t size) noexcept
 {
-    const HopByHop stored_hop_by_hop(stored), new_hop_by_hop(not_modified);
+    const Fields& fields = head_response.fields;
+    if (fields.has(FieldId::etag) && fields.value(FieldId::etag) != stored_etag) return false;
+    if (fields.has(FieldId::last_modified) && fields.value(FieldId::last_modified) != stored_last_modified)
+        return false;
+    return !fields.has(FieldId::content_length) || head_response.content_length == size;
+}
+
+std::string merge_not_modified(const Fields& stored, const Fields& update)
+{
+    const HopByHop stored_hop_by_hop(stored), new_hop_by_hop(update);
     const auto is_update = [&](const Field& field) { return !keeps_stored_value(field.id) && !new_hop_by_hop(field); };
 
     std::string lines;
     for (const Field& field : stored.all) {
         if (stored_hop_by_hop(field) || field.id == FieldId::age || field.id == FieldId::larder_cache_control) continue;
-        const Field* replacement = not_modified.find(field.name);
+        const Field* replacement = update.find(field.name);
         if (!replacement || !is_update(*replacement)) append_line(lines, field);
     }
-    for (const Field& field : not_modified.all)
+    for (const Field& field : update.all)
         if (is_update(field)) append_line(lines, field);
     return lines;
 }

@@ -23,16 +23,24 @@ Precondition evaluate_preconditions(const Fields& request, std::string_view etag
 /// Weak comparison of two entity tags, e.g. W/"a" and "a" (RFC 9110 §8.8.3.2).
 bool weakly_equal(std::string_view a, std::string_view b) noexcept;
 
+/// Strong comparison: the same tag, and none of them weak (RFC 9110 §8.8.3.2). False without a tag.
+bool strongly_equal(std::string_view a, std::string_view b) noexcept;
+
 /// Is a 304 about the stored response whose validators were sent, so that it may update it (RFC 9111 §4.3.4)? A strong
 /// entity tag must be the same, a weak one must match by weak comparison; without a tag Last-Modified decides. Without
 /// any validator it answers the only question that was asked.
 bool identifies(const Fields& not_modified, std::string_view stored_etag,
                 std::string_view stored_last_modified) noexcept;
 
-/// The fields of a stored response after a 304 for it (RFC 9111 §3.2): those of the 304 replace the stored ones of the
-/// same name, except Content-Length, Content-Encoding, Content-Range, Set-Cookie, Age, Larder-Cache-Control and
-/// hop-by-hop fields. Returns field lines.
-std::string merge_not_modified(const Fields& stored, const Fields& not_modified);
+/// Does a 200 to a HEAD describe the stored response of a GET, so that it may update it (RFC 9111 §4.3.5)? The
+/// validators that it brings are the stored ones, and its Content-Length is `size`.
+bool describes(const ResponseHead& head_response, std::string_view stored_etag, std::string_view stored_last_modified,
+               std::uint64_t size) noexcept;
+
+/// The fields of a stored response after a 304 for it, or a HEAD (RFC 9111 §3.2): those of the 304 replace the stored
+/// ones of the same name, except Content-Length, Content-Encoding, Content-Range, Set-Cookie, Age, Larder-Cache-Control
+/// and hop-by-hop fields. Returns field lines.
+std::string merge_not_modified(const Fields& stored, const Fields& update);
 
 /// A field that a 304 repeats from the stored response (RFC 9110 §15.4.5): Cache-Control, Content-Location, Date, ETag,
 /// Expires, Vary, and for Larder's own: nothing else.

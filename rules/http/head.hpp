@@ -44,6 +44,7 @@ enum class Method : std::uint8_t { get, head, post, put, patch, delete_, options
     X(if_unmodified_since, "if-unmodified-since")             \
     X(keep_alive, "keep-alive")                               \
     X(larder_cache_control, "larder-cache-control")           \
+    X(larder_debug, "larder-debug")                           \
     X(last_modified, "last-modified")                         \
     X(location, "location")                                   \
     X(pragma, "pragma")                                       \

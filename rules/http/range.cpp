@@ -96,6 +96,49 @@ SelectedRanges select_ranges(const Fields& request, std::uint64_t size)
     return selected;
 }
 
+bool asks_one_range(const Fields& request) noexcept
+{
+    return request.count(FieldId::range) == 1 && request.value(FieldId::range).find(',') == std::string_view::npos;
+}
+
+std::optional<ContentRange> parse_content_range(std::string_view value)
+{
+    constexpr std::string_view unit = "bytes ";
+    if (value.size() < unit.size() || !equals_ignoring_case(value.substr(0, unit.size()), unit)) return std::nullopt;
+    value.remove_prefix(unit.size());
+    const std::size_t dash = value.find('-'), slash = value.find('/');
+    if (dash == std::string_view::npos || slash == std::string_view::npos || slash < dash) return std::nullopt;
+    const auto first = parse_digits(value.substr(0, dash));
+    const auto last = parse_digits(value.substr(dash + 1, slash - dash - 1));
+    const auto size = parse_digits(value.substr(slash + 1));
+    if (!first || !last || !size || *last < *first || *last >= *size) return std::nullopt;
+    return ContentRange{{*first, *last}, *size};
+}
+
+void append_content_range(std::string& out, const ContentRange& part)
+{
+    out += "Content-Range: bytes ";
+    out += std::to_string(part.range.first);
+    out += '-';
+    out += std::to_string(part.range.last);
+    out += '/';
+    out += std::to_string(part.size);
+    out += "\r\n";
+}
+
+std::optional<ContentRange> join_parts(const ContentRange& a, std::string_view bytes_a, const ContentRange& b,
+                                       std::string_view bytes_b, std::string& bytes)
+{
+    const bool a_is_low = a.range.first <= b.range.first;
+    const ContentRange &low = a_is_low ? a : b, &high = a_is_low ? b : a;
+    const std::string_view low_bytes = a_is_low ? bytes_a : bytes_b, high_bytes = a_is_low ? bytes_b : bytes_a;
+    if (a.size != b.size || high.range.first > low.range.last + 1) return std::nullopt;
+    const std::uint64_t overlap = low.range.last + 1 - high.range.first;
+    bytes = low_bytes;
+    if (overlap < high_bytes.size()) bytes += high_bytes.substr(overlap);
+    return ContentRange{{low.range.first, std::max(low.range.last, high.range.last)}, a.size};
+}
+
 bool if_range_holds(const Fields& request, std::string_view etag, std::string_view last_modified, std::string_view date,
                     WallTime now)
 {

@@ -1,7 +1,9 @@
-// Range requests (RFC 9110 §14), answered from a response that is stored as a whole.
+// Range requests (RFC 9110 §14), answered from what is stored: the whole, or a part of it.
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -14,6 +16,7 @@ struct ByteRange {
     std::uint64_t first = 0, last = 0;  // both included
 
     std::uint64_t size() const noexcept { return last - first + 1; }
+    bool contains(const ByteRange& other) const noexcept { return first <= other.first && other.last <= last; }
 };
 
 struct SelectedRanges {
@@ -37,5 +40,25 @@ SelectedRanges select_ranges(const Fields& request, std::uint64_t size);
 /// never holds, nor a Last-Modified that is less than a second older than `Date`.
 bool if_range_holds(const Fields& request, std::string_view etag, std::string_view last_modified, std::string_view date,
                     WallTime now);
+
+/// Does the request ask for one range, whose 206 is no multipart? Malformed ones count: they get a 200.
+bool asks_one_range(const Fields& request) noexcept;
+
+/// Which bytes a 206 brings, and of how many.
+struct ContentRange {
+    ByteRange range;
+    std::uint64_t size = 0;  // of the whole: above `range.last`
+
+    bool is_whole() const noexcept { return range.size() == size; }
+};
+/// Reads `Content-Range` (RFC 9110 §14.4). Empty: malformed, another unit, or of unknown size.
+std::optional<ContentRange> parse_content_range(std::string_view value);
+void append_content_range(std::string& out, const ContentRange& part);
+
+/// Two parts of one representation that touch or overlap as one (RFC 9111 §3.4): its place, and the bytes in `bytes`.
+/// Empty: there is a gap between them, or they are not of one size.
+/// @param bytes_a, bytes_b  as many as `a` and `b` say
+std::optional<ContentRange> join_parts(const ContentRange& a, std::string_view bytes_a, const ContentRange& b,
+                                       std::string_view bytes_b, std::string& bytes);
 
 }  // namespace larder::rules

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <span>
 
+#include "rules/http/range.hpp"
 #include "rules/http/vary.hpp"
 
 namespace larder::rules {
@@ -10,9 +11,9 @@ namespace {
 
 /// Statuses whose caching requirements Larder meets, for must-understand (RFC 9111 §5.2.2.3): those of RFC 9110 §15
 /// that are an answer of their own, and of RFC 6585 and 7725.
-constexpr int understood[] = {200, 201, 202, 203, 204, 205, 300, 301, 302, 303, 307, 308, 400, 401,
-                              402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 413, 414, 415, 417,
-                              421, 422, 426, 428, 429, 431, 451, 500, 501, 502, 503, 504, 505, 511};
+constexpr int understood[] = {200, 201, 202, 203, 204, 205, 206, 300, 301, 302, 303, 307, 308, 400, 401,
+                              402, 403, 404, 405, 406, 407, 408, 409, 410, 411, 413, 414, 415, 417, 421,
+                              422, 426, 428, 429, 431, 451, 500, 501, 502, 503, 504, 505, 511};
 
 /// Statuses that may be stored without anybody saying for how long (RFC 9110 §15.1), as far as Larder does.
 constexpr int heuristically_cacheable[] = {200, 203, 204, 300, 301, 308, 404, 405, 410, 414, 501};
@@ -37,13 +38,25 @@ bool names_more_than_set_cookie(const std::vector<std::string>& names)
     return std::any_of(names.begin(), names.end(), [](const std::string& name) { return name != "set-cookie"; });
 }
 
+/// A part has the lifetime of the whole.
+int status_of_whole(const ResponseHead& response) noexcept { return response.status == 206 ? 200 : response.status; }
+
+/// A part whose place is known, as long as it says. One that varies would have to be found through an index, which is
+/// for whole responses.
+bool is_one_part(const ResponseHead& response)
+{
+    const auto part = parse_content_range(response.fields.value(FieldId::content_range));
+    const bool fits = response.body != BodyKind::length || (part && response.content_length == part->range.size());
+    return part && fits && response.fields.count(FieldId::content_range) == 1 && !response.fields.has(FieldId::vary);
+}
+
 /// What holds whatever the rule says about the origin's word.
-NotStored judge_response(const CacheControl& cc, const ResponseHead& response)
+NotStored judge_response(const CacheControl& cc, const ResponseHead& response, bool part_asked)
 {
     const int status = response.status;
     // 412 and 416 answer a condition or a range of one request, not the question that the key stands for.
     if (status < 200 || status == 304 || status == 412 || status == 416) return NotStored::not_final;
-    if (status == 206) return NotStored::partial;
+    if (status == 206 && !(part_asked && is_one_part(response))) return NotStored::partial;
     if (cc.must_understand && !is_among(understood, status)) return NotStored::must_understand;
     if (cc.no_store && !cc.must_understand) return NotStored::no_store;
     return NotStored::none;
@@ -91,7 +104,7 @@ StoreJudgement judge_by_origin(const RequestHead& request, const ResponseHead& r
     if (const NotStored reason = judge_privacy(cc, request); reason != NotStored::none) return refuse(reason);
     if (const NotStored reason = judge_content(response, rule); reason != NotStored::none) return refuse(reason);
 
-    const auto rule_ttl = rule.ttl.for_status(response.status);
+    const auto rule_ttl = rule.ttl.for_status(status_of_whole(response));
     std::optional<Seconds> expires;  // a targeted field takes its place too (RFC 9213 §2.2)
     if (policy.source == PolicySource::cache_control) expires = expires_lifetime(response.fields, received);
     const Lifetime lifetime = freshness_lifetime(cc, expires, rule_ttl);
@@ -114,7 +127,7 @@ StoreJudgement judge_by_origin(const RequestHead& request, const ResponseHead& r
 
     if (is_among(never_cacheable, response.status) && !rule_ttl) return refuse(NotStored::status);
     if (lifetime.source == LifetimeSource::none) {
-        const bool storable = cc.is_public || is_among(heuristically_cacheable, response.status);
+        const bool storable = cc.is_public || is_among(heuristically_cacheable, status_of_whole(response));
         const bool ask_always = times.always_revalidate && storable;
         if (!ask_always) return refuse(rule.ttl.given() ? NotStored::status : NotStored::no_lifetime);
     }
@@ -154,16 +167,16 @@ bool differs(const StoreJudgement& rule, const StoreJudgement& origin) noexcept
 }  // namespace
 
 StoreJudgement judge_store(const RequestHead& request, const ResponseHead& response, const Rule& rule,
-                           WallTime requested, WallTime received)
+                           WallTime requested, WallTime received, bool part_asked)
 {
     const CachePolicy policy = cache_policy(response.fields);
     StoreJudgement judgement;
     judgement.policy_source = policy.source;
-    judgement.reason = judge_response(policy.directives, response);
+    judgement.reason = judge_response(policy.directives, response, part_asked);
     if (judgement.reason != NotStored::none) return judgement;
 
     const StoreJudgement by_origin = judge_by_origin(request, response, policy, rule, requested, received);
-    const auto ttl = rule.ttl.for_status(response.status);
+    const auto ttl = rule.ttl.for_status(status_of_whole(response));
     if (rule.cache_control == CacheControlMode::respect || !ttl) return by_origin;
 
     judgement = judge_by_rule(response, rule, *ttl, requested, received);

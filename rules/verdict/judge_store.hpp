@@ -21,6 +21,7 @@ struct StoreJudgement {
 /// @param request, response  heads of the fetch
 /// @param rule               the matching rule
 /// @param requested, received when the request was sent and the response head arrived
+/// @param part_asked         the request was for one range of bytes: a 206 may be stored as that part (RFC 9111 §3.3)
 /// Looks at the head only; size, truncation and the purge log are judged by who stores.
 ///
 /// The first reason that holds, in this order: not_final, partial, must_understand, no_store, is_private,
@@ -28,6 +29,6 @@ struct StoreJudgement {
 /// rule for this status lifts private, no-cache, §3.5 and every lifetime of the origin, and counts from the arrival
 /// here; where the rule has none, `override` has nothing to say and the origin decides.
 StoreJudgement judge_store(const RequestHead& request, const ResponseHead& response, const Rule& rule,
-                           WallTime requested, WallTime received);
+                           WallTime requested, WallTime received, bool part_asked = false);
 
 }  // namespace larder::rules

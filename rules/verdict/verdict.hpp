@@ -35,6 +35,7 @@ enum class Verdict : std::uint8_t { hit, stale_hit, revalidate, miss, bypass };
     X(only_if_cached, "only-if-cached", "", "the request wants a stored response or none",                           \
       "client_cache_control: ignore")                                                                                \
     X(range, "range", "request", "a Range of something that is not stored", "")                                      \
+    X(partial, "partial", "partial", "what is stored is a part, and not the one that is asked for", "")              \
     X(store_away, "store-away", "bypass", "the store does not answer", "")                                           \
     X(write_open, "write-open", "bypass", "a write to this key is under way", "fence: after")                        \
     X(uncacheable, "uncacheable", "bypass", "the last answer to this key could not be stored", "")                   \

@@ -115,13 +115,16 @@ TEST_CASE("HEAD has no ranges, and neither has what is no 200")
     CHECK(stage.get("/files/2", {"Range: bytes=0-1"}).body == "0123456789");
 }
 
-TEST_CASE("a range of what is not stored is the app's to answer, and its part is not taken for the whole")
+TEST_CASE("several ranges of what is not stored, and one with a condition, are the app's to answer")
 {
     Stage stage(over<Embedded>(file_rules));
     stage.origin.on("/files/1").header("Content-Range", "bytes 0-1/10").reply(206, "max-age=60", "01");
-    CHECK(stage.get("/files/1", {"Range: bytes=0-1"}).cache_status() == "larder; fwd=request; detail=range");
-    CHECK(stage.origin.last("/files/1").field("Range") == "bytes=0-1");
-    CHECK_FALSE(is_hit(stage.get("/files/1", {"Range: bytes=0-1"})));
+    for (const std::vector<std::string>& fields :
+         {std::vector<std::string>{"Range: bytes=0-1,5-6"}, {"Range: bytes=0-1", R"(If-None-Match: "v1")"}}) {
+        CHECK(stage.get("/files/1", fields).cache_status() == "larder; fwd=request; detail=range");
+        CHECK("Range: " + stage.origin.last("/files/1").field("Range") == fields.front());
+        CHECK_FALSE(is_hit(stage.get("/files/1", fields)));
+    }
 }
 
 }  // namespace larder::tests

@@ -177,3 +177,20 @@ TEST_CASE("RFC 9110 15.4.5: a 304 repeats six fields")
     CHECK_FALSE(belongs_in_not_modified(FieldId::last_modified));
     CHECK_FALSE(belongs_in_not_modified(FieldId::content_length));
 }
+
+TEST_CASE("a HEAD describes the stored response by what it says of tag, date and length (RFC 9111 section 4.3.5)")
+{
+    const auto describes_stored = [](const std::string& fields) {
+        const std::string bytes = "HTTP/1.1 200 OK\r\n" + fields + "\r\n";
+        ResponseHead head;
+        REQUIRE(scan_response(bytes, {}, true, head) == Scan::ok);
+        return describes(head, R"("v1")", "Mon, 07 Sep 2026 10:00:00 GMT", 5);
+    };
+    CHECK(describes_stored(""));
+    CHECK(describes_stored("ETag: \"v1\"\r\n"));
+    CHECK(describes_stored("ETag: \"v1\"\r\nLast-Modified: Mon, 07 Sep 2026 10:00:00 GMT\r\nContent-Length: 5\r\n"));
+    CHECK_FALSE(describes_stored("ETag: W/\"v1\"\r\n"));
+    CHECK_FALSE(describes_stored("ETag: \"v2\"\r\n"));
+    CHECK_FALSE(describes_stored("Last-Modified: Mon, 07 Sep 2026 10:00:01 GMT\r\n"));
+    CHECK_FALSE(describes_stored("Content-Length: 6\r\n"));
+}

@@ -104,3 +104,59 @@ TEST_CASE("If-Range holds by strong comparison, of a tag or of an old enough dat
     CHECK_FALSE(holds("nonsense", R"("a")", modified, later));
     CHECK_FALSE(if_range_holds(fields_of({{"If-Range", R"("a")"}, {"If-Range", R"("a")"}}), R"("a")", "", "", now));
 }
+
+TEST_CASE("Content-Range: the place of a part, or nothing (RFC 9110 section 14.4)")
+{
+    const auto part = parse_content_range("bytes 2-4/10");
+    REQUIRE(part);
+    CHECK(part->range.first == 2);
+    CHECK(part->range.last == 4);
+    CHECK(part->size == 10);
+    CHECK_FALSE(part->is_whole());
+    CHECK(parse_content_range("Bytes 0-9/10")->is_whole());
+    std::string line;
+    append_content_range(line, *part);
+    CHECK(line == "Content-Range: bytes 2-4/10\r\n");
+    for (const std::string_view bad :
+         {"", "bytes", "bytes ", "bytes 2-4/*", "bytes */10", "bytes 4-2/10", "bytes 2-10/10", "bytes 2-4",
+          "items 2-4/10", "bytes=2-4/10", "bytes -4/10", "bytes 2-/10", "bytes +2-4/10", "bytes 2-4/10 ",
+          "bytes 2 -4/10", "bytes 2-4/99999999999999999999", "bytes 2/4-10"}) {
+        CAPTURE(bad);
+        CHECK_FALSE(parse_content_range(bad));
+    }
+}
+
+TEST_CASE("two parts that touch or overlap become one, in either order; with a gap, or of another size, they do not")
+{
+    const std::string whole = "0123456789";
+    const auto part = [&](std::uint64_t first, std::uint64_t last) { return ContentRange{{first, last}, 10}; };
+    const auto bytes = [&](const ContentRange& of) { return whole.substr(of.range.first, of.range.size()); };
+    struct Row {
+        ContentRange a, b, joined;
+    };
+    for (const Row& row : {Row{part(0, 3), part(4, 6), part(0, 6)}, Row{part(0, 5), part(4, 6), part(0, 6)},
+                           Row{part(0, 9), part(4, 6), part(0, 9)}, Row{part(4, 6), part(4, 8), part(4, 8)},
+                           Row{part(5, 9), part(0, 4), part(0, 9)}}) {
+        for (const bool swapped : {false, true}) {
+            const ContentRange &a = swapped ? row.b : row.a, &b = swapped ? row.a : row.b;
+            std::string joined;
+            const auto place = join_parts(a, bytes(a), b, bytes(b), joined);
+            REQUIRE(place);
+            CHECK(place->range.first == row.joined.range.first);
+            CHECK(place->range.last == row.joined.range.last);
+            CHECK(joined == bytes(row.joined));
+        }
+    }
+    std::string joined;
+    CHECK_FALSE(join_parts(part(0, 3), "0123", part(5, 6), "56", joined));
+    CHECK_FALSE(join_parts(part(0, 3), "0123", {{4, 6}, 11}, "456", joined));
+}
+
+TEST_CASE("one range is one, whatever it says")
+{
+    CHECK(asks_one_range(fields_of({{"Range", "bytes=0-4"}})));
+    CHECK(asks_one_range(fields_of({{"Range", "nonsense"}})));
+    CHECK_FALSE(asks_one_range(fields_of({{"Range", "bytes=0-4,6-7"}})));
+    CHECK_FALSE(asks_one_range(fields_of({{"Range", "bytes=0-4"}, {"Range", "bytes=0-4"}})));
+    CHECK_FALSE(asks_one_range(fields_of({})));
+}

@@ -347,3 +347,23 @@ TEST_CASE("the age that a response brings is kept, under override as well")
     CHECK((judge_lookup(judgement.times, noon + 1s).age == 8s));
     CHECK((judge_lookup(judgement.times, noon + 1s).ttl == 59s));
 }
+
+TEST_CASE("a part that was asked for may be stored with the lifetime of the whole, when its place is known")
+{
+    const auto judge_part = [](const std::string& fields, bool asked) {
+        RequestHead request;
+        ResponseHead response;
+        REQUIRE(scan_request("GET / HTTP/1.1\r\nHost: a\r\nRange: bytes=0-4\r\n\r\n", {}, request) == Scan::ok);
+        const std::string bytes = "HTTP/1.1 206 X\r\n" + fields + "\r\n";
+        REQUIRE(scan_response(bytes, {}, false, response) == Scan::ok);
+        return judge_store(request, response, minute, noon, noon, asked);
+    };
+    const std::string place = "Content-Range: bytes 0-4/10\r\nContent-Length: 5\r\n";
+    CHECK(judge_part(place, true).reason == NotStored::none);
+    CHECK(judge_part(place, true).times.lifetime == 60s);
+    CHECK(judge_part(place, false).reason == NotStored::partial);
+    CHECK(judge_part("Content-Length: 5\r\n", true).reason == NotStored::partial);
+    CHECK(judge_part(place + "Vary: Accept\r\n", true).reason == NotStored::partial);
+    CHECK(judge_part(place + "Cache-Control: no-store\r\n", true).reason == NotStored::no_store);
+    CHECK(judge_part("Content-Range: bytes 0-4/10\r\nContent-Length: 6\r\n", true).reason == NotStored::partial);
+}

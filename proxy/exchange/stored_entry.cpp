@@ -1,0 +1,130 @@
+#include "proxy/exchange/stored_entry.hpp"
+
+#include <algorithm>
+
+#include "proxy/exchange/heads.hpp"
+#include "proxy/exchange/refuse.hpp"
+#include "rules/http/conditional.hpp"
+#include "rules/http/date.hpp"
+#include "rules/http/fields.hpp"
+#include "rules/key/groups.hpp"
+#include "rules/verdict/judge_store.hpp"
+
+namespace larder::proxy {
+
+using rules::FieldId;
+using rules::NotStored;
+
+std::shared_ptr<Entry> make_entry(const Exchange& exchange, const rules::StoredTimes& times)
+{
+    auto entry = std::make_shared<Entry>();
+    entry->key = exchange.key;
+    entry->times = times;
+    entry->rule = exchange.judgement.rule->name;
+    return entry;
+}
+
+bool has_validator(const Entry& entry) noexcept { return !entry.etag.empty() || !entry.last_modified.empty(); }
+
+rules::WallTime hard_expiry(const rules::StoredTimes& times, bool has_validator)
+{
+    const rules::Milliseconds left = std::max(rules::Milliseconds{0}, times.lifetime - times.initial_age);
+    rules::Milliseconds extra = std::max(times.stale_while_revalidate, times.stale_if_error);
+    if (has_validator) {
+        constexpr rules::Milliseconds least{10'000}, most{3'600'000}, asked_each_time{600'000};
+        const bool always = times.always_revalidate || left.count() == 0;
+        extra = std::max(extra, std::clamp(left, always ? asked_each_time : least, most));
+    }
+    return times.stored + left + extra;
+}
+
+Renewed renew_entry(const Exchange& exchange, const Entry& stored, const rules::Fields& fields,
+                    rules::WallTime requested, rules::WallTime received)
+{
+    Renewed renewed;
+    static const rules::HeadLimits no_limits{SIZE_MAX, SIZE_MAX, SIZE_MAX, SIZE_MAX};
+    const std::string stored_head = stored.head + "\r\n";
+    rules::ResponseHead old;
+    if (rules::scan_response(stored_head, no_limits, false, old) != rules::Scan::ok) return renewed;
+    // The update is of now: without a date of its own it may not count as being as old as what is stored (RFC 9110
+    // §6.6.1).
+    rules::Fields update = fields;
+    const std::string date = rules::format_date(received);
+    if (!update.has(FieldId::date)) update.all.push_back({"Date", date, FieldId::date});
+    const std::string status_line = stored.head.substr(0, stored.head.find("\r\n") + 2);
+    std::string head = status_line + rules::merge_not_modified(old.fields, update);
+
+    auto entry = make_entry(exchange, {});
+    entry->own_policy = update.has(FieldId::larder_cache_control)
+                            ? rules::combined_value(update, FieldId::larder_cache_control)
+                            : stored.own_policy;
+    // What is judged beside the stored fields, and not stored with them.
+    std::string judged_head = head;
+    if (!entry->own_policy.empty()) judged_head += "Larder-Cache-Control: " + entry->own_policy + "\r\n";
+    if (const std::string age = rules::combined_value(update, FieldId::age); !age.empty())
+        judged_head += "Age: " + age + "\r\n";
+    judged_head += "\r\n";
+    rules::ResponseHead merged;
+    if (rules::scan_response(judged_head, no_limits, false, merged) != rules::Scan::ok) return renewed;
+    const rules::Rule& rule = *exchange.judgement.rule;
+    const rules::StoreJudgement judged =
+        rules::judge_store(exchange.head, merged, rule, requested, received, stored.is_part());
+    renewed.reason = judged.reason;
+    entry->times = judged.times;
+    entry->status = stored.status;
+    entry->head = std::move(head);
+    entry->body = stored.body;
+    entry->variant = stored.variant;
+    entry->vary_names = stored.vary_names;
+    entry->generation = stored.generation;
+    entry->groups = rules::groups_of(merged.fields, exchange.head.authority, rule.tags_of_response);
+    entry->index_head();
+    entry->expires = hard_expiry(judged.times, has_validator(*entry));
+    renewed.vary = rules::parse_vary(merged.fields);
+    const auto& names = renewed.vary.names;
+    renewed.varies_as_before =
+        std::includes(stored.vary_names.begin(), stored.vary_names.end(), names.begin(), names.end());
+    renewed.entry = std::move(entry);
+    return renewed;
+}
+
+bool serves_part(const Exchange& exchange, const Entry& part)
+{
+    const rules::Fields& fields = exchange.head.fields;
+    if (exchange.head.method != rules::Method::get || !rules::asks_one_range(fields)) return false;
+    if (!rules::if_range_holds(fields, part.etag, part.last_modified, part.date, exchange.now)) return false;
+    const auto held = rules::parse_content_range(part.content_range);
+    if (!held) return false;
+    const rules::SelectedRanges asked = rules::select_ranges(fields, held->size);
+    if (asked.kind == rules::SelectedRanges::Kind::unsatisfiable) return true;
+    return asked.kind == rules::SelectedRanges::Kind::parts && held->range.contains(asked.ranges.front());
+}
+
+bool finish_part(Entry& entry, const Entry* before, std::uint64_t max_object)
+{
+    auto place = rules::parse_content_range(entry.content_range);
+    if (!place || entry.body.size() != place->range.size()) return false;
+    const auto other = before && rules::strongly_equal(entry.etag, before->etag)
+                           ? rules::parse_content_range(before->content_range)
+                           : std::nullopt;
+    if (other) {
+        std::string bytes;
+        const auto joined = rules::join_parts(*place, entry.body, *other, before->body, bytes);
+        if (joined && bytes.size() <= max_object) {
+            place = joined;
+            entry.body = std::move(bytes);
+        }
+    }
+    std::string head;
+    entry.status = place->is_whole() ? 200 : 206;
+    append_status_line(head, entry.status, reason_phrase(entry.status));
+    for_each_line(entry.head, [&](FieldId id, std::string_view line) {
+        if (id != FieldId::content_range) head += line;
+    });
+    if (entry.is_part()) rules::append_content_range(head, *place);
+    entry.head = std::move(head);
+    entry.index_head();
+    return true;
+}
+
+}  // namespace larder::proxy
