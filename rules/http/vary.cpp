@@ -97,16 +97,48 @@ std::optional<std::string> normalise_accept_encoding(std::string_view value)
     return text;
 }
 
+/// White space beside a comma means nothing where a list is, and a field that may come in several lines is one (RFC
+/// 9110 §5.3). Not inside quotes.
+std::string without_list_space(std::string_view value)
+{
+    std::string text;
+    text.reserve(value.size());
+    bool quoted = false;
+    for (std::size_t i = 0; i < value.size(); ++i) {
+        const char c = value[i];
+        if (quoted && c == '\\' && i + 1 < value.size()) {
+            (text += c) += value[++i];
+            continue;
+        }
+        if (c == '"') quoted = !quoted;
+        if (!quoted && c == ',') {
+            while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.pop_back();
+            while (i + 1 < value.size() && (value[i + 1] == ' ' || value[i + 1] == '\t')) ++i;
+        }
+        text += c;
+    }
+    return text;
+}
+
+/// Fields that are no lists, or that say who somebody is: byte by byte.
+bool is_compared_exactly(std::string_view name) noexcept
+{
+    constexpr std::string_view names[] = {"authorization", "cookie", "host", "referer", "user-agent"};
+    return std::find(std::begin(names), std::end(names), name) != std::end(names);
+}
+
 std::string normalise(std::string_view name, std::string value)
 {
+    if (is_compared_exactly(name)) return value;
     if (name == "accept-encoding") return normalise_accept_encoding(value).value_or(value);
     if (name == "accept" || name == "accept-language") {
         // Lists whose members have no case and no meaning in white space, unless somebody quotes.
         if (value.find('"') != std::string::npos) return value;
         std::erase_if(value, [](char c) { return c == ' ' || c == '\t'; });
         make_lower(value);
+        return value;
     }
-    return value;
+    return without_list_space(value);
 }
 
 }  // namespace

@@ -40,6 +40,14 @@ TEST_CASE("a star anywhere in Vary, or a name that cannot be one, fits no second
     CHECK(parse_vary(fields_of({{"Vary", "Origin, *"}})).names.empty());
 }
 
+TEST_CASE("what names somebody is compared byte by byte")
+{
+    for (const std::string name : {"authorization", "cookie", "user-agent"}) {
+        const VarySpec spec{false, {name}};
+        CHECK(vary_values(spec, fields_of({{name, "a=1,2"}})) != vary_values(spec, fields_of({{name, "a=1, 2"}})));
+    }
+}
+
 TEST_CASE("values that mean the same give one text, values that do not give two")
 {
     const VarySpec spec{false, {"accept", "x-a"}};
@@ -53,7 +61,11 @@ TEST_CASE("values that mean the same give one text, values that do not give two"
     CHECK(text({{"Accept", "a, b"}}) != text({{"Accept", "b, a"}}));
     CHECK(text({{"X-A", ""}}) != text({}));
     CHECK(text({{"X-A", "b"}}) != text({{"X-A", "B"}}));
-    CHECK(text({{"X-A", "b,c"}}) != text({{"X-A", "b, c"}}));
+    CHECK(text({{"X-A", "b,c"}}) == text({{"X-A", "b\t,  c"}}));
+    CHECK(text({{"X-A", "b c"}}) != text({{"X-A", "b  c"}}));
+    CHECK(text({{"X-A", "\"b,c\""}}) != text({{"X-A", "\"b, c\""}}));
+    CHECK(text({{"X-A", "\"b\\\", c\", d"}}) != text({{"X-A", "\"b\\\",c\", d"}}));
+    CHECK(text({{"X-A", "\"b\\\", c\", d"}}) == text({{"X-A", "\"b\\\", c\",d"}}));
     CHECK(text({{"Accept", "x"}}) != text({{"X-A", "x"}}));
     CHECK(text({{"Accept", "a;b=\"C d\""}}) != text({{"Accept", "a;b=\"c d\""}}));
     CHECK(text({{"X-B", "1"}}) == text({}));
