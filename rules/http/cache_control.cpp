@@ -117,7 +117,7 @@ void parse_cache_control(std::string_view value, CacheControl& into)
         const Directive directive(element);
         add(into, directive);
         // Nobody can say which directives an unbalanced quote has swallowed; no-store may be among them.
-        if (directive.open_quote) into.no_store = true;
+        if (directive.open_quote) into.no_store = into.open_quote = true;
     });
 }
 

@@ -19,6 +19,7 @@ inline constexpr std::uint64_t max_delta_seconds = std::uint64_t{1} << 31;  // R
 struct CacheControl {
     bool present = false;
     bool no_store = false;
+    bool open_quote = false;                   // a quoted string does not end; no_store is set, too
     bool no_cache = false;                     // without field names
     std::vector<std::string> no_cache_fields;  // no-cache="Set-Cookie"
     bool is_private = false;                   // without field names

@@ -53,7 +53,7 @@ LookupJudgement judge_lookup(const StoredTimes& times, WallTime now, const Reque
     // `max-age=0` is what a browser sends to have a page validated, however young it is.
     const bool too_old = request.max_age && (judgement.age > *request.max_age || *request.max_age == Seconds{0});
     const bool not_fresh_enough = request.min_fresh && judgement.ttl < *request.min_fresh;
-    if (request.no_cache || (too_old && !(fresh && stored.immutable)) || (fresh && not_fresh_enough)) {
+    if (request.no_cache || (too_old && !(fresh && stored.immutable)) || not_fresh_enough) {
         judgement.by_request = judgement.verdict != Verdict::revalidate;
         judgement.verdict = Verdict::revalidate;
     } else if (!fresh && request.max_stale && !never_stale && staleness <= *request.max_stale) {

@@ -58,7 +58,8 @@ NotStored judge_response(const CacheControl& cc, const ResponseHead& response, b
     if (status < 200 || status == 304 || status == 412 || status == 416) return NotStored::not_final;
     if (status == 206 && !(part_asked && is_one_part(response))) return NotStored::partial;
     if (cc.must_understand && !is_among(understood, status)) return NotStored::must_understand;
-    if (cc.no_store && !cc.must_understand) return NotStored::no_store;
+    // An open quote is no no-store that the origin meant to lift: it may have swallowed anything, `private` as well.
+    if (cc.no_store && (!cc.must_understand || cc.open_quote)) return NotStored::no_store;
     return NotStored::none;
 }
 

@@ -63,6 +63,8 @@ TEST_CASE("RFC 9111 5.2.1: each directive may forbid what is stored, and max-sta
         {"RFC 8246: a stale one is nothing special", "max-age=0", "immutable", 70s, revalidate, false},
         {"5.2.1.3 fresh for long enough", "min-fresh=50", "", 10s, hit, false},
         {"5.2.1.3 not for long enough", "min-fresh=51", "", 10s, revalidate, true},
+        {"5.2.1.3 what has expired is not fresh for long enough, whatever max-stale says", "min-fresh=1, max-stale", "",
+         70s, revalidate, false},
         {"5.2.1.2 stale, any", "max-stale", "", 24h, hit, false},
         {"5.2.1.2 stale within the limit", "max-stale=10", "", 70s, hit, false},
         {"5.2.1.2 stale beyond it", "max-stale=10", "", 70001ms, revalidate, false},
