@@ -76,6 +76,7 @@ struct Limits {
     std::uint64_t response_head = 64 * 1024;  // bytes
     std::uint64_t request_body = 0;           // bytes; 0: no limit
     std::uint32_t connections = 0;            // client connections in all; 0: what the open-files limit allows
+    std::uint32_t inflight = 0;               // requests under way to the upstream, in all; 0: no limit
 };
 
 enum class LogFormat : std::uint8_t { text, json };
@@ -92,6 +93,7 @@ struct Config {
     Endpoint listen{"0.0.0.0", 8080, ""};
     Upstream upstream;
     std::optional<Endpoint> admin;
+    std::string admin_token;  // for what changes something there; empty: none, and only on loopback
     std::string namespace_ = "larder";
     Store store;
     std::uint64_t memory = 64ull << 20;     // bytes of the in-process store

@@ -206,7 +206,10 @@ const Options<Limits>& limits_options()
             "status line and header fields of the upstream; then 502"),
         row("request_body", &Limits::request_body, size(1, 1ull << 50, "no limit"), "then 413"),
         row("connections", &Limits::connections, count(0, 10'000'000, "as many as open files allow"),
-            "client connections in all"),
+            "client connections in all; then 503 with `Retry-After`"),
+        row("inflight", &Limits::inflight, count(0, 10'000'000, "no limit"),
+            "requests under way to the upstream, in all; then 503 with `Retry-After`, or a stale response that may "
+            "stand in"),
     };
     return options;
 }
@@ -522,6 +525,10 @@ const Options<Draft>& all_options()
             upstream,
             row("admin", of_config(&Config::admin), endpoint_or_none(),
                 "where probes, metrics and explain are; keep it away from the outside"),
+            row("admin_token_file", of_config(&Config::admin_token), secret_file(),
+                "file with the token, in one line, that `POST` there wants as `Authorization: Bearer TOKEN`; without "
+                "it "
+                "`POST` is for an `admin` on loopback or a unix socket only"),
             row("namespace", of_config(&Config::namespace_), identifier(),
                 "first part of every Redis key; replicas of one app share it"),
             url_or_group<Draft>("store", of_config(&Config::store), store_options(),

@@ -110,6 +110,7 @@ struct App::State {
     SharedLogState log_state{keyspaces.size()};
     Fills fills;
     ConnectionLimit connections;
+    InflightLimit inflight;
     rules::WallTime started = wall_now();
     std::vector<std::unique_ptr<Worker>> workers;
     bool stopping = false;
@@ -220,6 +221,8 @@ int App::run()
                                  ? config.limits.connections
                                  : static_cast<std::uint32_t>(std::min<std::uint64_t>(most, UINT32_MAX));
 
+    state.inflight.most = config.limits.inflight;
+
     const std::uint32_t count = config.workers != 0 ? config.workers : allowed_cores();
     const Shared shared{state.config,
                         state.memory,
@@ -228,7 +231,8 @@ int App::run()
                         state.store_tls.get(),
                         state.log_state,
                         state.fills,
-                        state.connections};
+                        state.connections,
+                        state.inflight};
     for (std::uint32_t i = 0; i < count; ++i) {
         auto worker = std::make_unique<Worker>(shared);
         const Worker* first = state.workers.empty() ? nullptr : state.workers.front().get();

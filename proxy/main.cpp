@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <exception>
+#include <fstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -152,10 +153,11 @@ int run_acl(const std::string& file, std::string prefix, const std::string& user
 }
 
 // Where the running Larder listens for operators, by its configuration.
-config::Endpoint admin_of(const std::string& file, std::string& why_not)
+config::Endpoint admin_of(const std::string& file, std::string& token, std::string& why_not)
 {
     const config::ConfigPtr config = load(file);
     if (!config) return why_not = file + " has errors", config::Endpoint{};
+    token = config->admin_token;
     if (!config->admin)
         return why_not = file + " has no admin: address, so nobody can purge by hand", config::Endpoint{};
     if (config->admin->unix_path.empty() && config->admin->port == 0)
@@ -163,7 +165,7 @@ config::Endpoint admin_of(const std::string& file, std::string& why_not)
     return *config->admin;
 }
 
-int run_purge(const std::string& address, const std::string& file, const PurgeCommand& command)
+int run_purge(const std::string& address, const std::string& file, const std::string& token_file, PurgeCommand command)
 {
     if (address.empty() == file.empty()) return usage_error("purge wants --admin HOST:PORT or --config FILE");
     if (command.keys.empty() && command.patterns.empty() && command.tags.empty() && command.rule.empty())
@@ -175,8 +177,13 @@ int run_purge(const std::string& address, const std::string& file, const PurgeCo
         admin = std::get<config::Endpoint>(read);
     } else {
         std::string why_not;
-        admin = admin_of(file, why_not);
+        admin = admin_of(file, command.token, why_not);
         if (!why_not.empty()) return print(stderr, "larder: " + why_not), exit_configuration;
+    }
+    if (!token_file.empty()) {
+        std::ifstream lines(token_file);
+        if (!std::getline(lines, command.token) || command.token.empty())
+            return usage_error("--token-file: " + token_file + " cannot be read, or its first line is empty");
     }
     const PurgeTold told = run_purge_command(admin, command);
     print(told.done ? stdout : stderr, told.done ? told.text : "larder: " + told.text);
@@ -231,10 +238,12 @@ int run_command_line(int argc, char** argv)
         ->expected(1)
         ->take_all();
 
-    std::string purge_admin, purge_file;
+    std::string purge_admin, purge_file, purge_token_file;
     PurgeCommand purge_command;
     CLI::App* purge = cli.add_subcommand("purge", "Purge by hand, through the admin port of a running Larder");
     purge->add_option("--admin", purge_admin, "its admin address")->type_name("HOST:PORT");
+    purge->add_option("--token-file", purge_token_file, "file with its admin token; with --config it is known")
+        ->type_name("FILE");
     purge->add_option("--config", purge_file, "its configuration file, which names that address")->type_name("FILE");
     purge->add_option("--key", purge_command.keys, "one exact key, such as event:42; repeat it")
         ->type_name("K")
@@ -283,7 +292,7 @@ int run_command_line(int argc, char** argv)
 
     if (check->parsed()) return run_check(check_files);
     if (explain->parsed()) return run_explain(explain_file, explain_method, explain_url, explain_headers);
-    if (purge->parsed()) return run_purge(purge_admin, purge_file, purge_command);
+    if (purge->parsed()) return run_purge(purge_admin, purge_file, purge_token_file, purge_command);
     if (acl->parsed()) return run_acl(acl_file, acl_namespace, acl_user, acl_of_sentinels);
     if (schema->parsed()) return print(stdout, config::json_schema()), exit_ok;
     if (options_command->parsed()) return print(stdout, config::options_markdown()), exit_ok;

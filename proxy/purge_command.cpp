@@ -96,7 +96,7 @@ PurgeTold tell_purge_reply(unsigned status, const std::string& body)
 
 PurgeTold run_purge_command(const config::Endpoint& admin, const PurgeCommand& command)
 {
-    const AdminReply reply = post_to_admin(admin, "/purge", request_of(command));
+    const AdminReply reply = post_to_admin(admin, "/purge", request_of(command), command.token);
     if (reply.status != 0) return tell_purge_reply(reply.status, reply.body);
     return {false, "cannot reach the admin port at " + admin.to_string() + ": " + reply.error};
 }

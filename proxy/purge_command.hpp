@@ -12,6 +12,7 @@ struct PurgeCommand {
     std::vector<std::string> keys, patterns, tags;
     std::string rule;  // empty: none
     bool dry_run = false;
+    std::string token;  // of admin_token_file; empty: none
 };
 
 /// What the command prints, and whether it has done its work.

@@ -50,7 +50,7 @@ Worker::Worker(const Shared& shared)
     : shared_(shared),
       counters_(shared.config->rules.size()),
       access_log_(shared.config->log, counters_),
-      upstream_(context_, shared.config->upstream, wheel_, counters_),
+      upstream_(context_, shared.config->upstream, wheel_, counters_, shared.inflight),
       topology_(shared.local_log ? nullptr
                                  : make_topology(context_, wheel_, shared.config->store, shared.store_tls, counters_,
                                                  shared.keyspaces.size())),

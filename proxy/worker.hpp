@@ -27,6 +27,7 @@ struct Shared {
     SharedLogState& log_state;
     Fills& fills;
     ConnectionLimit& connections;
+    InflightLimit& inflight;
 };
 
 class Worker {

@@ -75,7 +75,8 @@ asio::awaitable<void> run_request(std::vector<Protocol::endpoint> addresses, htt
 
 }  // namespace
 
-AdminReply post_to_admin(const config::Endpoint& endpoint, const std::string& target, const std::string& json)
+AdminReply post_to_admin(const config::Endpoint& endpoint, const std::string& target, const std::string& json,
+                         const std::string& token)
 {
     AdminReply reply;
     asio::io_context context{1};
@@ -89,6 +90,7 @@ AdminReply post_to_admin(const config::Endpoint& endpoint, const std::string& ta
     request.set(http::field::host, endpoint.unix_path.empty() ? endpoint.to_string() : "localhost");
     request.set(http::field::content_type, "application/json");
     request.set(http::field::connection, "close");
+    if (!token.empty()) request.set(http::field::authorization, "Bearer " + token);
     request.body() = json;
     request.prepare_payload();
     auto ended = [&reply](std::exception_ptr failure) {

@@ -1,5 +1,6 @@
 #include "proxy/admin/admin_server.hpp"
 
+#include <openssl/crypto.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -21,6 +22,7 @@
 #include <vector>
 
 #include "proxy/admin/answer.hpp"
+#include "proxy/observe/log.hpp"
 #include "rules/base/text.hpp"
 #include "rules/explain/explain.hpp"
 
@@ -108,12 +110,49 @@ std::string address_of(Stream& stream)
     return address.to_string();
 }
 
+bool is_for_this_machine(const config::Endpoint& endpoint)
+{
+    if (!endpoint.unix_path.empty() || endpoint.host == "localhost") return true;
+    error_code ec;
+    const asio::ip::address address = asio::ip::make_address(endpoint.host, ec);
+    return !ec && address.is_loopback();
+}
+
+/// May this request change something? Empty: yes. The comparison takes as long for a wrong token as for the right one.
+std::optional<Response> refuse_stranger(const Request& request, const config::Config& config)
+{
+    const std::string& token = config.admin_token;
+    if (token.empty()) {
+        if (!config.admin || is_for_this_machine(*config.admin)) return std::nullopt;
+        return make_problem(http::status::forbidden,
+                            "admin: is not on loopback, so this wants a token: set admin_token_file");
+    }
+    constexpr std::string_view scheme = "Bearer ";
+    const auto field = request[http::field::authorization];
+    const std::string_view given{field.data(), field.size()};
+    const bool is_bearer = rules::equals_ignoring_case(given.substr(0, scheme.size()), scheme);
+    const std::string_view shown = is_bearer ? given.substr(scheme.size()) : std::string_view{};
+    if (shown.size() == token.size() && CRYPTO_memcmp(shown.data(), token.data(), token.size()) == 0)
+        return std::nullopt;
+    Response refusal = make_problem(http::status::unauthorized,
+                                    "this wants the token of admin_token_file, as Authorization: Bearer TOKEN");
+    refusal.set(http::field::www_authenticate, "Bearer");
+    return refusal;
+}
+
 asio::awaitable<Response> answer(const Request& request, Stream& stream, const AdminHandlers& handlers)
 {
     try {
         if (path_of(request) == "/purge") {
             std::string from = address_of(stream);
             const config::ConfigPtr config = handlers.config();
+            if (config && request.method() == http::verb::post) {
+                if (auto refusal = refuse_stranger(request, *config)) {
+                    log_event(config::LogLevel::warn, "an admin request was refused: no token, or a wrong one",
+                              {{"from", std::string_view(from)}});
+                    co_return std::move(*refusal);
+                }
+            }
             co_return co_await answer_purge(request, std::move(from), config, handlers.purge);
         }
         if (request.method() != http::verb::get && request.method() != http::verb::head)

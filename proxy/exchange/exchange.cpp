@@ -235,7 +235,7 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
         exchange->count.forward = looked.reason;
         if (looked.entry && looked.entry->is_part() && !serves_part(*exchange, *looked.entry)) {
             exchange->count.forward = wants_range(*exchange) ? Forward::partial : Forward::uri_miss;
-            terms.part = std::exchange(looked.entry, nullptr);
+            looked.entry = nullptr;
         }
         if (looked.entry) {
             const rules::LookupJudgement judged =

@@ -167,7 +167,6 @@ struct FillTerms {
     bool may_use_stored = true;   // when the upstream fails, as the stored response allows
     rules::Seconds stale_for{0};  // the request's stale-if-error: when the upstream fails, so long after its lifetime
     bool range = false;           // its Range goes to the origin, and the 206 is stored as that part
-    EntryPtr part;                // another part that is stored, to be joined with this one; null: none
 };
 
 enum class FillAnswer : std::uint8_t {

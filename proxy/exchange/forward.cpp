@@ -6,6 +6,7 @@
 
 #include "proxy/exchange/refuse.hpp"
 #include "proxy/net/clock.hpp"
+#include "rules/base/text.hpp"
 #include "rules/http/fields.hpp"
 
 namespace larder::proxy {
@@ -25,6 +26,24 @@ struct Forwarding::Upload {
 };
 
 namespace {
+
+/// What the client asks to switch to, of what may be tunnelled; empty: nothing.
+std::string_view wanted_protocol(const rules::RequestHead& request)
+{
+    if (!request.upgrade) return {};
+    for (const rules::Field& field : request.fields.all) {
+        if (field.id != FieldId::upgrade) continue;
+        if (const std::string_view protocol = rules::upgrade_protocol(field.value); !protocol.empty()) return protocol;
+    }
+    return {};
+}
+
+/// Does the 101 name what was asked for? To anything else nobody has agreed (RFC 9110 §7.8).
+bool switches_as_asked(const rules::RequestHead& request, const rules::ResponseHead& response)
+{
+    const std::string_view wanted = wanted_protocol(request);
+    return !wanted.empty() && rules::equals_ignoring_case(response.fields.value(FieldId::upgrade), wanted);
+}
 
 /// A transfer gives way to the worker's other connections after so much without waiting.
 constexpr std::size_t turn_bytes = 1024 * 1024;
@@ -161,7 +180,7 @@ asio::awaitable<Errc> Forwarding::request()
         options.target = origin_form;
     }
     options.expects_continue = head.expects_continue && !continued_ && !body_whole_;
-    options.upgrade = head.upgrade;
+    options.upgrade_to = wanted_protocol(head);
     append_upstream_head(request_head_, *exchange_, options);
 
     if (options.framing.kind == BodyKind::chunked) {
@@ -215,7 +234,8 @@ asio::awaitable<Errc> Forwarding::read_final_head()
         if (error != Errc::ok) co_return error;
         const rules::ResponseHead& head = fetch_->head();
         if (head.status >= 200) co_return Errc::ok;
-        if (head.status == 101) co_return exchange_->head.upgrade ? Errc::ok : Errc::upstream_malformed;
+        if (head.status == 101)
+            co_return switches_as_asked(exchange_->head, head) ? Errc::ok : Errc::upstream_malformed;
         if (exchange_->head.minor_version == 0) continue;  // RFC 9110 §15.2: none to an HTTP/1.0 client
         if (head.status == 100 && (continued_ || !exchange_->head.expects_continue)) continue;
         std::string interim;

@@ -7,6 +7,7 @@
 #include "rules/http/conditional.hpp"
 #include "rules/http/date.hpp"
 #include "rules/http/fields.hpp"
+#include "rules/key/cache_key.hpp"
 
 namespace larder::proxy {
 
@@ -144,8 +145,10 @@ void append_upstream_head(std::string& out, const Exchange& exchange, const Upst
     out += ' ';
     out += options.target;
     out += " HTTP/1.1\r\n";
-    const std::string_view host =
-        head.authority.empty() ? std::string_view(config.upstream.host_header) : head.authority;
+    std::string_view host = head.authority.empty() ? std::string_view(config.upstream.host_header) : head.authority;
+    // Spellings that share an entry reach the app in one, so that none of them shapes what the others get.
+    const std::string normal_host = options.for_fill ? rules::normalise_host(host) : std::string();
+    if (options.for_fill) host = normal_host;
     append_field(out, "Host", host);
 
     const rules::HopByHop is_hop_by_hop(head.fields);
@@ -162,11 +165,9 @@ void append_upstream_head(std::string& out, const Exchange& exchange, const Upst
         case FieldId::x_forwarded_for: forwarded_for = field.value; continue;
         case FieldId::x_forwarded_proto: forwarded_proto = field.value; continue;
         case FieldId::x_forwarded_host: forwarded_host = field.value; continue;
-        case FieldId::forwarded:
-            if (!trusted) continue;
-            break;
         default: break;
         }
+        if (!trusted && rules::is_override(field.name)) continue;
         if (options.for_fill && is_condition(field.id) && !(options.for_part && is_of_part(field.id))) continue;
         if (is_hop_by_hop(field)) continue;
         append_field(out, field.name, field.value);
@@ -194,8 +195,8 @@ void append_upstream_head(std::string& out, const Exchange& exchange, const Upst
     out += head.minor_version == 0 ? "1.0 larder\r\n" : "1.1 larder\r\n";
     append_field(out, "X-Request-ID", exchange.request_id);
     if (options.expects_continue) out += "Expect: 100-continue\r\n";
-    if (options.upgrade) {
-        append_field(out, "Upgrade", head.fields.value(FieldId::upgrade));
+    if (!options.upgrade_to.empty()) {
+        append_field(out, "Upgrade", options.upgrade_to);
         out += "Connection: upgrade\r\n";
     }
     if (options.framing.kind == BodyKind::chunked) {

@@ -24,7 +24,7 @@ struct UpstreamHeadOptions {
     bool for_part = false;              // of a fill: the client's Range and If-Range go along
     const Entry* revalidate = nullptr;  // conditions from this entry's validators
     bool expects_continue = false;
-    bool upgrade = false;
+    std::string_view upgrade_to;  // protocol; empty: none
 };
 /// Appends the request head for the upstream: hop-by-hop fields out; Host, X-Forwarded-*, Via, X-Request-ID set.
 void append_upstream_head(std::string& out, const Exchange& exchange, const UpstreamHeadOptions& options);

@@ -95,6 +95,7 @@ int status_for(Errc error) noexcept
     case Errc::store_refused:
     case Errc::store_malformed:
     case Errc::store_layout:
+    case Errc::upstream_busy:
     case Errc::shutting_down: return 503;
     default: return 502;
     }
@@ -118,7 +119,7 @@ asio::awaitable<void> refuse(Services& services, Client& client, Exchange& excha
     }
     if (rules::blame(error) == rules::Blame::client) exchange.keep_alive = false;
     std::string out;
-    const std::string_view retry = rules::blame(error) == rules::Blame::store ? "Retry-After: 1\r\n" : "";
+    const std::string_view retry = status_for(error) == 503 ? "Retry-After: 1\r\n" : "";
     append_problem(out, exchange, status_for(error), rules::word(error), rules::text(error), retry);
     client.put(out);
     if (client.blocked()) co_await client.flush();

@@ -127,7 +127,7 @@ asio::awaitable<Errc> ask(const FillRequest& request, const Entry* condition, Fe
 {
     const Exchange& exchange = *request.exchange;
     std::string target(exchange.view.path);
-    if (exchange.head.has_query) (target += '?') += exchange.head.query;
+    rules::append_fill_query(target, *exchange.judgement.rule, exchange.view);
     std::string request_head;
     UpstreamHeadOptions options;
     options.target = target;
@@ -251,7 +251,16 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest& request)
     entry->groups = meta->groups;
     entry->body = fill.take_body();
     entry->index_head();
-    const bool fits = !entry->is_part() || finish_part(*entry, request.terms.part.get(), max_object);
+    NotStored unfit = NotStored::none;
+    if (entry->is_part()) {
+        // Meanwhile the whole may have been stored, which a part must not displace, or another part.
+        const Found present = co_await services.cache.find(fill.key, request.variant, wall_now());
+        const bool is_there = present.kind == Found::Kind::hit && present.entry->kind == EntryKind::response;
+        if (!finish_part(*entry, is_there && present.entry->is_part() ? present.entry.get() : nullptr, max_object))
+            unfit = NotStored::partial;
+        else if (is_there && !present.entry->is_part() && entry->is_part())
+            unfit = NotStored::newer;
+    }
     if (entry->status != 204) {
         entry->head += "Content-Length: ";
         append_number(entry->head, entry->body.size());
@@ -259,7 +268,7 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest& request)
     }
     entry->index_head();
     entry->expires = hard_expiry(judged.times, has_validator(*entry));
-    if (!fits) co_return fill.complete(entry, 0, false, NotStored::partial);
+    if (unfit != NotStored::none) co_return fill.complete(entry, 0, false, unfit);
     if (!fill.may_store) co_return fill.complete(entry, 0, false, NotStored::none);
     if (services.cache.embedded()) {
         // Stored before the last byte is handed out: whoever has the answer finds the entry.

@@ -44,6 +44,16 @@ asio::awaitable<void> Server::run_connection(StreamSocket socket, std::string ad
     co_await serve_connection(connection);
 }
 
+asio::awaitable<void> Server::run_refusal(StreamSocket socket, std::string address)
+{
+    Connection connection(services_, std::move(socket), std::move(address));
+    const Registration registration(*this, connection);
+    refuse_head(connection.client, 503, "connection-limit", "as many connections are open as may be",
+                "Retry-After: 1\r\n");
+    if (connection.client.blocked()) co_await connection.client.flush();
+    co_await linger(connection);
+}
+
 asio::awaitable<void> Server::serve_connection(Connection& connection)
 {
     Client& client = connection.client;
@@ -80,7 +90,8 @@ asio::awaitable<void> Server::serve_connection(Connection& connection)
     connection.patience.disarm();
 }
 
-void Server::refuse_head(Client& client, int status, std::string_view word, std::string_view text)
+void Server::refuse_head(Client& client, int status, std::string_view word, std::string_view text,
+                         std::string_view extra_fields)
 {
     scratch_.head.clear();
     scratch_.count = ExchangeCount{};
@@ -88,7 +99,7 @@ void Server::refuse_head(Client& client, int status, std::string_view word, std:
     scratch_.request_id = make_request_id();
     std::string out = std::move(services_.out);  // answers to the requests before this one come first
     services_.out.clear();
-    append_problem(out, scratch_, status, word, text);
+    append_problem(out, scratch_, status, word, text, extra_fields);
     services_.counters.add_response(status);
     client.put(out);
 }

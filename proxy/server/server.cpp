@@ -32,13 +32,18 @@ asio::awaitable<void> Server::run_listener()
             }
             exhausted_logged = false;
             services_.counters.add(Counter::connections_accepted);
-            if (limit_.open.fetch_add(1, std::memory_order_relaxed) >= limit_.most) {
-                limit_.open.fetch_sub(1, std::memory_order_relaxed);
-                services_.counters.add(Counter::connections_refused);
+            const std::uint64_t open = limit_.open.fetch_add(1, std::memory_order_relaxed);
+            if (open < limit_.most) {
+                services_.tasks.spawn("connection",
+                                      run_connection(std::move(accepted->socket), std::move(accepted->address)));
                 continue;
             }
-            services_.tasks.spawn("connection",
-                                  run_connection(std::move(accepted->socket), std::move(accepted->address)));
+            services_.counters.add(Counter::connections_refused);
+            if (open < std::uint64_t{limit_.most} + ConnectionLimit::told_at_once)
+                services_.tasks.spawn("refusal",
+                                      run_refusal(std::move(accepted->socket), std::move(accepted->address)));
+            else
+                limit_.open.fetch_sub(1, std::memory_order_relaxed);
         }
     }
 }

@@ -15,6 +15,7 @@ namespace larder::proxy {
 struct ConnectionLimit {
     std::atomic<std::uint32_t> open{0};
     std::uint32_t most = UINT32_MAX;
+    static constexpr std::uint32_t told_at_once = 64;  // so many above it are told why; more are closed at once
 };
 
 /// Single-threaded.
@@ -63,7 +64,10 @@ class Server {
     asio::awaitable<void> run_connection(StreamSocket socket, std::string address);
     asio::awaitable<void> serve_connection(Connection& connection);
     asio::awaitable<bool> serve_requests(Connection& connection, std::string_view received);
-    void refuse_head(Client& client, int status, std::string_view word, std::string_view text);
+    /// 503 before anything is read, then the end.
+    asio::awaitable<void> run_refusal(StreamSocket socket, std::string address);
+    void refuse_head(Client& client, int status, std::string_view word, std::string_view text,
+                     std::string_view extra_fields = {});
     asio::awaitable<void> linger(Connection& connection);
 
     Services& services_;

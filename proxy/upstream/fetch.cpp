@@ -15,6 +15,7 @@ using rules::Scan;
 Fetch::~Fetch()
 {
     if (connection_) pool_.counters().upstream_busy.fetch_sub(1, std::memory_order_relaxed);
+    if (counted_) pool_.inflight().now.fetch_sub(1, std::memory_order_relaxed);
 }
 
 asio::awaitable<Errc> Fetch::send(std::string_view head, std::string_view body, bool may_retry)
@@ -22,6 +23,10 @@ asio::awaitable<Errc> Fetch::send(std::string_view head, std::string_view body, 
     request_head_ = head;
     request_body_ = body;
     may_retry_ = may_retry;
+    if (InflightLimit& limit = pool_.inflight(); limit.most != 0 && !counted_) {
+        counted_ = true;
+        if (limit.now.fetch_add(1, std::memory_order_relaxed) >= limit.most) co_return Errc::upstream_busy;
+    }
     pool_.counters().add(Counter::fetches);
     connection_ = pool_.take_idle();
     if (connection_) {

@@ -34,6 +34,7 @@ class Fetch {
 
     /// Sends the request head and what there is of the body. Both must live until `read_head` has returned: they are
     /// sent again when `may_retry` and a reused connection turns out to be dead before the first byte of its answer.
+    /// Errors: upstream_*; upstream_busy when `limits.inflight` requests are under way.
     asio::awaitable<rules::Errc> send(std::string_view head, std::string_view body, bool may_retry);
 
     /// Reads one response head, interim ones (1xx) too: call again after those. 101 is final.
@@ -88,6 +89,7 @@ class Fetch {
     bool ended_ = false;
     bool touched_ = false;
     bool acknowledged_ = false;  // the head, by TCP
+    bool counted_ = false;       // among those under way
     rules::ResponseHead head_;
     std::string head_bytes_;
     std::string_view input_;  // unread bytes, in the connection's inbox or the shared buffer

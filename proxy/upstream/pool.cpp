@@ -11,8 +11,8 @@ namespace larder::proxy {
 using rules::Errc;
 
 UpstreamPool::UpstreamPool(asio::io_context& context, const config::Upstream& options, DeadlineWheel& wheel,
-                           Counters& counters)
-    : context_(context), options_(options), wheel_(wheel), counters_(counters)
+                           Counters& counters, InflightLimit& inflight)
+    : context_(context), options_(options), wheel_(wheel), counters_(counters), inflight_(inflight)
 {
     if (options.tls) tls_ = std::make_unique<TlsContext>(options.ca_file);
 }

@@ -2,6 +2,7 @@
 // fall idle and are closed. Single-threaded.
 #pragma once
 
+#include <atomic>
 #include <memory>
 #include <string>
 #include <vector>
@@ -22,9 +23,16 @@ struct UpstreamConnection {
 };
 using UpstreamPtr = std::unique_ptr<UpstreamConnection>;
 
+/// Requests under way to the upstream, of the whole process.
+struct InflightLimit {
+    std::atomic<std::uint32_t> now{0};
+    std::uint32_t most = 0;  // 0: any number, and they are not counted
+};
+
 class UpstreamPool {
   public:
-    UpstreamPool(asio::io_context& context, const config::Upstream& options, DeadlineWheel& wheel, Counters& counters);
+    UpstreamPool(asio::io_context& context, const config::Upstream& options, DeadlineWheel& wheel, Counters& counters,
+                 InflightLimit& inflight);
 
     /// An idle connection that is still open and silent; null when there is none.
     UpstreamPtr take_idle();
@@ -39,12 +47,14 @@ class UpstreamPool {
     const config::Upstream& options() const noexcept { return options_; }
     DeadlineWheel& wheel() noexcept { return wheel_; }
     Counters& counters() noexcept { return counters_; }
+    InflightLimit& inflight() noexcept { return inflight_; }
 
   private:
     asio::io_context& context_;
     const config::Upstream& options_;
     DeadlineWheel& wheel_;
     Counters& counters_;
+    InflightLimit& inflight_;
     std::unique_ptr<TlsContext> tls_;
     std::vector<UpstreamPtr> idle_;
 };

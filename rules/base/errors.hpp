@@ -26,6 +26,7 @@ enum class Blame { client, upstream, store, operator_ };
     X(upstream_idle, upstream, "upstream stopped sending before its response ended") \
     X(upstream_closed, upstream, "upstream closed before its response was complete") \
     X(upstream_malformed, upstream, "upstream response could not be parsed")         \
+    X(upstream_busy, upstream, "limits.inflight requests are under way already")     \
     X(store_unreachable, store, "cache store is not connected")                      \
     X(store_timeout, store, "cache store missed its deadline")                       \
     X(store_refused, store, "cache store answered with an error")                    \

@@ -25,6 +25,13 @@ bool is_always_hop_by_hop(FieldId id) noexcept
     }
 }
 
+/// Equal in any case, `_` counting as `-`.
+bool is_spelt(std::string_view name, std::string_view wanted) noexcept
+{
+    return name.size() == wanted.size() && std::equal(name.begin(), name.end(), wanted.begin(),
+                                                      [](char a, char b) { return (a == '_' ? '-' : lower(a)) == b; });
+}
+
 template <class Matches>
 std::string combine(const Fields& fields, Matches matches)
 {
@@ -49,6 +56,52 @@ bool list_contains(const Fields& fields, FieldId id, std::string_view token) noe
         for_each_element(field.value, [&](std::string_view element) { found |= equals_ignoring_case(element, token); });
     }
     return found;
+}
+
+std::string_view upgrade_protocol(std::string_view list) noexcept
+{
+    constexpr std::string_view http = "http/", tls = "tls/";
+    std::string_view found;
+    for_each_element(list, [&](std::string_view protocol) {
+        const bool is_http = equals_ignoring_case(protocol, "h2c") || equals_ignoring_case(protocol, "h2") ||
+                             equals_ignoring_case(protocol.substr(0, http.size()), http);
+        const bool is_tls = equals_ignoring_case(protocol.substr(0, tls.size()), tls);
+        if (found.empty() && !is_http && !is_tls) found = protocol;
+    });
+    return found;
+}
+
+bool is_override(std::string_view name) noexcept
+{
+    constexpr std::string_view names[] = {
+        "cf-connecting-ip",
+        "client-ip",
+        "fastly-client-ip",
+        "forwarded",
+        "true-client-ip",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-host",
+        "x-http-host-override",
+        "x-http-method",
+        "x-http-method-override",
+        "x-method-override",
+        "x-original-forwarded-for",
+        "x-original-host",
+        "x-original-method",
+        "x-original-uri",
+        "x-original-url",
+        "x-originating-ip",
+        "x-override-url",
+        "x-proxyuser-ip",
+        "x-real-ip",
+        "x-remote-addr",
+        "x-remote-ip",
+        "x-rewrite-url",
+    };
+    constexpr std::string_view forwarded = "x-forwarded-";
+    if (is_spelt(name.substr(0, forwarded.size()), forwarded)) return true;
+    return std::any_of(std::begin(names), std::end(names), [name](auto wanted) { return is_spelt(name, wanted); });
 }
 
 std::string combined_value(const Fields& fields, FieldId id)

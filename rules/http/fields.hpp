@@ -17,6 +17,15 @@ void for_each_element(std::string_view list, Visit visit);
 /// True when any field line of that id has the token as a list element, in any case.
 bool list_contains(const Fields& fields, FieldId id, std::string_view token) noexcept;
 
+/// The first protocol of an Upgrade list that a tunnel may be opened for; empty: none. Not another HTTP (`h2c`,
+/// `HTTP/2.0`), whose requests would go by unseen, and not TLS.
+std::string_view upgrade_protocol(std::string_view list) noexcept;
+
+/// Is it a field by which a client could pretend that somebody else asks, or asks for something else: X-Forwarded-*,
+/// X-Real-IP, X-Original-URL, X-HTTP-Method-Override and their like? With `_` for `-` too: some servers take the two
+/// for one. From clients that are not trusted they are not passed on.
+bool is_override(std::string_view name) noexcept;
+
 /// All field lines of one name joined by ", " as RFC 9110 §5.3 allows.
 std::string combined_value(const Fields& fields, FieldId id);
 std::string combined_value(const Fields& fields, std::string_view name);

@@ -503,7 +503,7 @@ Scan scan_request(std::string_view buffer, const HeadLimits& limits, RequestHead
         }
         case FieldId::transfer_encoding: framing.take_transfer_encoding(field.value); break;
         case FieldId::connection: framing.take_connection(field.value); break;
-        case FieldId::upgrade: upgrade_field |= !field.value.empty(); break;
+        case FieldId::upgrade: upgrade_field |= !upgrade_protocol(field.value).empty(); break;
         case FieldId::expect: head.expects_continue |= equals_ignoring_case(field.value, "100-continue"); break;
         default: break;
         }

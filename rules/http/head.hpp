@@ -162,7 +162,8 @@ struct RequestHead {
     std::uint64_t content_length = 0;
     bool keep_alive = true;  // what the client wants
     bool expects_continue = false;
-    bool upgrade = false;  // Connection names Upgrade and there is an Upgrade field, HTTP/1.1 only
+    /// HTTP/1.1, Connection names Upgrade, and Upgrade a protocol that may be tunnelled (`upgrade_protocol`).
+    bool upgrade = false;
 
     /// Moves every view to a copy of the same bytes that begins at `new_base`.
     void rebase(const char* new_base) noexcept;

@@ -5,6 +5,7 @@
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <span>
+#include <utility>
 
 #include "rules/base/text.hpp"
 #include "rules/http/target.hpp"
@@ -110,10 +111,10 @@ void sort_parameters(std::span<Parameter> parameters)
         std::rotate(std::upper_bound(parameters.begin(), it, *it, by_name), it, it + 1);
 }
 
-/// All parameters but the ignored ones, sorted, as one value. False when there is none.
-bool append_query(std::string& out, const Rule& rule, std::string_view query)
+/// Calls `visit(parameter)` for those that `keep` wants, sorted by name, in the normal percent-encoding.
+template <class Keep, class Visit>
+void for_each_sorted(std::string_view query, Keep keep, Visit visit)
 {
-    if (query.empty()) return false;
     std::string normal;
     if (query.find('%') != std::string_view::npos) {
         append_normalised_encoding(normal, query);
@@ -126,17 +127,42 @@ bool append_query(std::string& out, const Rule& rule, std::string_view query)
     const std::span<Parameter> room = many.empty() ? std::span<Parameter>(few) : std::span<Parameter>(many);
     count = 0;
     for_each_parameter(query, [&](const Parameter& parameter) {
-        if (!is_ignored(rule, parameter)) room[count++] = parameter;
+        if (keep(parameter)) room[count++] = parameter;
     });
     sort_parameters(room.first(count));
-    for (std::size_t i = 0; i < count; ++i) {
-        if (i > 0) out += '&';
-        append_key_value(out, room[i].name);
-        if (!room[i].has_value) continue;
+    for (const Parameter& parameter : room.first(count)) visit(parameter);
+}
+
+/// All parameters but the ignored ones, sorted, as one value. False when there is none.
+bool append_query(std::string& out, const Rule& rule, std::string_view query)
+{
+    if (query.empty()) return false;
+    bool any = false;
+    const auto keep = [&rule](const Parameter& parameter) { return !is_ignored(rule, parameter); };
+    for_each_sorted(query, keep, [&](const Parameter& parameter) {
+        if (any) out += '&';
+        any = true;
+        append_key_value(out, parameter.name);
+        if (!parameter.has_value) return;
         out += '=';
-        append_key_value(out, room[i].value);
+        append_key_value(out, parameter.value);
+    });
+    return any;
+}
+
+/// A decoded name or value as it stands in a query.
+void append_encoded(std::string& out, std::string_view text)
+{
+    constexpr std::string_view hex = "0123456789ABCDEF", unreserved = "-._~";
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        const bool is_plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) ||
+                              unreserved.find(c) != std::string_view::npos;
+        if (is_plain)
+            out += c;
+        else
+            ((out += '%') += hex[byte >> 4]) += hex[byte & 15];
     }
-    return count > 0;
 }
 
 bool append_parameter(std::string& out, std::string_view query, std::string_view name)
@@ -291,11 +317,20 @@ bool any_template_uses(const Rule& rule, Source source) noexcept
 
 }  // namespace
 
+std::string normalise_host(std::string_view host)
+{
+    for (const std::string_view port : {":80", ":443"})
+        if (host.ends_with(port)) host.remove_suffix(port.size());
+    std::string normal(host);
+    std::transform(normal.begin(), normal.end(), normal.begin(), lower);
+    return normal;
+}
+
 void append_key_host(std::string& out, std::string_view host)
 {
     for (const std::string_view port : {":80", ":443"})
         if (host.ends_with(port)) host.remove_suffix(port.size());
-    for (const char c : host) {
+    for (const char c : host) {  // as above, without a string of its own: every hit comes through here
         const char lowered = lower(c);
         append_key_value(out, {&lowered, 1});
     }
@@ -344,6 +379,37 @@ std::string_view unnamed_parameter(const Rule& rule, const RequestView& request)
         unnamed = parameter.name.empty() ? std::string_view("=") : parameter.name;
     });
     return unnamed;
+}
+
+void append_fill_query(std::string& out, const Rule& rule, const RequestView& request)
+{
+    const std::string_view query = request.head->query;
+    if (query.empty()) return;
+    char separator = '?';
+    const auto append = [&](const Parameter& parameter) {
+        out += std::exchange(separator, '&');
+        out += parameter.name;
+        if (parameter.has_value) (out += '=') += parameter.value;
+    };
+    if (key_of(rule).uses(Source::query))
+        return for_each_sorted(
+            query, [&rule](const auto& parameter) { return !is_ignored(rule, parameter); }, append);
+
+    // Named values are decoded in the key ("a+b" is "a%20b"), so they are asked for in one encoding.
+    const auto is_wanted = [&rule](const Parameter& parameter) {
+        bool wanted = false;
+        const auto look = [&](std::string_view name) { wanted = wanted || parameter_is(parameter.name, name); };
+        for_each_named(rule, look);
+        for (const Condition& condition : rule.match.query) look(condition.name);
+        return wanted;
+    };
+    for_each_sorted(query, is_wanted, [&](const Parameter& parameter) {
+        out += std::exchange(separator, '&');
+        append_encoded(out, decode_parameter(parameter.name));
+        if (!parameter.has_value) return;
+        out += '=';
+        append_encoded(out, decode_parameter(parameter.value));
+    });
 }
 
 bool names_requester(const Rule& rule, const RequestView& request)

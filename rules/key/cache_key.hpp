@@ -26,6 +26,12 @@ KeyNotes append_key(std::string& key, const Rule& rule, const RequestView& reque
 /// frameworks take for a named one ("page[]", "Page" for "page").
 std::string_view unnamed_parameter(const Rule& rule, const RequestView& request);
 
+/// Appends the query with which an answer for this key is asked for: what the key does not tell apart reaches the app
+/// in one form, so that nobody can have an answer stored for all that a parameter of his own has shaped. Without
+/// ignored and unnamed parameters (but with those that `match` wants), sorted, in one percent-encoding. Nothing when
+/// none is left.
+void append_fill_query(std::string& out, const Rule& rule, const RequestView& request);
+
 /// Does the key hold an identity that this request has? A key with {cookie.sid} names nobody when there is no such
 /// cookie: every bearer of an Authorization would share one entry.
 bool names_requester(const Rule& rule, const RequestView& request);
@@ -47,7 +53,9 @@ struct PurgeTarget {
 /// Appends one unless it is there already.
 void append_target(std::vector<PurgeTarget>& targets, PurgeTarget target);
 
-/// A host as it stands in a key: lower case and without a default port, so that one site has one key.
+/// A host in lower case and without a default port, so that one site is one.
+std::string normalise_host(std::string_view host);
+/// The same as it stands in a key.
 void append_key_host(std::string& out, std::string_view host);
 
 /// Fills in every purge template of a rule. Appends to `targets` what is not there yet. A missing value widens to `*`,

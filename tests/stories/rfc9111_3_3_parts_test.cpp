@@ -133,6 +133,25 @@ TEST_CASE("parts with a gap between them, of another version, or with weak tags 
     CHECK_FALSE(is_hit(stage.get("/files/weak")));
 }
 
+TEST_CASE_TEMPLATE("a part that comes late does not displace the whole", Backend, Embedded, OverRedis)
+{
+    Stage stage(over<Backend>(file_rules));
+    std::promise<void> whole_is_stored;
+    auto may_go_on = whole_is_stored.get_future().share();
+    stage.origin.on("/files/1").handle([may_go_on](Conversation& conversation) {
+        if (conversation.request.has("Range")) may_go_on.wait();
+        ranges()(conversation);
+    });
+    auto late = stage.start_get("/files/1", {"Range: bytes=0-4"});
+    stage.origin.await_requests("/files/1", 1);
+    CHECK(stage.fill("/files/1").body == whole);
+    whole_is_stored.set_value();
+    CHECK(late.get().body == "01234");
+    const Response again = stage.get("/files/1");
+    CHECK(is_hit(again));
+    CHECK(again.body == whole);
+}
+
 TEST_CASE_TEMPLATE("a write voids a part like everything else under its key", Backend, Embedded, OverRedis)
 {
     Stage stage(over<Backend>(file_rules));

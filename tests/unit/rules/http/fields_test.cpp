@@ -90,3 +90,28 @@ TEST_CASE("a hop-by-hop field is a fixed one or one that Connection names, unles
         CHECK(is_hop_by_hop(Field{row.name, "", field_id(row.name)}) == row.want);
     }
 }
+
+TEST_CASE("the protocol to switch to is the first that is no HTTP and no TLS")
+{
+    CHECK(upgrade_protocol("websocket") == "websocket");
+    CHECK(upgrade_protocol("H2C, foo/1, websocket") == "foo/1");
+    for (const std::string_view none : {"", "h2c", "h2", "HTTP/2.0", "http/1.1", "TLS/1.0", "h2c,TLS/1.3"}) {
+        CAPTURE(none);
+        CHECK(upgrade_protocol(none).empty());
+    }
+}
+
+TEST_CASE("fields that pretend another sender, target or method are known in any case, also with underscores")
+{
+    for (const std::string_view name :
+         {"X-Forwarded-For", "x-forwarded-anything", "X_Forwarded_Host", "Forwarded", "X-Real-IP", "X-Original-URL",
+          "X-Rewrite-Url", "X-HTTP-Method-Override", "x_http_method", "True-Client-IP"}) {
+        CAPTURE(name);
+        CHECK(is_override(name));
+    }
+    for (const std::string_view name :
+         {"Host", "X-Forwarded", "X-Request-ID", "Accept", "X-Real-IPs", "Forwarded-X", "X"}) {
+        CAPTURE(name);
+        CHECK_FALSE(is_override(name));
+    }
+}

@@ -97,6 +97,48 @@ TEST_CASE("a key is the template with the request's values in it")
     }
 }
 
+TEST_CASE("requests that share a key are asked for with one query, and those that do not with different ones")
+{
+    const auto asked_for = [](const Rule& rule, const std::string& query) {
+        const Request request("GET", "/e/7" + query);
+        std::string text;
+        append_fill_query(text, rule, request.view);
+        return std::pair(key_for(rule, request), text);
+    };
+    Rule whole = cache_rule("GET /e/{id}", "{query}"), named = cache_rule("GET /e/{id}", "l:{query.q}:{query.page|1}");
+    whole.ignore_query = named.ignore_query = {"utm_*"};
+    named.query_policy = QueryPolicy::ignore;
+    struct Row {
+        const char* why;
+        const Rule& rule;
+        std::string raw, want;
+    };
+    for (const Row& row :
+         {Row{"none", whole, "", ""}, Row{"an empty one", whole, "?", ""},
+          Row{"only what is ignored", whole, "?utm_source=x", ""}, Row{"sorted", whole, "?b=2&a=1&a=0", "?a=1&a=0&b=2"},
+          Row{"in one encoding", whole, "?%61=%7e%2f", "?a=~%2F"},
+          Row{"without empty parts", whole, "?&a=1&&b", "?a=1&b"}, Row{"empty is not absent", whole, "?a=&b", "?a=&b"},
+          Row{"what hides another stays", whole, "?utm_source=1;a=2", "?utm_source=1;a=2"},
+          Row{"named ones only", named, "?x=1&page=2&q=a", "?page=2&q=a"},
+          Row{"a plus is a space", named, "?q=a+b", "?q=a%20b"}, Row{"as is %20", named, "?q=a%20b", "?q=a%20b"},
+          Row{"an encoded name", named, "?%71=a%2Bb", "?q=a%2Bb"}}) {
+        CAPTURE(row.why);
+        CHECK(asked_for(row.rule, row.raw).second == row.want);
+    }
+    const std::string parts[] = {"a=1", "a=2",   "b",     "b=",  "%61=1", "utm_x=1", "",
+                                 "a=+", "a=%20", "a=%2B", "q=1", "q=%31", "page=1"};
+    std::map<std::string, std::string> whole_by_key;
+    for (const std::string& one : parts)
+        for (const std::string& two : parts)
+            for (const std::string& three : parts) {
+                const auto [key, text] = asked_for(whole, "?" + one + "&" + two + "&" + three);
+                const auto [place, is_new] = whole_by_key.try_emplace(key, text);
+                CAPTURE(key);
+                CHECK((is_new || place->second == text));
+            }
+    CHECK(whole_by_key.size() > 100);
+}
+
 TEST_CASE("HEAD has the key of GET")
 {
     const Rule rule = cache_rule("GET /e/{id}", "{method}:{id}");
