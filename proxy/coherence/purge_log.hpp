@@ -3,49 +3,13 @@
 #pragma once
 
 #include <optional>
-#include <string>
-#include <utility>
 #include <vector>
 
+#include "proxy/coherence/record.hpp"
 #include "proxy/net/asio.hpp"
 #include "rules/base/errors.hpp"
-#include "rules/base/time.hpp"
 
 namespace larder::proxy {
-
-using rules::Position;
-
-enum class RecordType : char {
-    prepare = 'P',  // opens the mark of a write
-    commit = 'C',   // closes it; with a life: keeps it open that much longer (settle)
-    single = 'A',   // one purge without a mark: fence: after, admin
-    init = 'I',     // the floor was raised: resync
-};
-
-struct Record {
-    Position previous = 0;  // position of the record before: the log is a chain
-    Position position = 0;
-    RecordType type = RecordType::single;
-    std::string write_id;  // as in write_id.hpp; empty for single and init
-    rules::Milliseconds life{0};
-    std::vector<std::string> keys;  // exact
-    std::vector<std::string> patterns;
-};
-
-/// What a replica starts from: everything the log remembers.
-struct LogSnapshot {
-    std::string run_id;     // of the server; "local" for the in-process log
-    Position position = 0;  // records after this one are still to come by `records_after`
-    Position floor = 0;     // nothing older is trusted
-    std::vector<std::pair<std::string, Position>> patterns;  // long memory: last position of each pattern
-    bool raised = false;                                     // the floor, by this very call
-    std::vector<Record> recent;                              // of the last mark life, for the open marks
-};
-
-struct Appended {
-    Position previous = 0;
-    Position position = 0;
-};
 
 class PurgeLog {
   public:
