@@ -52,6 +52,13 @@ int escaped_byte(std::string_view text, std::size_t i) noexcept
     return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
+bool has_invalid_escape(std::string_view text) noexcept
+{
+    for (std::size_t i = text.find('%'); i != std::string_view::npos; i = text.find('%', i + 3))
+        if (escaped_byte(text, i) < 0) return true;
+    return false;
+}
+
 /// Normalises the escapes of a path and leaves path parameters out. True when a server might read it otherwise.
 bool append_path_encoding(std::string& out, std::string_view path)
 {
@@ -69,7 +76,7 @@ bool append_path_encoding(std::string& out, std::string_view path)
                 out += path[i];
         } else if (const int value = escaped_byte(path, i); value < 0) {
             ambiguous = true;
-            out += '%';
+            append_escape(out, '%');  // alone it would become an escape with what is decoded behind it
         } else {
             const char c = static_cast<char>(value);
             ambiguous = ambiguous || c == '/' || c == '\\' || c == ';' || value < 0x20 || value == 0x7f;
@@ -123,6 +130,11 @@ NormalPath normalise_path(std::string_view raw, std::string& scratch)
 
 void append_normalised_encoding(std::string& out, std::string_view text)
 {
+    // With what is decoded behind it an invalid escape would become one: "%2%35" is not "%25".
+    if (has_invalid_escape(text)) {
+        out += text;
+        return;
+    }
     for (std::size_t i = 0; i < text.size(); ++i) {
         const int value = escaped_byte(text, i);
         if (value < 0) {

@@ -18,7 +18,8 @@ enum class PathForm {
 // Ambiguous are: "//", dot segments (a server that does not resolve them answers for another resource), "%2F", "\\",
 // "%5C", ";", "%3B", encoded control bytes, escapes that are none ("%zz"), and a path that does not begin with "/".
 // Their normal form is the reading of the server that is most eager: dot segments resolved (never above the root),
-// "//" made one, path parameters (";jsessionid=1") left out. What is still encoded then stays so.
+// "//" made one, path parameters (";jsessionid=1") left out, a "%" that begins no escape encoded as "%25". What is
+// still encoded then stays so.
 
 struct NormalPath {
     PathForm form = PathForm::normal;
@@ -29,7 +30,8 @@ struct NormalPath {
 /// @param scratch holds the result when it differs from `raw`; must outlive the view
 NormalPath normalise_path(std::string_view raw, std::string& scratch);
 
-/// Percent-encoding as in paths: unreserved characters decoded, hex digits upper-cased. Appends to `out`.
+/// Percent-encoding as in paths: unreserved characters decoded, hex digits upper-cased. Text with an invalid escape
+/// stays as it is, all of it. Appends to `out`.
 void append_normalised_encoding(std::string& out, std::string_view text);
 
 /// Percent-decoding of every byte ("+" stays "+"); an invalid escape stays as it is.
