@@ -23,8 +23,9 @@ struct Directive {
     std::string_view name;
     std::string_view argument;
     bool has_argument = false;
-    bool open_quote = false;  // a quoted string that does not end where the directive ends
-    bool spaced = false;      // white space before "=", where none may be
+    bool open_quote =
+        false;            // a quote where none may be, or a quoted string that does not end where the directive ends
+    bool spaced = false;  // white space before "=", where none may be
 
     explicit Directive(std::string_view text) noexcept
     {
@@ -35,9 +36,10 @@ struct Directive {
         if (equals == std::string_view::npos) return;
         has_argument = true;
         argument = text.substr(equals + 1);
-        if (!argument.starts_with('"')) return;
-        open_quote = find_closing_quote(argument) != argument.size() - 1;
-        argument = argument.substr(1, argument.size() - 2);
+        const std::string_view value = trim(argument);
+        const bool quoted = value.starts_with('"');
+        open_quote |= quoted ? find_closing_quote(value) != value.size() - 1 : value.find('"') != value.npos;
+        if (argument.starts_with('"')) argument = argument.substr(1, argument.size() - 2);
     }
 
     bool is(std::string_view text) const noexcept { return equals_ignoring_case(name, text); }

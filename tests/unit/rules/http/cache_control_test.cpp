@@ -123,6 +123,10 @@ TEST_CASE("a quote that never closes, or closes too early, may hide anything and
     CHECK(parse("max-age=\"60\"x").no_store);
     CHECK(parse("\"max-age=60").no_store);
     CHECK(parse("private=\"").no_store);
+    CHECK(parse("max-age=60, x=6\", no-store").no_store);
+    CHECK(parse("x= \"a, no-store").no_store);
+    CHECK(parse("a\"b=\"c\"").no_store);
+    CHECK_FALSE(parse("x= \"a, b\"").no_store);
 }
 
 TEST_CASE("all lines of the field count, and only of that field")
