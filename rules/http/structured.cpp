@@ -8,13 +8,34 @@ namespace larder::rules {
 
 namespace {
 
+// As many as the RFC asks for (RFC 9651 §3.1.2, §3.2): each key is held against those before it.
+constexpr std::size_t dictionary_limit = 1024, parameters_limit = 256;
+
 constexpr bool is_lower_alpha(char c) noexcept { return c >= 'a' && c <= 'z'; }
 constexpr bool is_key_char(char c) noexcept
 {
     return is_lower_alpha(c) || is_digit(c) || c == '_' || c == '-' || c == '.' || c == '*';
 }
 constexpr bool is_printable(char c) noexcept { return c >= ' ' && c <= '~'; }
-constexpr bool is_base64(char c) noexcept { return is_alpha(c) || is_digit(c) || c == '+' || c == '/' || c == '='; }
+constexpr bool is_base64(char c) noexcept { return is_alpha(c) || is_digit(c) || c == '+' || c == '/'; }
+
+/// RFC 3629 §4.
+bool is_utf8(std::string_view text) noexcept
+{
+    const auto byte = [&](std::size_t i) { return i < text.size() ? static_cast<unsigned char>(text[i]) : 0u; };
+    for (; !text.empty();) {
+        const unsigned first = byte(0), second = byte(1);
+        const std::size_t length = first < 0x80 ? 1 : first < 0xE0 ? 2 : first < 0xF0 ? 3 : 4;
+        // The second byte rules out what is written longer than it must be, surrogates, and what is above U+10FFFF.
+        const unsigned least = first == 0xE0 ? 0xA0 : first == 0xF0 ? 0x90 : 0x80;
+        const unsigned most = first == 0xED ? 0x9F : first == 0xF4 ? 0x8F : 0xBF;
+        if (length > 1 && (first < 0xC2 || first > 0xF4 || second < least || second > most)) return false;
+        for (std::size_t i = 2; i < length; ++i)
+            if ((byte(i) & 0xC0) != 0x80) return false;
+        text.remove_prefix(length);
+    }
+    return true;
+}
 
 /// RFC 9651 §4.2, one function for each of its algorithms. False: parsing has failed.
 class Parser {
@@ -41,7 +62,7 @@ class Parser {
     {
         while (!at_end()) {
             std::string key;
-            if (!parse_key(key)) return false;
+            if (dictionary.size() == dictionary_limit || !parse_key(key)) return false;
             StructuredMember member;
             if (take('=')) {
                 if (!parse_member(member)) return false;
@@ -109,7 +130,7 @@ class Parser {
         while (take(';')) {
             skip_spaces();
             std::string key;
-            if (!parse_key(key)) return false;
+            if (parameters.size() == parameters_limit || !parse_key(key)) return false;
             BareItem value;
             if (take('=') && !parse_bare_item(value)) return false;
             std::erase_if(parameters, [&](const auto& other) { return other.first == key; });
@@ -183,12 +204,15 @@ class Parser {
         return true;
     }
 
+    /// What a decoder would refuse is refused: padding in another place than the end, and six bits that are no byte.
     bool parse_bytes(BareItem& item)
     {
         item.kind = BareItem::Kind::bytes;
         take(':');
         while (is_base64(next())) take_into(item.text);
-        return take(':');
+        const bool half_a_byte = item.text.size() % 4 == 1;
+        for (int padding = 0; padding < 2 && next() == '='; ++padding) take_into(item.text);
+        return !half_a_byte && take(':');
     }
 
     bool parse_boolean(BareItem& item)
@@ -213,7 +237,7 @@ class Parser {
         take('%');
         if (!take('"')) return false;
         while (!at_end()) {
-            if (take('"')) return true;
+            if (take('"')) return is_utf8(item.text);
             if (!is_printable(next())) return false;
             if (!take('%')) {
                 take_into(item.text);

@@ -36,7 +36,8 @@ using StructuredDictionary = std::vector<std::pair<std::string, StructuredMember
 /// @param text  all lines of the field, joined by ", " (RFC 9651 §4.2). Empty: a list without members.
 /// @return empty when it cannot be parsed: the field must be ignored then
 std::optional<StructuredList> parse_structured_list(std::string_view text);
-/// The same for a dictionary. Of a key that stands twice the last value counts (RFC 9651 §4.2.2).
+/// The same for a dictionary. Of a key that stands twice the last value counts (RFC 9651 §4.2.2). More than 1024 keys,
+/// or 256 parameters of one item, cannot be parsed.
 std::optional<StructuredDictionary> parse_structured_dictionary(std::string_view text);
 
 }  // namespace larder::rules

@@ -1,6 +1,7 @@
 #include "rules/key/groups.hpp"
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "rules/base/text.hpp"
 #include "rules/http/fields.hpp"
@@ -22,13 +23,22 @@ std::string group_name(std::string_view host, std::string_view group)
     return name;
 }
 
-void add(std::vector<std::string>& names, std::string name)
-{
-    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(std::move(name));
-}
+/// In the order in which they come, none twice. A head has room for thousands.
+class Names {
+  public:
+    void add(std::string name)
+    {
+        if (seen_.insert(name).second) all_.push_back(std::move(name));
+    }
+    std::vector<std::string> take() { return std::move(all_); }
+
+  private:
+    std::vector<std::string> all_;
+    std::unordered_set<std::string> seen_;
+};
 
 /// A List of Strings (RFC 9875 §2, §3); members of another type make the field invalid.
-void add_groups(std::vector<std::string>& names, const Fields& fields, FieldId id, std::string_view host)
+void add_groups(Names& names, const Fields& fields, FieldId id, std::string_view host)
 {
     if (!fields.has(id)) return;
     const auto list = parse_structured_list(combined_value(fields, id));
@@ -37,11 +47,11 @@ void add_groups(std::vector<std::string>& names, const Fields& fields, FieldId i
         return !member.is_inner_list && member.value.kind == BareItem::Kind::string;
     });
     if (!strings_only) return;
-    for (const StructuredMember& member : *list) add(names, group_name(host, member.value.text));
+    for (const StructuredMember& member : *list) names.add(group_name(host, member.value.text));
 }
 
 /// Products separate them by spaces (Surrogate-Key, xkey) or commas (Cache-Tag): none allows either in a tag.
-void add_tags(std::vector<std::string>& names, const Fields& fields)
+void add_tags(Names& names, const Fields& fields)
 {
     constexpr std::string_view separators = " \t,";
     for (const Field& field : fields.all) {
@@ -49,7 +59,7 @@ void add_tags(std::vector<std::string>& names, const Fields& fields)
         std::string_view rest = field.value;
         while (!rest.empty()) {
             const std::size_t end = std::min(rest.find_first_of(separators), rest.size());
-            if (end > 0) add(names, tag_name(rest.substr(0, end)));
+            if (end > 0) names.add(tag_name(rest.substr(0, end)));
             rest.remove_prefix(std::min(end + 1, rest.size()));
         }
     }
@@ -68,18 +78,23 @@ std::string tag_name(std::string_view tag)
 
 std::vector<std::string> groups_of(const Fields& response, std::string_view host, bool tags)
 {
-    std::vector<std::string> names;
+    Names names;
     add_groups(names, response, FieldId::cache_groups, host);
     if (tags) add_tags(names, response);
-    return names;
+    return names.take();
 }
 
 void append_group_targets(std::vector<PurgeTarget>& targets, const Fields& response, std::string_view host, bool tags)
 {
-    std::vector<std::string> names;
+    Names names;
     add_groups(names, response, FieldId::cache_group_invalidation, host);
     if (tags) add_tags(names, response);
-    for (std::string& name : names) append_target(targets, PurgeTarget{std::move(name), false, false});
+    const auto before = static_cast<std::ptrdiff_t>(targets.size());
+    for (std::string& name : names.take()) {
+        const auto is_same = [&](const PurgeTarget& target) { return !target.exact && target.text == name; };
+        if (std::none_of(targets.begin(), targets.begin() + before, is_same))
+            targets.push_back({std::move(name), false, false});
+    }
 }
 
 }  // namespace larder::rules

@@ -77,7 +77,7 @@ TEST_CASE("bare items of every kind (RFC 9651 section 3.3)")
     CHECK(list("999999999999999, -999999999999999") == "999999999999999 | -999999999999999");
     CHECK(list("4.5, -0.125") == "4.5 | -0.125");
     CHECK(list("*token, T0ken") == "*token | T0ken");
-    CHECK(list(":aGVsbG8=:") == ":aGVsbG8=:");
+    CHECK(list(":aGVsbG8=:, :aGVsbG8:, :YQ==:, ::") == ":aGVsbG8=: | :aGVsbG8: | :YQ==: | ::");
     CHECK(list("?1, ?0") == "?1 | ?0");
     CHECK(list("@1659578233, @-62135596800") == "@1659578233 | @-62135596800");
     CHECK(list(R"(%"f%c3%bc")") == "%'f\xc3\xbc'");
@@ -104,6 +104,10 @@ TEST_CASE("a wrong byte makes the whole field invalid")
                              "?",
                              ":a b:",
                              ":abc",
+                             ":=aGVsbG8:",
+                             ":aG=VsbG8:",
+                             ":aGVsbA===:",
+                             ":aGVsb:",
                              "(a",
                              "(a,b)",
                              "(a\"b\")",
@@ -114,10 +118,29 @@ TEST_CASE("a wrong byte makes the whole field invalid")
                              "@1.5",
                              R"(%"%C3")",
                              R"(%"%c")",
-                             R"(%x)"}) {
+                             R"(%x)",
+                             R"(%"%ff")",
+                             R"(%"%c3")",
+                             R"(%"%c3%28")",
+                             R"(%"%c0%80")",
+                             R"(%"%ed%a0%80")"}) {
         CAPTURE(text);
         CHECK(list(text) == "invalid");
     }
+}
+
+TEST_CASE("a list has any number of members, a dictionary 1024 keys and an item 256 parameters (RFC 9651 section 3)")
+{
+    const auto many = [](std::string_view separator, int count) {
+        std::string text = "a0";
+        for (int i = 1; i < count; ++i) text.append(separator).append("a" + std::to_string(i));
+        return text;
+    };
+    CHECK(parse_structured_list(many(",", 5000))->size() == 5000);
+    CHECK(parse_structured_dictionary(many(",", 1024))->size() == 1024);
+    CHECK_FALSE(parse_structured_dictionary(many(",", 1025)).has_value());
+    CHECK(parse_structured_list("x;" + many(";", 256))->front().parameters.size() == 256);
+    CHECK_FALSE(parse_structured_list("x;" + many(";", 257)).has_value());
 }
 
 TEST_CASE("a dictionary has keys in lower case, and of two values of a key the last counts (RFC 9651 section 3.2)")
