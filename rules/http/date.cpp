@@ -87,7 +87,9 @@ struct Parts {
                                   std::chrono::day(static_cast<unsigned>(day)));
         // 60 is a leap second (RFC 9110 §5.6.7 allows it); it counts as the second after it.
         if (!date.ok() || hour > 23 || minute > 59 || second > 60) return std::nullopt;
-        return sys_days(date) + hours(hour) + minutes(minute) + seconds(second);
+        const WallTime time = sys_days(date) + hours(hour) + minutes(minute) + seconds(second);
+        if (time >= sys_days(std::chrono::year(10'000) / January / 1)) return std::nullopt;  // no form can write it
+        return time;
     }
 };
 

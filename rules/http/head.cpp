@@ -172,12 +172,9 @@ Scan scan_fields(Input& in, const HeadLimits& limits, Fields& fields, OnField on
         if (*in.at == '\r' || *in.at == '\n') return take_line_end(in, Scan::bad_line_end);
 
         const char* const line = in.at;
-        const auto cut = [&](const char* at) {
-            const bool too_long = static_cast<std::size_t>(at - line) > limits.field_bytes;
-            return too_long ? Scan::head_too_large : in.out_of_bytes;
-        };
         const char* const colon = skip(token_byte, line, in.end);
-        if (colon == in.end) return cut(colon);
+        if (static_cast<std::size_t>(colon - line) > limits.field_bytes) return Scan::head_too_large;
+        if (colon == in.end) return in.out_of_bytes;
         if (*colon != ':' || colon == line) return *colon == '\n' ? Scan::bad_line_end : Scan::bad_field;
 
         const char* value = colon + 1;

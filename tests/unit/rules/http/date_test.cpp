@@ -36,6 +36,7 @@ TEST_CASE("the three forms of one date are the same time, and nothing else is a 
         {"no leap day", "Wed, 29 Feb 2023 00:00:00 GMT", {}},
         {"a leap second is the next second", "Sat, 31 Dec 2016 23:59:60 GMT", at(2017, 1, 1, 0s)},
         {"far away", "Fri, 31 Dec 9999 23:59:59 GMT", at(9999, 12, 31, 23h + 59min + 59s)},
+        {"a year with five digits", "Fri, 31 Dec 9999 23:59:60 GMT", {}},
         {"two digits, less than fifty years ahead", "Sunday, 06-Nov-75 08:49:37 GMT",
          at(2075, 11, 6, 8h + 49min + 37s)},
         {"two digits, months more than fifty years ahead", "Sunday, 06-Nov-76 08:49:37 GMT",

@@ -453,6 +453,7 @@ TEST_CASE("limits are felt at the first byte above them, also in a head that has
         {"field above it", start + "A: " + x(28) + "\r\n\r\n", Scan::head_too_large},
         {"field above it, not ended", start + "A: " + x(28), Scan::head_too_large},
         {"field name above it, not ended", start + x(31), Scan::head_too_large},
+        {"field name above it, and no field at all", start + x(31) + "\n", Scan::head_too_large},
         {"field at the limit, not ended", start + "A: " + x(27), Scan::incomplete},
         {"fields at the limit", start + "A: b\r\nA: b\r\n\r\n", Scan::ok},
         {"one more", start + "A: b\r\nA: b\r\nA: b\r\n\r\n", Scan::head_too_large},
