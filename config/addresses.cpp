@@ -204,8 +204,8 @@ Read<Upstream> read_upstream_url(std::string_view text)
     upstream.endpoint = std::get<Endpoint>(endpoint);
     if (upstream.endpoint.port == 0) return std::string("port 0 cannot be connected to");
     upstream.tls = is_https;
-    upstream.host_header = view(url->encoded_host_and_port());
-    if (upstream.host_header.ends_with(':')) upstream.host_header.pop_back();
+    upstream.host_header = view(url->encoded_host());
+    if (!url->port().empty()) upstream.host_header += ':' + std::to_string(upstream.endpoint.port);
     return upstream;
 }
 

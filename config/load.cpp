@@ -80,10 +80,11 @@ Loaded load_text(std::string_view yaml, const std::string& file, const Environme
     std::vector<Message> messages;
     Draft draft;
     std::optional<Node> root = read_yaml(yaml, messages);
-    if (!root) return {nullptr, std::move(messages)};
-    if (root->kind == Node::Kind::null) {
+    if (root && root->kind == Node::Kind::null)
         messages.push_back(
             {Severity::error, {1, 1}, "the file is empty; the least it needs is upstream: http://127.0.0.1:3000"});
+    if (!root || root->kind == Node::Kind::null) {
+        sort_by_place(messages);
         return {nullptr, std::move(messages)};
     }
     substitute(*root, environment, messages);

@@ -78,7 +78,7 @@ class Collector : public YAML::EventHandler {
         return open_.back().node.place;
     }
 
-    /// yaml-cpp counts bytes; people and editors count characters.
+    /// yaml-cpp counts bytes, at the end of the file some more than there are; people and editors count characters.
     Place to_place(const YAML::Mark& mark) const
     {
         const int line = std::max(mark.line, 0), bytes = std::max(mark.column, 0);
@@ -87,7 +87,7 @@ class Collector : public YAML::EventHandler {
             lines_[static_cast<std::size_t>(line)].substr(0, static_cast<std::size_t>(bytes));
         const auto continuations = std::count_if(before.begin(), before.end(),
                                                  [](char c) { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; });
-        return {line + 1, bytes + 1 - static_cast<int>(continuations)};
+        return {line + 1, static_cast<int>(before.size()) + 1 - static_cast<int>(continuations)};
     }
 
     /// The tab that indents the line of a place, if one does.

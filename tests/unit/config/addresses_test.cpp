@@ -41,6 +41,8 @@ TEST_CASE("an upstream is an http or https URL without path, query or user, or a
     const auto plain = std::get<Upstream>(read_upstream_url("http://127.0.0.1:3000"));
     CHECK(plain.endpoint.to_string() == "127.0.0.1:3000");
     CHECK(plain.host_header == "127.0.0.1:3000");
+    CHECK(std::get<Upstream>(read_upstream_url("http://a:003000")).host_header == "a:3000");
+    CHECK(std::get<Upstream>(read_upstream_url("http://a:")).host_header == "a");
     CHECK_FALSE(plain.tls);
 
     const auto tls = std::get<Upstream>(read_upstream_url("https://App.example/"));

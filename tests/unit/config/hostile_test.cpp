@@ -1,4 +1,5 @@
 // No input ends the process, takes long, or is half accepted.
+#include <algorithm>
 #include <random>
 
 #include "config/yaml_reader.hpp"
@@ -71,6 +72,7 @@ TEST_CASE("a position counts characters, and a UTF-8 mark at the begin does not 
 {
     const std::string text = "\xEF\xBB\xBF# \xC3\xA9\nupstream: http://a\nlog: {level: '\xC3\xA9', format: xml}\n";
     CHECK(contains(load_broken(text), "f:3:27: log.format"));
+    CHECK(contains(load_broken("a: \"\\x"), "f:1:7: this is not YAML"));
 }
 
 TEST_CASE("an alias stands for its value, and a name given twice is an error in every mapping")
@@ -80,6 +82,18 @@ TEST_CASE("an alias stands for its value, and a name given twice is an error in 
     CHECK(config->timeouts.drain == std::chrono::seconds(5));
     CHECK(contains(load_broken("upstream: http://a\nlog: {level: info, level: warn}\n"),
                    "f:2:20: \"level\" stands here twice"));
+}
+
+TEST_CASE("messages are in the order of the file, also when it is no YAML or has nothing in it")
+{
+    for (const char* text : {"upstream:\nupstream\n3", "---\n...\nupstream"}) {
+        const Loaded loaded = load_text(text, "f", environment_of({}));
+        CHECK(loaded.config == nullptr);
+        CHECK(loaded.messages.size() == 2);
+        CHECK(std::is_sorted(loaded.messages.begin(), loaded.messages.end(), [](const Message& a, const Message& b) {
+            return std::pair(a.place.line, a.place.column) < std::pair(b.place.line, b.place.column);
+        }));
+    }
 }
 
 TEST_CASE("configurations with random damage load or fail with messages")
