@@ -75,6 +75,7 @@ struct Limits {
     std::uint32_t fields = 128;               // count
     std::uint64_t response_head = 64 * 1024;  // bytes
     std::uint64_t request_body = 0;           // bytes; 0: no limit
+    std::uint64_t client_rate = 500;          // bytes per second, see proxy/exchange/allowance.hpp; 0: no limit
     std::uint32_t connections = 0;            // client connections in all; 0: what the open-files limit allows
     std::uint32_t inflight = 0;               // requests under way to the upstream, in all; 0: no limit
 };

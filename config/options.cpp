@@ -205,6 +205,9 @@ const Options<Limits>& limits_options()
         row("response_head", &Limits::response_head, size(1024, mib),
             "status line and header fields of the upstream; then 502"),
         row("request_body", &Limits::request_body, size(1, 1ull << 50, "no limit"), "then 413"),
+        row("client_rate", &Limits::client_rate, size(1, 1ull << 30, "no limit"),
+            "per second: the least that a client must send of a body, or take of a response, once it has been waited "
+            "for for `timeouts.client_body` in all; then 408, or the end of the connection"),
         row("connections", &Limits::connections, count(0, 10'000'000, "as many as open files allow"),
             "client connections in all; then 503 with `Retry-After`"),
         row("inflight", &Limits::inflight, count(0, 10'000'000, "no limit"),

@@ -4,6 +4,70 @@ namespace larder::proxy {
 
 using rules::Errc;
 
+namespace {
+
+// Ends the wait for a client that does not take its answer. The kernel gives the word that there is room only when a
+// third of its buffer is free, which may be megabytes: who is slow is told from who takes nothing by what the peer has
+// acknowledged.
+class TakeDeadline final : public Deadline {
+  public:
+    TakeDeadline(Services& services, Transport& transport)
+        : services_(services),
+          transport_(transport),
+          allowance_(services.config.timeouts.client_body, services.config.limits.client_rate),
+          queued_(transport.unacknowledged())
+    {
+    }
+
+    void written(std::uint64_t bytes) noexcept { queued_ += bytes; }
+    /// False: it has been waited for long enough; the transport is aborted.
+    bool begin_wait() noexcept
+    {
+        note_taken();
+        const rules::Milliseconds left = allowance_.begin_wait();
+        if (left.count() == 0) return give_up();
+        arm(services_.wheel, left);
+        return true;
+    }
+    void end_wait() noexcept
+    {
+        disarm();
+        allowance_.end_wait();
+    }
+
+  private:
+    bool note_taken() noexcept
+    {
+        const std::uint64_t left = std::min(transport_.unacknowledged(), queued_);
+        const std::uint64_t taken = queued_ - left;
+        queued_ = left;
+        allowance_.moved(taken);
+        return taken != 0;
+    }
+    bool give_up() noexcept
+    {
+        services_.counters.add(Counter::client_timeouts);
+        if (allowance_.by_rate()) services_.counters.add(Counter::clients_too_slow);
+        transport_.abort(Errc::client_timeout);
+        return false;
+    }
+    void on_expiry() noexcept override
+    {
+        allowance_.end_wait();
+        if (note_taken() || allowance_.by_rate())
+            begin_wait();
+        else
+            give_up();
+    }
+
+    Services& services_;
+    Transport& transport_;
+    ClientAllowance allowance_;
+    std::uint64_t queued_;  // written, and not acknowledged when it was last looked
+};
+
+}  // namespace
+
 bool Client::put(std::span<const iovec> pieces, std::shared_ptr<const void> hold)
 {
     if (gone_) return false;
@@ -40,6 +104,7 @@ bool Client::put(std::span<const iovec> pieces, std::shared_ptr<const void> hold
 asio::awaitable<bool> Client::flush()
 {
     std::size_t done = 0;
+    TakeDeadline taking(services_, transport);
     while (done < pending_.size() || !held_.empty()) {
         const std::string_view rest = std::string_view(pending_).substr(done);
         const iovec pieces[2] = {{const_cast<char*>(rest.data()), rest.size()},
@@ -49,19 +114,21 @@ asio::awaitable<bool> Client::flush()
             const std::size_t of_pending = std::min(rest.size(), written.bytes);
             done += of_pending;
             held_.remove_prefix(written.bytes - of_pending);
+            taking.written(written.bytes);
             continue;
         }
         if (written.blocked()) {
-            deadline.arm(services_.wheel, services_.config.timeouts.client_body, Errc::client_timeout);
-            const bool ready = co_await transport.wait(written.wait_for);
+            bool ready = false;
+            if (taking.begin_wait()) {
+                ready = co_await transport.wait(written.wait_for);
+                taking.end_wait();
+            }
             // A wait may be ended on behalf of the other direction: only an abort ends this one.
             if (ready || (transport.aborted() == Errc::ok && transport.is_open())) continue;
-            if (transport.aborted() == Errc::client_timeout) services_.counters.add(Counter::client_timeouts);
         }
         gone_ = true;
         break;
     }
-    deadline.disarm();
     pending_.clear();
     if (pending_.capacity() > 64 * 1024) pending_.shrink_to_fit();
     held_ = {};
@@ -73,6 +140,7 @@ RequestBody::RequestBody(Services& services, Client& client, const rules::Reques
     : services_(services),
       client_(client),
       stall_(client.transport),
+      allowance_(services.config.timeouts.client_body, services.config.limits.client_rate),
       kind_(head.body),
       left_(head.content_length),
       ended_(head.body == rules::BodyKind::none),
@@ -92,6 +160,7 @@ RequestBody::Piece RequestBody::next()
             if (got.blocked()) return {Kind::blocked, {}, Errc::ok};
             if (!got.ok()) return {Kind::failed, {}, fault()};
             services_.counters.add(Counter::bytes_in, got.bytes);
+            allowance_.moved(got.bytes);
             input_ = {services_.read_buffer.data(), got.bytes};
             input_shared_ = true;
         }
@@ -118,9 +187,17 @@ RequestBody::Piece RequestBody::next()
 asio::awaitable<bool> RequestBody::wait()
 {
     if (stall_.expired) co_return false;
-    stall_.arm(services_.wheel, services_.config.timeouts.client_body);
-    const bool ready = co_await client_.transport.wait(Direction::read);
-    stall_.disarm();
+    bool ready = false;
+    const rules::Milliseconds left = allowance_.begin_wait();
+    if (left.count() == 0) {
+        stall_.expired = true;
+    } else {
+        stall_.arm(services_.wheel, left);
+        ready = co_await client_.transport.wait(Direction::read);
+        stall_.disarm();
+    }
+    allowance_.end_wait();
+    if (stall_.expired && allowance_.by_rate()) services_.counters.add(Counter::clients_too_slow);
     co_return ready && !stall_.expired;
 }
 

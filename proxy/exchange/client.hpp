@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "proxy/exchange/allowance.hpp"
 #include "proxy/exchange/services.hpp"
 #include "proxy/net/transport.hpp"
 #include "rules/http/chunked.hpp"
@@ -92,6 +93,7 @@ class RequestBody {
         Transport& transport_;
     };
     Stall stall_;
+    ClientAllowance allowance_;
     rules::BodyKind kind_;
     std::uint64_t left_;
     std::uint64_t seen_ = 0;

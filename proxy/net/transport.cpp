@@ -1,8 +1,10 @@
 #include "proxy/net/transport.hpp"
 
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include <boost/asio/local/stream_protocol.hpp>
@@ -233,6 +235,12 @@ asio::awaitable<bool> Transport::write_all(std::string_view bytes)
         }
     }
     co_return true;
+}
+
+std::uint64_t Transport::unacknowledged() noexcept
+{
+    int bytes = 0;
+    return ::ioctl(fd(), SIOCOUTQ, &bytes) == 0 && bytes > 0 ? static_cast<std::uint64_t>(bytes) : 0;
 }
 
 void Transport::abort(Errc why) noexcept

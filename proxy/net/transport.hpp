@@ -88,6 +88,9 @@ class Transport {
     /// True when bytes have been decrypted already and a try_read would give them without the socket being readable.
     bool has_pending() const noexcept { return ssl_ && SSL_pending(ssl_) > 0; }
 
+    /// Bytes that were written and that the peer has not acknowledged yet; 0 where the kernel does not say.
+    std::uint64_t unacknowledged() noexcept;
+
     StreamSocket& socket() noexcept { return socket_; }
     asio::io_context& context() noexcept { return context_; }
     int fd() noexcept { return socket_.native_handle(); }

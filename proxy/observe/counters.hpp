@@ -24,6 +24,8 @@ namespace larder::proxy {
       "Client connections closed at once: limit reached")                                                            \
     X(connections_closed, "larder_client_connections_closed_total", "Client connections that have ended")            \
     X(client_timeouts, "larder_client_timeouts_total", "Client connections ended by a deadline")                     \
+    X(clients_too_slow, "larder_client_too_slow_total",                                                              \
+      "Client connections ended because a body moved more slowly than limits.client_rate")                           \
     X(bytes_in, "larder_client_received_bytes_total", "Bytes received from clients")                                 \
     X(bytes_out, "larder_client_sent_bytes_total", "Bytes sent to clients")                                          \
     X(upstream_connects, "larder_upstream_connects_total", "New connections to the upstream")                        \

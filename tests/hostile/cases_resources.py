@@ -3,8 +3,9 @@ and each wait ends with a byte or with the end of a connection, so nothing here 
 
 import resource
 import socket
+import threading
 
-from harness import MEMORY_SLACK, OK, Client, Failure, Larder, Origin, await_that, check, get
+from harness import LIMIT, MEMORY_SLACK, OK, Client, Failure, Larder, Origin, await_that, check, get
 
 RULES = """rules:
   - {name: page, match: "GET /cached/{rest*}", ttl: 60s}
@@ -45,6 +46,38 @@ def deadlines(binary):
     yield "23 a head that comes byte by byte", drip
     yield "23 a body that stalls", lambda: ends(Client(larder.port).send(b"POST /a HTTP/1.1\r\n" + host + b"Content-Length: 10\r\n\r\n12345"), {408})
     yield "23 chunks that stall", lambda: ends(Client(larder.port).send(b"POST /a HTTP/1.1\r\n" + host + b"Transfer-Encoding: chunked\r\n\r\n5\r\n123"), {408})
+
+    def dripped(client, piece, count):
+        """Sends the piece every 20 ms, until an answer or the end comes."""
+        client.socket.settimeout(0.02)
+        for _ in range(count):
+            client.send(piece)
+            try:
+                client.receive()
+            except Failure:
+                continue
+            break
+        client.socket.settimeout(LIMIT)
+        return client
+
+    def drip_body(framing, piece):
+        before = larder.metric("larder_client_too_slow_total")
+        client = Client(larder.port).send(b"POST /drip HTTP/1.1\r\n" + host + framing + b"\r\n\r\n")
+        # Each wait is far below client_body; it is their sum that is too long.
+        ends(dripped(client, piece, 10_000), {408})
+        await_that("it is counted", lambda: larder.metric("larder_client_too_slow_total") == before + 1)
+        check(not origin.seen("POST /drip"), "no request of it is whole")
+        await_that("the app's connection is freed", lambda: larder.metric("larder_upstream_connections", 'state="busy"') == 0)
+
+    yield "23 a body that comes byte by byte", lambda: drip_body(b"Content-Length: 1000000", b"x")
+    yield "23 chunks of a byte each", lambda: drip_body(b"Transfer-Encoding: chunked", b"1\r\nx\r\n")
+
+    def slow_enough():
+        client = Client(larder.port).send(b"POST /slow HTTP/1.1\r\n" + host + b"Content-Length: 10000\r\n\r\n")
+        check(dripped(client, b"x" * 200, 50).read_final().status == 200, "a slow client that moves is served")
+        check(len(origin.seen("/slow")[0].body) == 10000, "the whole body")
+
+    yield "23 a body of 10 KB/s takes longer than client_body and is whole", slow_enough
     yield "23 nothing at all", lambda: check(not ends(Client(larder.port)), "not a word")
 
     def idle():
@@ -70,6 +103,38 @@ def deadlines(binary):
     quick = Origin()
     larder = Larder(binary, quick, RULES.replace("rules:", f"upstream: {{url: 'http://127.0.0.1:{quick.port}', first_byte_timeout: 400ms, idle_timeout: 400ms}}\nrules:"), drop_upstream=True)
 
+    def read_slowly(port, path):
+        """64 KiB at most every 20 ms. The bytes that came, before the end or a reset."""
+        client = Client(port)
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        client.send(f"GET {path} HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n".encode())
+        pause, seen = threading.Event(), 0
+        try:
+            while received := client.socket.recv(65536):
+                seen += len(received)
+                pause.wait(0.02)
+        except ConnectionResetError:
+            pass
+        return seen
+
+    def slow_reader():
+        quick.on("/big", b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (64 * MIB) + b"x" * (64 * MIB))
+        picky = Larder(binary, quick, RULES, "timeouts: {client_body: 400ms}\nlimits: {client_rate: 1GiB}\n")
+        check(read_slowly(picky.port, "/big") < 64 * MIB, "it is cut")
+        await_that("it is counted", lambda: picky.metric("larder_client_too_slow_total") == 1)
+        picky.stop()
+
+    yield "23 a client that takes an answer too slowly", slow_reader
+
+    def slow_reader_that_moves():
+        size = 8 * MIB
+        quick.on("/big", b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % size + b"x" * size)
+        patient = Larder(binary, quick, RULES, "timeouts: {client_body: 400ms}\n")
+        check(read_slowly(patient.port, "/big") > size, "all of it, though the kernel's buffer drains more slowly than client_body")
+        check(patient.metric("larder_client_timeouts_total") == 0, "and no deadline is missed")
+        patient.stop()
+
+    yield "23 a client that is slow and moves gets all of it", slow_reader_that_moves
     def silent_app():
         for path in ("/silent", "/cached/silent"):
             quick.on(path, ["silent"])
