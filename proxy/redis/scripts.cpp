@@ -147,8 +147,10 @@ if position ~= token then
   if at ~= position then return 'gap' end
   if fenced then return 'fenced' end
 end
+-- An entry from the future is not ours: it would keep every later one out.
 local present = redis.pcall('GETRANGE', entry, 0, 15)
-if type(present) == 'string' and (tonumber(present) or 0) > tonumber(token) then return 'newer' end
+present = type(present) == 'string' and tonumber(present) or 0
+if present > tonumber(token) and present <= tonumber(position) then return 'newer' end
 redis.call('SET', entry, position .. payload, 'PX', ttl)
 if type(holder) == 'string' and string.sub(holder, 1, 2) == 'U ' then redis.call('UNLINK', lease) end
 return position

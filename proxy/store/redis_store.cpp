@@ -1,6 +1,7 @@
 #include "proxy/store/redis_store.hpp"
 
 #include "proxy/net/clock.hpp"
+#include "proxy/observe/log.hpp"
 #include "proxy/redis/scripts.hpp"
 #include "proxy/store/entry_codec.hpp"
 #include "rules/base/text.hpp"
@@ -15,6 +16,17 @@ Errc RedisStore::away() noexcept
 {
     link_.counters().add(Counter::store_errors);
     return link_.send_error();
+}
+
+void RedisStore::report_malformed(std::string_view name, rules::Instant now)
+{
+    link_.counters().add(Counter::store_malformed);
+    constexpr std::chrono::seconds log_every{10};
+    if (malformed_logged_ != rules::Instant{} && now - malformed_logged_ < log_every) return;
+    malformed_logged_ = now;
+    log_event(config::LogLevel::warn,
+              "a stored response is not as it was written, and is not served: who else writes to this Redis?",
+              {{"key", name}});
 }
 
 asio::awaitable<Result<StoreRead>> RedisStore::get(std::string key, std::string variant)
@@ -39,7 +51,10 @@ asio::awaitable<Result<StoreRead>> RedisStore::get(std::string key, std::string 
     if (counter.is_text()) read.counter = rules::parse_digits(counter.text).value_or(0);
     if (value.is_text()) {
         read.entry = decode_entry(value.text, key, variant);
-        if (!read.entry) link_.counters().add(Counter::store_malformed);
+        // Both were read at once, and no honest entry is ahead of the counter: one that is would outlive each purge by
+        // pattern. (Without a counter the log starts over, and voids what is stored.)
+        if (read.entry && read.entry->position.load(std::memory_order_relaxed) > read.counter) read.entry.reset();
+        if (!read.entry) report_malformed(name, read.sent);
     }
     co_return read;
 }

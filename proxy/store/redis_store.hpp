@@ -27,9 +27,12 @@ class RedisStore final : public Store {
 
   private:
     rules::Errc away() noexcept;
+    /// Counts a value that cannot be read, and says so at most every 10 s.
+    void report_malformed(std::string_view name, rules::Instant now);
 
     Link& link_;
     const Keyspace& keys_;
+    rules::Instant malformed_logged_{};
 };
 
 }  // namespace larder::proxy

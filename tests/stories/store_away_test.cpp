@@ -309,8 +309,9 @@ TEST_CASE("a value in Redis that is no entry is a miss and is counted, never an 
                              "\nnamespace: story\nstore: " + stage.redis->url() + "\n" + item_rules;
     std::string changed_body = good;
     changed_body[changed_body.size() - 1] ^= 1;
-    for (const std::string& value : {std::string("garbage"), std::string(), good.substr(0, good.size() / 2),
-                                     changed_body, std::string(16, '9') + " nonsense\n"}) {
+    for (const std::string& value :
+         {std::string("garbage"), std::string(), good.substr(0, good.size() / 2), changed_body,
+          std::string(16, '9') + " nonsense\n", std::string(16, '9') + good.substr(16)}) {
         CAPTURE(value);
         stage.redis->command({"SET", keys, value});
         LarderProcess larder(yaml);
@@ -320,6 +321,9 @@ TEST_CASE("a value in Redis that is no entry is a miss and is counted, never an 
         CHECK(response.body.starts_with("GET /items/1 #"));
         CHECK_FALSE(is_hit(response));
         CHECK(larder.metric("larder_store_malformed_total") >= 1);
+        CHECK(larder.log().find("a stored response is not as it was written") != std::string::npos);
+        // It does not keep out what is stored in its place.
+        await_condition("it is stored anew", [&] { return is_hit(client.get("/items/1")); });
     }
 }
 
