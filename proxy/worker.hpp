@@ -84,7 +84,7 @@ class Worker {
     asio::io_context context_{1};
     Counters counters_;
     Tasks tasks_{context_};
-    DeadlineWheel wheel_{context_};
+    DeadlineWheel wheel_{context_, &counters_.armed_deadlines};
     AccessLog access_log_;
     UpstreamPool upstream_;
     std::unique_ptr<Topology> topology_;  // null when embedded

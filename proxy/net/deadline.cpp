@@ -20,7 +20,8 @@ void Deadline::disarm() noexcept
     next_ = previous_ = nullptr;
 }
 
-DeadlineWheel::DeadlineWheel(asio::io_context& context) : timer_(context), start_(instant_now())
+DeadlineWheel::DeadlineWheel(asio::io_context& context, std::atomic<std::int64_t>* armed)
+    : timer_(context), armed_(armed), start_(instant_now())
 {
     for (Head& head : slots_) head.next_ = head.previous_ = &head;
 }
@@ -95,8 +96,18 @@ void DeadlineWheel::on_tick()
         }
         expired.next_ = expired.previous_ = nullptr;
     }
+    if (armed_ && now / census_every != done_tick_ / census_every) take_census();
     done_tick_ = now;
     start_timer();
+}
+
+// Walked now and then rather than counted at each arming: those are on the request path.
+void DeadlineWheel::take_census() noexcept
+{
+    std::int64_t armed = 0;
+    for (const Head& head : slots_)
+        for (const Deadline* d = head.next_; d != &head; d = d->next_) ++armed;
+    armed_->store(armed, std::memory_order_relaxed);
 }
 
 }  // namespace larder::proxy

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 
@@ -51,7 +52,8 @@ class DeadlineOf final : public Deadline {
 
 class DeadlineWheel {
   public:
-    explicit DeadlineWheel(asio::io_context& context);
+    /// @param armed  where it writes, every 5 s, how many deadlines are armed; null: nowhere
+    explicit DeadlineWheel(asio::io_context& context, std::atomic<std::int64_t>* armed = nullptr);
     ~DeadlineWheel();
     static constexpr rules::Milliseconds tick{20};
 
@@ -65,12 +67,16 @@ class DeadlineWheel {
     };
     static constexpr std::size_t slots_count = 1024;
 
+    static constexpr std::uint64_t census_every = 256;  // ticks
+
     void start_timer();
     void on_tick();
+    void take_census() noexcept;
     std::uint64_t tick_of(rules::Instant at) const noexcept;
     void link(Deadline& deadline) noexcept;
 
     asio::steady_timer timer_;
+    std::atomic<std::int64_t>* armed_;
     rules::Instant start_;
     std::uint64_t done_tick_ = 0;
     bool ticking_ = false;

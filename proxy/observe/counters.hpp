@@ -131,6 +131,8 @@ class Counters {
     /// A gauge's value as kept by the worker: open connections, fills under way, ...
     std::atomic<std::int64_t> open_connections{0}, fills_under_way{0}, upstream_idle{0}, upstream_busy{0},
         open_marks{0}, replica_patterns{0};
+    /// Deadlines that run, as counted every 5 s.
+    std::atomic<std::int64_t> armed_deadlines{0};
     /// Connections to the store that the worker keeps, one for each shard, and those of them that are up.
     std::atomic<std::int64_t> store_links{0}, store_links_up{0};
     bool store_is_up() const noexcept

@@ -234,6 +234,8 @@ void add_gauges(Families& families, const Workers& workers, const config::Config
     };
     families.gauge("larder_client_connections", "Open client connections", of_workers(&Counters::open_connections));
     families.gauge("larder_fills", "Fills under way", of_workers(&Counters::fills_under_way));
+    families.gauge("larder_armed_deadlines", "Deadlines that run, counted every 5 s",
+                   of_workers(&Counters::armed_deadlines));
     auto& upstream = families.begin("larder_upstream_connections", "Upstream connections by state", MetricType::Gauge);
     Families::add(upstream, {{"state", "idle"}}, of_workers(&Counters::upstream_idle));
     Families::add(upstream, {{"state", "busy"}}, of_workers(&Counters::upstream_busy));

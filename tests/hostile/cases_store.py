@@ -1,15 +1,9 @@
 """Requirement 22 on a real Redis: what clients send never becomes syntax there, and what somebody else writes there is
 noticed. Nothing is kept in the process (`memory: 0`), so that each request reads what stands in Redis."""
 
-import atexit
 import itertools
-import os
-import shutil
-import socket
-import subprocess
-import tempfile
 
-from harness import Client, Failure, Larder, Origin, await_that, check, get
+from harness import Larder, Origin, Redis, await_that, check, get
 
 RULES = """rules:
   - {name: page, match: "GET /p/{rest*}", ttl: 60s}
@@ -18,46 +12,6 @@ RULES = """rules:
   - {name: item-write, match: "PUT|DELETE /items/{id}", purge: "item:{id}:*"}
 """
 EVERY_BYTE = bytes(range(256)) * 3 + b"\r\n$-1\r\n*3\r\n+OK\r\n"
-
-
-class Redis:
-    def __init__(self):
-        server = shutil.which("redis-server")
-        if not server:
-            raise SystemExit("redis-server is needed: deploy/install-packages test")
-        self.directory = tempfile.TemporaryDirectory(prefix="larder-hostile-redis-")
-        self.path = os.path.join(self.directory.name, "redis.sock")
-        self.process = subprocess.Popen(
-            [server, "--port", "0", "--unixsocket", self.path, "--save", "", "--appendonly", "no", "--dir", self.directory.name],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )
-        atexit.register(self.process.kill)  # also when a case ends the run
-        self.socket = socket.socket(socket.AF_UNIX)
-        await_that("redis listens", lambda: self.socket.connect_ex(self.path) == 0)
-        self.file = self.socket.makefile("rb")
-
-    def ask(self, *words):
-        words = [word if isinstance(word, bytes) else str(word).encode() for word in words]
-        self.socket.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
-        return self._reply()
-
-    def _reply(self):
-        line = self.file.readline().rstrip(b"\r\n")
-        kind, rest = line[:1], line[1:]
-        if kind == b"-":
-            raise Failure(f"redis says {rest!r}")
-        if kind == b"$":
-            return None if rest == b"-1" else self.file.read(int(rest) + 2)[:-2]
-        if kind == b"*":
-            return [self._reply() for _ in range(int(rest))]
-        return int(rest) if kind == b":" else rest
-
-    def stop(self):
-        self.file.close()
-        self.socket.close()
-        self.process.terminate()
-        self.process.wait()
-        self.directory.cleanup()
 
 
 def is_hit(response):

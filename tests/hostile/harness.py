@@ -2,8 +2,10 @@
 raw client sockets, and a reader of responses that takes nothing on trust. No case sleeps: each waits for bytes, for the
 end of a connection, or for its deadline."""
 
+import atexit
 import os
 import re
+import shutil
 import socket
 import subprocess
 import tempfile
@@ -143,7 +145,10 @@ class Origin:
         self.listener.close()
         with self.lock:
             for peer in self.peers:
-                peer.shutdown(socket.SHUT_RDWR)
+                try:
+                    peer.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass  # it has gone already
 
     def come_back(self):
         self.listener = socket.create_server(("127.0.0.1", self.port), backlog=1024)
@@ -235,6 +240,52 @@ class Origin:
                 continue
             peer.sendall(step)
         return True
+
+
+# --- redis ---
+
+
+class Redis:
+    """A redis-server of its own, empty, on a unix socket."""
+
+    def __init__(self):
+        server = shutil.which("redis-server")
+        if not server:
+            raise SystemExit("redis-server is needed: deploy/install-packages test")
+        self.directory = tempfile.TemporaryDirectory(prefix="larder-hostile-redis-")
+        self.path = os.path.join(self.directory.name, "redis.sock")
+        self.command = [server, "--port", "0", "--unixsocket", self.path, "--save", "", "--appendonly", "no", "--dir", self.directory.name]
+        atexit.register(lambda: self.process.kill())  # also when a case ends the run
+        self.start()
+
+    def start(self):
+        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.socket = socket.socket(socket.AF_UNIX)
+        await_that("redis listens", lambda: self.socket.connect_ex(self.path) == 0)
+        self.file = self.socket.makefile("rb")
+
+    def ask(self, *words):
+        words = [word if isinstance(word, bytes) else str(word).encode() for word in words]
+        self.socket.sendall(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in words))
+        return self._reply()
+
+    def _reply(self):
+        line = self.file.readline().rstrip(b"\r\n")
+        kind, rest = line[:1], line[1:]
+        if kind == b"-":
+            raise Failure(f"redis says {rest!r}")
+        if kind == b"$":
+            return None if rest == b"-1" else self.file.read(int(rest) + 2)[:-2]
+        if kind == b"*":
+            return [self._reply() for _ in range(int(rest))]
+        return int(rest) if kind == b":" else rest
+
+    def stop(self):
+        self.file.close()
+        self.socket.close()
+        self.process.terminate()
+        self.process.wait()
+        self.directory.cleanup()
 
 
 # --- larder ---
