@@ -9,6 +9,7 @@ namespace larder::rules {
 namespace {
 
 constexpr std::size_t max_size_digits = 16;
+constexpr std::uint64_t max_size = INT64_MAX;  // as of Content-Length
 
 bool is_value_char(char c) noexcept { return c == '\t' || (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f); }
 
@@ -38,11 +39,12 @@ bool skip_quoted_string(std::string_view& text) noexcept
     return false;
 }
 
-/// RFC 9112 §7.1.1: any number of `; name` or `; name = value`.
+/// RFC 9112 §7.1.1: any number of `; name` or `; name = value`, with white space before and behind each sign.
 bool are_extensions(std::string_view text) noexcept
 {
     while (!text.empty()) {
-        if (text.front() != ';') return false;
+        skip_space(text);
+        if (text.empty() || text.front() != ';') return false;
         text.remove_prefix(1);
         skip_space(text);
         if (!skip_token(text)) return false;
@@ -118,11 +120,12 @@ bool ChunkedDecoder::take_size(std::string_view line)
 {
     std::uint64_t size = 0;
     std::size_t digits = 0;
+    std::size_t significant = 0;  // without zeros in front, of which there may be any number
     for (; digits < line.size() && hex_value(line[digits]) >= 0; ++digits) {
-        if (digits == max_size_digits) return false;
         size = size << 4 | static_cast<std::uint64_t>(hex_value(line[digits]));
+        if (size != 0 && ++significant > max_size_digits) return false;
     }
-    if (digits == 0) return false;
+    if (digits == 0 || size > max_size) return false;
     const std::string_view extensions = line.substr(digits);
     extensions_bytes_ += extensions.size();
     if (extensions_bytes_ > limits_.extensions_bytes || !are_extensions(extensions)) return false;

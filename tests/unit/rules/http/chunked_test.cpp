@@ -47,6 +47,10 @@ TEST_CASE("a chunked body comes out the same, however the bytes arrive")
          "01234567890123456789x", "", ""},
         {"data that looks like framing", "7\r\n0\r\n\r\n\r\n\r\n0\r\n\r\n", "0\r\n\r\n\r\n", "", ""},
         {"extensions are dropped", "5;a;b=c ; d = \"e;\\\"f\"\r\nhello\r\n0;last\r\n\r\n", "hello", "", ""},
+        {"white space before and behind each sign", "5 ;a\r\nhello\r\n3\t;\ta\t=\tb ;c\r\nyou\r\n0 ;x\r\n\r\n",
+         "helloyou", "", ""},
+        {"any number of leading zeros", std::string(40, '0') + "5\r\nhello\r\n" + std::string(40, '0') + "\r\n\r\n",
+         "hello", "", ""},
         {"trailers are kept apart", "0\r\nX-Sum: 1\r\nY:\r\n\r\n", "", "X-Sum: 1\r\nY:\r\n", ""},
         {"a trailer cannot frame or route a message",
          "0\r\nContent-Length: 5\r\nHost: b\r\nX: y\r\n"
@@ -81,7 +85,7 @@ TEST_CASE("a chunked body that is malformed is refused, however the bytes arrive
         {"0x", "0x5\r\nhello\r\n"},
         {"space before", " 5\r\nhello\r\n"},
         {"space behind", "5 \r\nhello\r\n"},
-        {"seventeen digits", "00000000000000005\r\nhello\r\n"},
+        {"seventeen digits", "10000000000000005\r\nhello\r\n"},
         {"a bare LF after the size", "5\nhello\r\n"},
         {"a bare CR in the size line", "5\rx\nhello\r\n"},
         {"a bare CR in an extension", "5;a\r=b\r\nhello\r\n"},
@@ -116,10 +120,12 @@ TEST_CASE("a chunked body that is malformed is refused, however the bytes arrive
 TEST_CASE("a chunk of the largest size is announced without overflow")
 {
     ChunkedDecoder decoder;
-    std::string_view input = "ffffffffffffffff\r\nabc", data;
+    std::string_view input = "7fffffffffffffff\r\nabc", data;
     CHECK(decoder.next(input, data) == Step::data);
     CHECK(data == "abc");
     CHECK(decoder.next(input, data) == Step::need_more);
+    for (const char* larger : {"8000000000000000\r\n", "ffffffffffffffff\r\n", "00ffffffffffffffff\r\n"})
+        CHECK(decode(larger, 64).end == Step::bad);
 }
 
 TEST_CASE("data is handed out as views into the input, without a copy")
