@@ -130,7 +130,7 @@ class FillReader {
         if (entry.vary_names.empty()) return true;
         rules::VarySpec spec;
         spec.names = entry.vary_names;
-        return variant_digest(rules::vary_values(spec, exchange_->head.fields)) == entry.variant;
+        return variant_digest(rules::vary_values(spec, exchange_->head.fields, exchange_->view.path)) == entry.variant;
     }
 
     asio::awaitable<bool> send_interim(const Fill::View& view)

@@ -45,7 +45,7 @@ void choose_variant(Exchange& exchange, const Entry& index)
 {
     rules::VarySpec spec;
     spec.names = index.vary_names;
-    exchange.variant = variant_digest(rules::vary_values(spec, exchange.head.fields));
+    exchange.variant = variant_digest(rules::vary_values(spec, exchange.head.fields, exchange.view.path));
     exchange.stored_as = storage_key(exchange.key, exchange.variant);
 }
 

@@ -40,9 +40,11 @@ bool name_variant(const FillRequest& request, rules::VarySpec spec, Entry& entry
                        std::back_inserter(all));
         spec.names = std::move(all);
     }
+    const std::string_view path = request.exchange->view.path;
+    if (rules::has_spellings(path)) rules::vary_by_path(spec);
     if (spec.names.empty()) return true;
     entry.vary_names = spec.names;
-    entry.variant = variant_digest(rules::vary_values(spec, request.exchange->head.fields));
+    entry.variant = variant_digest(rules::vary_values(spec, request.exchange->head.fields, path));
     const bool same = old && old->vary_names == spec.names;
     const bool known =
         same && std::find(old->variants.begin(), old->variants.end(), entry.variant) != old->variants.end();

@@ -23,6 +23,15 @@ constexpr std::array<bool, 256> plain_bytes = [] {
     return plain;
 }();
 
+/// Bytes that may stand in a path as they are or as an escape, and in a normal form stay what they were. Not those that
+/// cannot stand there plainly ("?", "#", "%"), or not encoded ("/", ";" and "\\": such a path is ambiguous).
+constexpr std::array<bool, 256> may_be_spelt_otherwise = [] {
+    std::array<bool, 256> may{};
+    for (int c = 0x21; c < 0x7f; ++c) may[static_cast<std::size_t>(c)] = !is_unreserved(static_cast<char>(c));
+    for (unsigned char c : {'?', '#', '%', '/', ';', '\\'}) may[c] = false;
+    return may;
+}();
+
 bool is_plain_path(std::string_view path) noexcept
 {
     for (std::size_t i = 0; i < path.size(); ++i) {
@@ -126,6 +135,17 @@ NormalPath normalise_path(std::string_view raw, std::string& scratch)
     ambiguous = remove_dot_segments(scratch) || ambiguous;
     if (ambiguous) return {PathForm::ambiguous, scratch};
     return {scratch == raw ? PathForm::normal : PathForm::normalised, scratch};
+}
+
+bool has_spellings(std::string_view path) noexcept
+{
+    for (std::size_t i = 0; i < path.size(); ++i) {
+        if (may_be_spelt_otherwise[static_cast<unsigned char>(path[i])]) return true;
+        if (path[i] != '%') continue;
+        const int value = escaped_byte(path, i);
+        if (value >= 0 && may_be_spelt_otherwise[static_cast<unsigned char>(value)]) return true;
+    }
+    return false;
 }
 
 void append_normalised_encoding(std::string& out, std::string_view text)

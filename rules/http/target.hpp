@@ -30,6 +30,10 @@ struct NormalPath {
 /// @param scratch holds the result when it differs from `raw`; must outlive the view
 NormalPath normalise_path(std::string_view raw, std::string& scratch);
 
+/// Could a path of the same decoded text be spelt otherwise, in normal form too? "%40" and "@" are not the same to RFC
+/// 3986 §2.2, though most apps take them so: keys and purges do not tell them apart, stored responses must.
+bool has_spellings(std::string_view normal_path) noexcept;
+
 /// Percent-encoding as in paths: unreserved characters decoded, hex digits upper-cased. Text with an invalid escape
 /// stays as it is, all of it. Appends to `out`.
 void append_normalised_encoding(std::string& out, std::string_view text);

@@ -9,6 +9,8 @@
 namespace larder::rules {
 namespace {
 
+constexpr std::string_view path_name = ":path";  // no field name has a colon
+
 void make_lower(std::string& text) { std::transform(text.begin(), text.end(), text.begin(), lower); }
 
 void sort_unique(std::vector<std::string>& words)
@@ -41,7 +43,7 @@ struct Coding {
 
 /// Which codings are acceptable and which are preferred, without spelling or order of what is equal: "gzip, deflate,
 /// br" and "br,x-gzip,deflate;q=1.0" give one variant, "br, gzip;q=0.5" another. Best first, equals sorted, a step down
-/// written as '>'. A refused coding matters only where `*` would otherwise allow it. Empty when it cannot be read.
+/// written as '>'. Refused codings stand at the end. Empty when it cannot be read.
 std::optional<std::string> normalise_accept_encoding(std::string_view value)
 {
     std::vector<Coding> accepted;
@@ -71,7 +73,6 @@ std::optional<std::string> normalise_accept_encoding(std::string_view value)
     const auto accepts = [&accepted](std::string_view name) {
         return std::any_of(accepted.begin(), accepted.end(), [&](const Coding& coding) { return coding.name == name; });
     };
-    const bool any = accepts("*");
     const bool identity = accepts("identity") || (!is_refused("identity") && !is_refused("*"));
     // Acceptable and liked no better than the others is what it is unsaid.
     int least = 1000;
@@ -79,9 +80,9 @@ std::optional<std::string> normalise_accept_encoding(std::string_view value)
     std::erase_if(accepted,
                   [least](const Coding& coding) { return coding.name == "identity" && coding.weight == least; });
     if (!identity) accepted.push_back({"identity;q=0", 0});
-    if (any)
-        for (const std::string& name : refused)
-            if (name != "identity" && name != "*") accepted.push_back({name + ";q=0", 0});
+    // Also where nothing would allow it: some apps look for the word alone, and take "gzip;q=0" for "gzip".
+    for (const std::string& name : refused)
+        if (name != "identity" && name != "*") accepted.push_back({name + ";q=0", 0});
     std::sort(accepted.begin(), accepted.end(), [](const Coding& a, const Coding& b) {
         return a.weight != b.weight ? a.weight > b.weight : a.name < b.name;
     });
@@ -98,8 +99,8 @@ std::optional<std::string> normalise_accept_encoding(std::string_view value)
 }
 
 /// White space beside a comma means nothing where a list is, and a field that may come in several lines is one (RFC
-/// 9110 §5.3). Not inside quotes.
-std::string without_list_space(std::string_view value)
+/// 9110 §5.3); beside a semicolon neither, where the members have parameters. Not inside quotes.
+std::string without_space_beside(std::string_view value, std::string_view signs)
 {
     std::string text;
     text.reserve(value.size());
@@ -111,13 +112,25 @@ std::string without_list_space(std::string_view value)
             continue;
         }
         if (c == '"') quoted = !quoted;
-        if (!quoted && c == ',') {
+        if (!quoted && signs.find(c) != std::string_view::npos) {
             while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.pop_back();
             while (i + 1 < value.size() && (value[i + 1] == ' ' || value[i + 1] == '\t')) ++i;
         }
         text += c;
     }
     return text;
+}
+
+/// Media types have no case (RFC 9110 §8.3.1); the values of their parameters may have one.
+std::string with_lower_types(std::string value)
+{
+    if (value.find('"') != std::string::npos) return value;
+    bool is_type = true;
+    for (char& c : value) {
+        if (c == ';' || c == ',') is_type = c == ',';
+        if (is_type) c = lower(c);
+    }
+    return value;
 }
 
 /// Fields that are no lists, or that say who somebody is: byte by byte.
@@ -131,14 +144,13 @@ std::string normalise(std::string_view name, std::string value)
 {
     if (is_compared_exactly(name)) return value;
     if (name == "accept-encoding") return normalise_accept_encoding(value).value_or(value);
-    if (name == "accept" || name == "accept-language") {
-        // Lists whose members have no case and no meaning in white space, unless somebody quotes.
-        if (value.find('"') != std::string::npos) return value;
-        std::erase_if(value, [](char c) { return c == ' ' || c == '\t'; });
+    if (name == "accept-language") {
+        value = without_space_beside(value, ",;");  // language tags and `q` have no case
         make_lower(value);
         return value;
     }
-    return without_list_space(value);
+    if (name == "accept") return with_lower_types(without_space_beside(value, ",;"));
+    return without_space_beside(value, ",");
 }
 
 }  // namespace
@@ -159,11 +171,21 @@ VarySpec parse_vary(const Fields& response_fields)
     return spec;
 }
 
-std::string vary_values(const VarySpec& spec, const Fields& request_fields)
+void vary_by_path(VarySpec& spec)
+{
+    spec.names.emplace_back(path_name);
+    sort_unique(spec.names);
+}
+
+std::string vary_values(const VarySpec& spec, const Fields& request_fields, std::string_view path)
 {
     std::string text;
     for (const std::string& name : spec.names) {
         text += name;
+        if (name == path_name) {
+            text.append(1, ':').append(path).append(1, '\n');
+            continue;
+        }
         // A field that is not there differs from one that is empty. No value contains a line end, so no two lists of
         // values give the same text.
         if (request_fields.find(name))

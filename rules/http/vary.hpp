@@ -15,8 +15,12 @@ struct VarySpec {
 };
 VarySpec parse_vary(const Fields& response_fields);
 
+/// Adds the path of the request to what a response varies by. No field of a response can name it.
+void vary_by_path(VarySpec& spec);
+
 /// The nominated request fields in one text, normalised without change of meaning: the same text, the same variant.
 /// Accept-Encoding is reduced to the codings that a client accepts, in the order of its preference.
-std::string vary_values(const VarySpec& spec, const Fields& request_fields);
+/// @param path  as it is forwarded; used after `vary_by_path` only
+std::string vary_values(const VarySpec& spec, const Fields& request_fields, std::string_view path = {});
 
 }  // namespace larder::rules

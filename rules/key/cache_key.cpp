@@ -111,15 +111,26 @@ void sort_parameters(std::span<Parameter> parameters)
         std::rotate(std::upper_bound(parameters.begin(), it, *it, by_name), it, it + 1);
 }
 
-/// Calls `visit(parameter)` for those that `keep` wants, sorted by name, in the normal percent-encoding.
+/// The parameter in the normal percent-encoding, as views into `store`, which must have room for it.
+Parameter normalised(std::string& store, const Parameter& parameter)
+{
+    const auto append = [&store](std::string_view text) {
+        const std::size_t begin = store.size();
+        append_normalised_encoding(store, text);
+        return std::string_view(store).substr(begin);
+    };
+    const std::string_view name = append(parameter.name);
+    return {name, append(parameter.value), parameter.has_value};
+}
+
+/// Calls `visit(parameter)` for those that `keep` wants, sorted by name, in the normal percent-encoding: each by
+/// itself, so that an invalid escape in one does not leave the others as they came.
 template <class Keep, class Visit>
 void for_each_sorted(std::string_view query, Keep keep, Visit visit)
 {
-    std::string normal;
-    if (query.find('%') != std::string_view::npos) {
-        append_normalised_encoding(normal, query);
-        query = normal;
-    }
+    const bool is_encoded = query.find('%') != std::string_view::npos;
+    std::string store;
+    if (is_encoded) store.reserve(query.size());  // nothing becomes longer: the views stay valid
     std::array<Parameter, 32> few;
     std::vector<Parameter> many;
     std::size_t count = static_cast<std::size_t>(std::count(query.begin(), query.end(), '&')) + 1;
@@ -127,7 +138,7 @@ void for_each_sorted(std::string_view query, Keep keep, Visit visit)
     const std::span<Parameter> room = many.empty() ? std::span<Parameter>(few) : std::span<Parameter>(many);
     count = 0;
     for_each_parameter(query, [&](const Parameter& parameter) {
-        if (keep(parameter)) room[count++] = parameter;
+        if (keep(parameter)) room[count++] = is_encoded ? normalised(store, parameter) : parameter;
     });
     sort_parameters(room.first(count));
     for (const Parameter& parameter : room.first(count)) visit(parameter);
@@ -395,13 +406,16 @@ void append_fill_query(std::string& out, const Rule& rule, const RequestView& re
         return for_each_sorted(
             query, [&rule](const auto& parameter) { return !is_ignored(rule, parameter); }, append);
 
-    // Named values are decoded in the key ("a+b" is "a%20b"), so they are asked for in one encoding.
+    // Named values are decoded in the key ("a+b" is "a%20b"), so they are asked for in one encoding; and one that is
+    // empty, or its fallback, is not asked for, since in the key it is as if it were not there.
     const auto is_wanted = [&rule](const Parameter& parameter) {
-        bool wanted = false;
-        const auto look = [&](std::string_view name) { wanted = wanted || parameter_is(parameter.name, name); };
-        for_each_named(rule, look);
-        for (const Condition& condition : rule.match.query) look(condition.name);
-        return wanted;
+        for (const Condition& condition : rule.match.query)
+            if (parameter_is(parameter.name, condition.name)) return true;
+        for (const TemplatePart& part : key_of(rule).parts) {
+            if (part.source != Source::query_value || !parameter_is(parameter.name, part.name)) continue;
+            return !parameter.value.empty() && !(part.fallback && parameter_is(parameter.value, *part.fallback));
+        }
+        return false;
     };
     for_each_sorted(query, is_wanted, [&](const Parameter& parameter) {
         out += std::exchange(separator, '&');
@@ -425,6 +439,18 @@ bool names_requester(const Rule& rule, const RequestView& request)
             for_each_header(fields, part.name, look);
     }
     return present;
+}
+
+bool stands_for_named(const Rule& rule, std::string_view name)
+{
+    if (name.find('_') == std::string_view::npos) return false;
+    std::string dashed(name);
+    std::replace(dashed.begin(), dashed.end(), '_', '-');
+    const auto& parts = key_of(rule).parts;
+    return std::any_of(parts.begin(), parts.end(), [&](const TemplatePart& part) {
+        return part.source == Source::header && !equals_ignoring_case(part.name, name) &&
+               equals_ignoring_case(part.name, dashed);
+    });
 }
 
 void append_purge_targets(std::vector<PurgeTarget>& targets, const Rule& rule, const RequestView& request,

@@ -36,6 +36,10 @@ void append_fill_query(std::string& out, const Rule& rule, const RequestView& re
 /// cookie: every bearer of an Authorization would share one entry.
 bool names_requester(const Rule& rule, const RequestView& request);
 
+/// Is it, with `_` for `-`, a header that the rule's key names? Some servers take the two for one, and the key's words
+/// would not be those that shape the answer.
+bool stands_for_named(const Rule& rule, std::string_view name);
+
 /// What a purge template may take from the write itself and from its response.
 struct WriteValues {
     const boost::json::value* body = nullptr;  // null: none, too large or not JSON

@@ -146,7 +146,9 @@ void check_address(std::string_view input)
         expect(!store->seeds.empty() || !store->endpoint.unix_path.empty() || !store->endpoint.host.empty(),
                "a store can be connected to");
         expect(shown.find("//") != std::string::npos, "a store is shown as a URL");
-        if (store->password.size() >= 8 && secret.find(store->password) != std::string_view::npos &&
+        const std::string_view hosts = input.substr(std::min(input.rfind('@'), input.size() - 1) + 1);
+        if (store->password.size() >= 8 && hosts.find(store->password) == std::string_view::npos &&
+            secret.find(store->password) != std::string_view::npos &&
             store->user.find(store->password) == std::string::npos)
             expect(shown.find(store->password) == std::string::npos, "no password is shown");
     } else if (!secret.empty() && !is_help(secret)) {

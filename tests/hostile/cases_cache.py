@@ -55,7 +55,9 @@ def keys(binary):
         ("16 long queries that differ at the end", "/p/l?" + "a" * 7000 + "1", "/p/l?" + "a" * 7000 + "2"),
         ("16 a + and a space", "/items/3?q=a+b", "/items/3?q=a%2Bb"), ("16 an encoded & in a value", "/items/4?q=a%26b", "/items/4?q=a&b"),
         ("20 a path with ;params", "/p/a;x=1", "/p/a;x=2"), ("20 a file extension behind ;", "/p/account;.css", "/p/account"),
-        ("20 two slashes", "/p//a", "/p/a"), ("16 NUL in a path", "/p/a%00b", "/p/a"), ("16 CR LF in a path", "/p/a%0d%0ab", "/p/a"),
+        ("20 two slashes", "/p//a", "/p/a"), ("16 NUL in a path", "/p/a%00b", "/p/a"),
+        *[(f"16 an encoded {c}", f"/p/s{n}%{ord(c):02X}", f"/p/s{n}{c}") for n, c in enumerate("!$&'()*+,:=@\"<>[]^`{|}")],
+        *[(f"16 an encoded {c} in a key of values", f"/items/v{n}%{ord(c):02X}", f"/items/v{n}{c}") for n, c in enumerate("!&+,:=@")], ("16 CR LF in a path", "/p/a%0d%0ab", "/p/a"),
     ]
     for name, one, two in pairs:
 
@@ -309,7 +311,81 @@ def purges(binary):
         check(is_hit(get(larder.port, "/items/31")), "no field of a client purges")
 
     yield "22 PURGE on the traffic port purges nothing else", method
+
+    def spellings():
+        for written in ("/items/s@x", "/items/s%40x"):
+            fill("/items/s@x")
+            fill("/items/s%40x")
+            get(larder.port, written, method="PUT", body=b"x")
+            check(not is_hit(get(larder.port, "/items/s@x")) and not is_hit(get(larder.port, "/items/s%40x")), "both are purged", written)
+
+    yield "22 a write purges every spelling of its path", spellings
     larder.stop()
 
 
-GROUPS = [keys, sharing, purges]
+def refreshes(binary):
+    """What is stored is renewed only by an answer that is for all."""
+    origin = Origin()
+    numbers = itertools.count(1)
+    rules = """rules:
+  - {name: tenant, match: "GET /t/{id}", key: "t:{id}:{header.X-Tenant|none}", ttl: 1s, stale_while_revalidate: 60s}
+  - {name: short, match: "GET /s/{id}", ttl: 1s, ignore_query: [tracking]}
+"""
+
+    def echo(request):
+        body = b"n%d tenant=%s target=%s" % (next(numbers), request.get(b"x-tenant"), request.target)
+        return b'HTTP/1.1 200 OK\r\nETag: "1"\r\nLink: <%s>\r\nContent-Length: %d\r\n\r\n' % (request.target, len(body)) + body
+
+    class Echo(dict):
+        def get(self, path, default=None):
+            return super().get(path, echo)
+
+    origin.answers = Echo()
+    larder = Larder(binary, origin, rules)
+
+    def stale(path, *fields):
+        first = get(larder.port, path, *fields)
+        await_that("it is stale", lambda: b"ttl=-" in (last := get(larder.port, path, "Connection: X-Tenant, close", *fields)).get(b"cache-status") or not is_hit(last))
+        return first
+
+    def connection_option():
+        before = len(origin.requests)
+        stale("/t/1", "X-Tenant: v")
+        await_that("it is refreshed by another", lambda: b"tenant=v" in get(larder.port, "/t/1", "X-Tenant: v").body and len(origin.requests) > before + 1)
+        check(all(r.get(b"x-tenant") == b"v" for r in origin.requests[before:]), "no request for the tenant's entry was without the tenant", [r.head for r in origin.requests[before:]])
+
+    yield "17 a refresh is not made of a request whose fields Connection takes away", connection_option
+
+    def head_renewal():
+        get(larder.port, "/s/1")
+        await_that("it has expired", lambda: not is_hit(get(larder.port, "/s/1", "Connection: X-Nothing, close", method="HEAD")))
+        for fields in ((), ("Cache-Control: no-store",)):
+            target = "/s/1" if fields else "/s/1?utm_source=evil"
+            get(larder.port, target, *fields, method="HEAD")
+            response = get(larder.port, "/s/1")
+            check(b"evil" not in response.get(b"link"), "no field of another form's answer", response.head)
+
+    yield "21 a HEAD in another form renews nothing", head_renewal
+    larder.stop()
+
+
+def only_cached(binary):
+    origin = Origin()
+    larder = Larder(binary, origin, RULES, "client_cache_control: respect\n")
+    hidden = b"GET /smuggled HTTP/1.1\r\nHost: app.test\r\n\r\n"
+
+    for name, framing, body in (("of known length", b"Content-Length: %d" % len(hidden), hidden),
+                                ("in chunks", b"Transfer-Encoding: chunked", b"%x\r\n%s\r\n0\r\n\r\n" % (len(hidden), hidden))):  # fmt: skip
+
+        def play(framing=framing, body=body):
+            client = Client(larder.port).send(b"GET /p/a HTTP/1.1\r\nHost: app.test\r\nCache-Control: only-if-cached\r\n" + framing + b"\r\n\r\n" + body)
+            client.send(b"GET /p/next HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n")
+            responses = client.read_to_end()
+            check(responses[0].status == 504 and len(responses) <= 2, "504, and at most the next answer", responses)
+            check(not origin.seen("/smuggled"), "the body is no request")
+
+        yield f"9 only-if-cached with a body {name}", play
+    larder.stop()
+
+
+GROUPS = [keys, sharing, purges, refreshes, only_cached]

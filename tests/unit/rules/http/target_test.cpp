@@ -108,3 +108,16 @@ TEST_CASE("decoding leaves invalid escapes alone, and only parameters know the p
     CHECK(parameter_is("p%61ge", "page"));
     CHECK_FALSE(parameter_is("pag", "page"));
 }
+
+TEST_CASE("a path has other spellings when a reserved character stands in it, plain or encoded")
+{
+    for (const char* path :
+         {"/a@b", "/a%40b", "/a!b", "/a%21b", "/a%3Ab", "/a:b", "/a,b", "/a%2Bb", "/%22", "/a/b=%3D"}) {
+        CAPTURE(path);
+        CHECK(has_spellings(path));
+    }
+    for (const char* path : {"/", "/a/b", "/a-b_c.d~e", "/%C3%A9", "/a%20b", "/a%3Fb", "/a%25b", "/a%23"}) {
+        CAPTURE(path);
+        CHECK_FALSE(has_spellings(path));
+    }
+}

@@ -121,7 +121,11 @@ TEST_CASE("requests that share a key are asked for with one query, and those tha
           Row{"what hides another stays", whole, "?utm_source=1;a=2", "?utm_source=1;a=2"},
           Row{"named ones only", named, "?x=1&page=2&q=a", "?page=2&q=a"},
           Row{"a plus is a space", named, "?q=a+b", "?q=a%20b"}, Row{"as is %20", named, "?q=a%20b", "?q=a%20b"},
-          Row{"an encoded name", named, "?%71=a%2Bb", "?q=a%2Bb"}}) {
+          Row{"an encoded name", named, "?%71=a%2Bb", "?q=a%2Bb"},
+          Row{"what is empty in the key", named, "?q=&page=", ""},
+          Row{"what the fallback says", named, "?page=1&q=b", "?q=b"},
+          Row{"an invalid escape in what is ignored", whole, "?utm_s%=x&z=%4a", "?z=J"},
+          Row{"an invalid escape in a neighbour", whole, "?a%=%4a&z=%4a", "?a%=J&z=J"}}) {
         CAPTURE(row.why);
         CHECK(asked_for(row.rule, row.raw).second == row.want);
     }
