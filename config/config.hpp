@@ -72,6 +72,7 @@ struct Timeouts {
 struct Limits {
     std::uint64_t request_head = 32 * 1024;   // bytes
     std::uint64_t target = 16 * 1024;         // bytes
+    std::uint64_t field = 16 * 1024;          // bytes of one line
     std::uint32_t fields = 128;               // count
     std::uint64_t response_head = 64 * 1024;  // bytes
     std::uint64_t request_body = 0;           // bytes; 0: no limit

@@ -201,6 +201,7 @@ const Options<Limits>& limits_options()
     static const Options<Limits> options{
         row("request_head", &Limits::request_head, size(1024, mib), "request line and header fields; then 431"),
         row("target", &Limits::target, size(256, mib), "path and query; then 414"),
+        row("field", &Limits::field, size(256, mib), "one header field of a request, name and value; then 431"),
         row("fields", &Limits::fields, count(8, 10'000), "header fields of a request; then 431"),
         row("response_head", &Limits::response_head, size(1024, mib),
             "status line and header fields of the upstream; then 502"),

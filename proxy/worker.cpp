@@ -30,7 +30,7 @@ rules::HeadLimits request_limits(const config::Limits& limits)
     result.head_bytes = limits.request_head;
     result.target_bytes = limits.target;
     result.fields_count = limits.fields;
-    result.field_bytes = limits.request_head;
+    result.field_bytes = limits.field;
     return result;
 }
 

@@ -14,8 +14,10 @@
 #include "proxy/net/clock.hpp"
 #include "rules/base/text.hpp"
 #include "rules/http/cache_control.hpp"
+#include "rules/http/date.hpp"
 #include "rules/http/fields.hpp"
 #include "rules/http/targeted.hpp"
+#include "rules/key/cache_key.hpp"
 
 namespace larder::proxy {
 
@@ -94,8 +96,10 @@ rules::CacheControl stored_directives(const Entry& entry)
 }
 
 /// `only-if-cached`, and nothing that is stored will do (RFC 9111 §5.2.1.7).
-asio::awaitable<void> refuse_only_if_cached(Client& client, Exchange& exchange)
+asio::awaitable<void> refuse_only_if_cached(Services& services, Client& client, std::shared_ptr<Exchange> owned)
 {
+    Exchange& exchange = *owned;
+    Forwarding(services, client, owned).abandon();  // a body left unread would be taken for the next request
     exchange.count.verdict = Verdict::miss;
     exchange.count.forward = Forward::only_if_cached;
     exchange.count.outcome = Outcome::refused;
@@ -105,6 +109,51 @@ asio::awaitable<void> refuse_only_if_cached(Client& client, Exchange& exchange)
     client.put(out);
     if (client.blocked()) co_await client.flush();
     if (client.gone()) exchange.count.outcome = Outcome::client_gone;
+}
+
+/// An OPTIONS or TRACE that may be forwarded no further (RFC 9110 §7.6.2).
+bool is_for_us(const Exchange& exchange)
+{
+    const rules::Method method = exchange.head.method;
+    if (method != rules::Method::options && method != rules::Method::trace) return false;
+    for (const rules::Field& field : exchange.head.fields.all)
+        if (rules::equals_ignoring_case(field.name, "Max-Forwards")) return rules::parse_digits(field.value) == 0u;
+    return false;
+}
+
+asio::awaitable<void> answer_as_last(Services& services, Client& client, std::shared_ptr<Exchange> exchange)
+{
+    Forwarding(services, client, exchange).abandon();
+    exchange->count.outcome = Outcome::served;
+    constexpr std::string_view allow = "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n";
+    std::string out;
+    if (exchange->head.method == rules::Method::trace) {
+        append_problem(out, *exchange, 405, "max-forwards", "TRACE is not answered here", allow);
+    } else {
+        append_status_line(out, 200, "OK");
+        ((out += "Date: ") += rules::format_date(exchange->now)) += "\r\n";
+        out += allow;
+        append_framing(out, {rules::BodyKind::length, 0}, *exchange);
+        exchange->count.status = 200;
+        exchange->answered = true;
+    }
+    client.put(out);
+    if (client.blocked()) co_await client.flush();
+}
+
+/// Does the app see all of the request, and does its sender let the answer be stored?
+bool may_be_of_all(const Exchange& exchange)
+{
+    return !rules::HopByHop(exchange.head.fields).names_end_to_end_field() &&
+           !rules::parse_cache_control(exchange.head.fields).no_store;
+}
+
+/// Was it forwarded in the form that a fill of its key has? An answer to another form describes another thing.
+bool is_asked_as_fill(const Exchange& exchange)
+{
+    std::string target(exchange.view.path);
+    rules::append_fill_query(target, *exchange.judgement.rule, exchange.view);
+    return exchange.head.target == target && may_be_of_all(exchange);
 }
 
 /// Forwards the request as it is, streaming both ways. Nothing is stored, but what is may be told of (RFC 9111 §4.3.5).
@@ -119,7 +168,7 @@ asio::awaitable<void> pass(Services& services, Client& client, std::shared_ptr<E
     const rules::Errc error = co_await forwarding.request();
     if (error != rules::Errc::ok) co_return co_await refuse(services, client, *exchange, error);
     if (exchange->count.forward == Forward::uncacheable) review_uncacheable(services, *exchange, forwarding.response());
-    if (stored && exchange->is_head())
+    if (stored && exchange->is_head() && is_asked_as_fill(*exchange))
         co_await review_by_head(services, *exchange, *stored, token, forwarding.response(), requested);
     co_await forwarding.respond();
 }
@@ -128,8 +177,9 @@ asio::awaitable<void> pass(Services& services, Client& client, std::shared_ptr<E
 bool may_store_part(const Exchange& exchange) noexcept
 {
     const rules::Fields& fields = exchange.head.fields;
-    return rules::asks_one_range(fields) && !fields.has(rules::FieldId::if_none_match) &&
-           !fields.has(rules::FieldId::if_modified_since);
+    // A part has no variants, and a path of several spellings needs them.
+    return !rules::has_spellings(exchange.view.path) && rules::asks_one_range(fields) &&
+           !fields.has(rules::FieldId::if_none_match) && !fields.has(rules::FieldId::if_modified_since);
 }
 
 /// May the answer of this request be stored, and be another's too? If not, says why.
@@ -207,12 +257,13 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
     if (body_limit != 0 && exchange->head.content_length > body_limit)
         co_return co_await refuse(services, client, *exchange, rules::Errc::body_too_large);
 
+    if (is_for_us(*exchange)) co_return co_await answer_as_last(services, client, exchange);
     if (!rules::is_safe(exchange->head.method)) co_return co_await forward_write(services, client, exchange);
     rules::RequestDirectives directives;
     if (honours_directives(services, *exchange)) directives = rules::request_directives(exchange->head.fields);
     if (exchange->judgement.bypass != Forward::none) {
         if (directives.only_if_cached && exchange->judgement.bypass != Forward::method)
-            co_return co_await refuse_only_if_cached(client, *exchange);
+            co_return co_await refuse_only_if_cached(services, client, exchange);
         co_return co_await pass(services, client, exchange);
     }
 
@@ -221,7 +272,8 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
         Looked looked = co_await lookup(services, *exchange);
         FillTerms terms;
         terms.alone = directives.no_cache;
-        if (looked.bypass && directives.only_if_cached) co_return co_await refuse_only_if_cached(client, *exchange);
+        if (looked.bypass && directives.only_if_cached)
+            co_return co_await refuse_only_if_cached(services, client, exchange);
         if (looked.bypass) {
             const bool shared_pass =
                 looked.reason == Forward::write_open && !wants_range(*exchange) && may_fill(services, *exchange, false);
@@ -245,7 +297,8 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
             switch (judged.verdict) {
             case Verdict::stale_hit: {
                 const EntryPtr entry = looked.entry;
-                start_refresh(services, exchange, std::move(looked));
+                // The next client will do: this one's answer is not for all.
+                if (may_be_of_all(*exchange)) start_refresh(services, exchange, std::move(looked));
                 co_return co_await serve(services, client, *exchange, entry, judged);
             }
             case Verdict::hit: co_return co_await serve(services, client, *exchange, looked.entry, judged);
@@ -262,7 +315,7 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
             case Verdict::bypass: exchange->count.forward = Forward::stale; break;
             }
         }
-        if (directives.only_if_cached) co_return co_await refuse_only_if_cached(client, *exchange);
+        if (directives.only_if_cached) co_return co_await refuse_only_if_cached(services, client, exchange);
         if (!may_fill(services, *exchange, looked.entry != nullptr))
             co_return co_await pass(services, client, exchange, std::move(looked.entry), looked.token);
         terms.range = wants_range(*exchange) && !looked.entry;

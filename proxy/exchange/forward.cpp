@@ -1,5 +1,7 @@
 #include "proxy/exchange/forward.hpp"
 
+#include <poll.h>
+
 #include <array>
 #include <boost/asio/post.hpp>
 #include <charconv>
@@ -69,8 +71,9 @@ std::string end_of_chunks(const std::string& trailers)
         if (line_end == std::string_view::npos) break;
         const std::string_view line = rest.substr(0, line_end + 2);
         rest.remove_prefix(line_end + 2);
-        const FieldId id = rules::field_id(line.substr(0, line.find(':')));
-        switch (id) {
+        const std::string_view name = line.substr(0, line.find(':'));
+        if (rules::is_override(name)) continue;  // some servers merge trailers into the head
+        switch (rules::field_id(name)) {
         case FieldId::other:
         case FieldId::etag:
         case FieldId::date:
@@ -89,6 +92,39 @@ bool may_send_again(const rules::RequestHead& head) noexcept
 }
 
 }  // namespace
+
+/// Ends a read that nobody waits for any more, so that hanging clients do not fill the upstream. One that has reset its
+/// connection is gone. One that has closed its side may still read, and TCP does not tell: it is sent an interim head
+/// (RFC 9110 §15.2: whoever reads can take that), which the kernel of one that is gone answers with a reset.
+class Forwarding::ClientWatch final : public Deadline {
+  public:
+    explicit ClientWatch(Forwarding& forwarding) : forwarding_(forwarding) { rearm(); }
+
+  private:
+    static constexpr rules::Milliseconds every{1'000};
+
+    void rearm() noexcept { arm(forwarding_.services_.wheel, every); }
+    void on_expiry() noexcept override
+    {
+        Client& client = forwarding_.client_;
+        const Exchange& exchange = *forwarding_.exchange_;
+        if (!forwarding_.fetch_ || !forwarding_.fetch_->connection()) return;
+        pollfd asked{client.transport.fd(), POLLRDHUP, 0};
+        if (::poll(&asked, 1, 0) > 0 && (asked.revents & (POLLERR | POLLHUP)) != 0) {
+            forwarding_.services_.counters.add(Counter::fetches_abandoned);
+            return forwarding_.fetch_->abort(Errc::client_gone);
+        }
+        const bool may_probe = !probed_ && !exchange.answered && exchange.head.minor_version >= 1 && !client.blocked();
+        if ((asked.revents & POLLRDHUP) != 0 && may_probe) {
+            probed_ = true;
+            client.put("HTTP/1.1 102 Processing\r\n\r\n");
+        }
+        rearm();
+    }
+
+    Forwarding& forwarding_;
+    bool probed_ = false;
+};
 
 Forwarding::Forwarding(Services& services, Client& client, std::shared_ptr<Exchange> exchange)
     : services_(services),
@@ -179,7 +215,7 @@ asio::awaitable<Errc> Forwarding::request()
         if (head.has_query) (origin_form += '?') += head.query;
         options.target = origin_form;
     }
-    options.expects_continue = head.expects_continue && !continued_ && !body_whole_;
+    options.expects_continue = head.expects_continue && body_ && !continued_ && !body_whole_;  // RFC 9110 §10.1.1
     options.upgrade_to = wanted_protocol(head);
     append_upstream_head(request_head_, *exchange_, options);
 
@@ -213,7 +249,10 @@ asio::awaitable<Errc> Forwarding::request()
         co_await end_upload();
         co_return sent;
     }
+    // A write goes on whatever its client does: the app may have begun it.
+    if (rules::is_safe(head.method)) watch_ = std::make_unique<ClientWatch>(*this);
     if (!whole) {
+        fetch_->request_pending(true);
         upload_ = std::make_shared<Upload>(services_.context);
         services_.tasks.spawn("upload", run_upload(upload_));
     }
@@ -261,6 +300,7 @@ asio::awaitable<void> Forwarding::run_upload(std::shared_ptr<Upload> upload)
     while (!upload->stop && upstream_takes) {
         const RequestBody::Piece piece = body_->next();
         if (piece.kind == RequestBody::Kind::blocked) {
+            if (!fetch_->has_final_head()) up.deadline.disarm();  // the client is waited for, not the upstream
             const bool ready = co_await body_->wait();
             if (ready || upload->stop) continue;
             fetch_->abort(body_->fault());
@@ -315,6 +355,7 @@ asio::awaitable<void> Forwarding::run_upload(std::shared_ptr<Upload> upload)
                     continue;
                 }
                 if (written.blocked()) {
+                    if (!up.deadline.armed()) progress();
                     const bool ready = co_await up.transport.wait(written.wait_for);
                     if (ready) continue;
                 }
@@ -333,6 +374,8 @@ asio::awaitable<void> Forwarding::run_upload(std::shared_ptr<Upload> upload)
         }
     }
     body_->keep();
+    fetch_->request_pending(false);
+    if (!fetch_->has_final_head()) progress();  // from here on the upstream is waited for
     upload->finished.wake();
 }
 

@@ -46,6 +46,7 @@ class Forwarding {
 
   private:
     struct Upload;
+    class ClientWatch;
     asio::awaitable<void> run_upload(std::shared_ptr<Upload> upload);
     asio::awaitable<void> end_upload();
     asio::awaitable<rules::Errc> read_final_head();
@@ -58,6 +59,7 @@ class Forwarding {
     std::unique_ptr<Fetch> fetch_;
     std::unique_ptr<RequestBody> body_;
     std::shared_ptr<Upload> upload_;
+    std::unique_ptr<ClientWatch> watch_;
     std::string buffered_;     // decoded body read ahead
     bool body_whole_ = false;  // `buffered_` is all of it
     bool continued_ = false;   // we have sent 100 Continue ourselves

@@ -4,6 +4,7 @@
 #include <boost/asio/ip/network_v6.hpp>
 #include <charconv>
 
+#include "rules/base/text.hpp"
 #include "rules/http/conditional.hpp"
 #include "rules/http/date.hpp"
 #include "rules/http/fields.hpp"
@@ -32,6 +33,13 @@ void append_field(std::string& out, std::string_view name, std::string_view valu
     out += ": ";
     out += value;
     out += "\r\n";
+}
+
+/// The members of a list to which we add ours, from all lines of the field (RFC 9110 §5.3).
+void append_list_so_far(std::string& out, const rules::Fields& fields, FieldId id)
+{
+    for (const Field& field : fields.all)
+        if (field.id == id && !field.value.empty()) (out += field.value) += ", ";
 }
 
 bool is_in_network(const std::string& network, const asio::ip::address& address)
@@ -152,7 +160,8 @@ void append_upstream_head(std::string& out, const Exchange& exchange, const Upst
     append_field(out, "Host", host);
 
     const rules::HopByHop is_hop_by_hop(head.fields);
-    std::string_view via, forwarded_for, forwarded_proto, forwarded_host;
+    const bool counts_forwards = head.method == rules::Method::options || head.method == rules::Method::trace;
+    std::string_view forwarded_proto, forwarded_host;
     for (const Field& field : head.fields.all) {
         switch (field.id) {
         case FieldId::host:
@@ -161,8 +170,8 @@ void append_upstream_head(std::string& out, const Exchange& exchange, const Upst
         case FieldId::expect:
         case FieldId::larder_debug:
         case FieldId::x_request_id: continue;
-        case FieldId::via: via = field.value; continue;
-        case FieldId::x_forwarded_for: forwarded_for = field.value; continue;
+        case FieldId::via:
+        case FieldId::x_forwarded_for: continue;  // below
         case FieldId::x_forwarded_proto: forwarded_proto = field.value; continue;
         case FieldId::x_forwarded_host: forwarded_host = field.value; continue;
         default: break;
@@ -170,7 +179,11 @@ void append_upstream_head(std::string& out, const Exchange& exchange, const Upst
         if (!trusted && rules::is_override(field.name)) continue;
         if (options.for_fill && is_condition(field.id) && !(options.for_part && is_of_part(field.id))) continue;
         if (is_hop_by_hop(field)) continue;
-        append_field(out, field.name, field.value);
+        if (options.for_fill && rules::stands_for_named(*exchange.judgement.rule, field.name)) continue;
+        if (counts_forwards && rules::equals_ignoring_case(field.name, "Max-Forwards"))
+            append_field(out, field.name, std::to_string(rules::parse_digits(field.value).value_or(1) - 1));
+        else
+            append_field(out, field.name, field.value);
     }
     if (options.revalidate) {
         if (!options.revalidate->etag.empty()) append_field(out, "If-None-Match", options.revalidate->etag);
@@ -179,19 +192,13 @@ void append_upstream_head(std::string& out, const Exchange& exchange, const Upst
     }
     // A stranger's word about where a request came from is not passed on (trusted_proxies).
     out += "X-Forwarded-For: ";
-    if (trusted && !forwarded_for.empty()) {
-        out += forwarded_for;
-        out += ", ";
-    }
+    if (trusted) append_list_so_far(out, head.fields, FieldId::x_forwarded_for);
     out += exchange.client_address.empty() ? std::string_view("unix") : std::string_view(exchange.client_address);
     out += "\r\n";
     append_field(out, "X-Forwarded-Proto", trusted && !forwarded_proto.empty() ? forwarded_proto : "http");
     append_field(out, "X-Forwarded-Host", trusted && !forwarded_host.empty() ? forwarded_host : host);
     out += "Via: ";
-    if (!via.empty()) {
-        out += via;
-        out += ", ";
-    }
+    append_list_so_far(out, head.fields, FieldId::via);
     out += head.minor_version == 0 ? "1.0 larder\r\n" : "1.1 larder\r\n";
     append_field(out, "X-Request-ID", exchange.request_id);
     if (options.expects_continue) out += "Expect: 100-continue\r\n";

@@ -16,6 +16,7 @@ std::string_view reason_phrase(int status) noexcept
     case 206: return "Partial Content";
     case 304: return "Not Modified";
     case 400: return "Bad Request";
+    case 405: return "Method Not Allowed";
     case 408: return "Request Timeout";
     case 412: return "Precondition Failed";
     case 413: return "Content Too Large";

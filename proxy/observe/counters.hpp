@@ -32,6 +32,8 @@ namespace larder::proxy {
     X(upstream_reuses, "larder_upstream_reuses_total", "Requests sent on a kept-alive upstream connection")          \
     X(upstream_retries, "larder_upstream_retries_total", "Requests sent again because a reused connection had died") \
     X(fetches, "larder_upstream_requests_total", "Requests sent to the upstream")                                    \
+    X(fetches_abandoned, "larder_upstream_requests_abandoned_total",                                                 \
+      "Requests to the upstream that were ended because the client had gone and nothing was to be stored")           \
     X(fills, "larder_fills_total", "Fetches begun to fill the cache")                                                \
     X(joins, "larder_fill_joins_total", "Requests that waited for a fill begun by another")                          \
     X(join_timeouts, "larder_fill_join_timeouts_total", "Requests that stopped waiting for a fill and went alone")   \

@@ -25,6 +25,12 @@ constexpr Milliseconds role_every{1000};
 constexpr Milliseconds slow_after{100};
 constexpr std::chrono::seconds log_every{1};
 
+/// An error of Redis without the words of the command that it repeats: a password may be among them, or what is stored.
+std::string_view without_arguments(std::string_view error) noexcept
+{
+    return error.substr(0, error.find(", with args beginning with"));
+}
+
 asio::awaitable<Result<Reply>> failed(Errc why) { co_return why; }
 
 }  // namespace
@@ -179,7 +185,7 @@ asio::awaitable<std::string> Link::set_up(Transport& transport)
             } else if (step == "CLIENT SETNAME") {
                 // A name for `CLIENT LIST` is a courtesy: some managed servers refuse it.
             } else if (reply.is_error() && reason.empty()) {
-                reason.append(step).append(": ").append(reply.text);
+                reason.append(step).append(": ").append(without_arguments(reply.text));
             }
             ++answered;
         }
@@ -294,7 +300,7 @@ void Link::log_error(std::string_view text, rules::Instant now)
 {
     if (now - error_logged_ <= log_every) return;
     error_logged_ = now;
-    log_event(config::LogLevel::warn, "store answered with an error", {{"reason", text}});
+    log_event(config::LogLevel::warn, "store answered with an error", {{"reason", without_arguments(text)}});
 }
 
 rules::Errc Link::send_error() const noexcept

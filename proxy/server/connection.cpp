@@ -58,7 +58,8 @@ asio::awaitable<void> Server::serve_connection(Connection& connection)
 {
     Client& client = connection.client;
     for (;;) {
-        connection.idle = client.inbox.empty();
+        // An empty line that nothing follows is no head yet (RFC 9112 §2.2).
+        connection.idle = client.inbox.empty() || client.inbox == "\r\n";
         if (connection.idle) {
             if (services_.draining) break;
             connection.patience.arm(services_.wheel, services_.config.timeouts.client_idle);

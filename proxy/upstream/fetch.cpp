@@ -88,7 +88,8 @@ asio::awaitable<Errc> Fetch::read_head(bool to_head)
     input_ = partial;
     input_shared_ = false;
     bool received = !partial.empty();
-    connection_->deadline.arm(pool_.wheel(), pool_.options().first_byte_timeout, Errc::upstream_timeout);
+    if (!request_pending_)
+        connection_->deadline.arm(pool_.wheel(), pool_.options().first_byte_timeout, Errc::upstream_timeout);
     for (;;) {
         if (!input_.empty()) {
             const Scan scan = rules::scan_response(input_, limits_, to_head, head_);

@@ -72,6 +72,9 @@ class Fetch {
     /// Bytes of the request may have reached the upstream.
     bool touched() const noexcept { return touched_; }
     void upload_pending(bool pending) noexcept { upload_pending_ = pending; }
+    /// The client owes a part of the request's body yet: until it is here no answer can be late.
+    void request_pending(bool pending) noexcept { request_pending_ = pending; }
+    bool has_final_head() const noexcept { return head_.status == 101 || head_.status >= 200; }
 
   private:
     BodyPiece next_piece(bool may_read);
@@ -86,6 +89,7 @@ class Fetch {
     std::string_view request_head_, request_body_;
     bool may_retry_ = false;
     bool upload_pending_ = false;
+    bool request_pending_ = false;
     bool ended_ = false;
     bool touched_ = false;
     bool acknowledged_ = false;  // the head, by TCP

@@ -1,6 +1,7 @@
 #include "rules/http/fields.hpp"
 
 #include <algorithm>
+#include <array>
 
 #include "rules/base/text.hpp"
 
@@ -71,21 +72,49 @@ std::string_view upgrade_protocol(std::string_view list) noexcept
     return found;
 }
 
+namespace {
+
+/// With `_` for `-` a field that Larder knows by itself, or one that apps choose their answer by: `Content_Length`,
+/// `Accept_Language`.
+bool is_alias(std::string_view name) noexcept
+{
+    std::array<char, 64> dashed;
+    if (name.size() > dashed.size() || name.find('_') == name.npos) return false;
+    std::replace_copy(name.begin(), name.end(), dashed.begin(), '_', '-');
+    const std::string_view meant(dashed.data(), name.size());
+    constexpr std::string_view choosing[] = {"accept-charset", "accept-language", "user-agent", "x-requested-with"};
+    return field_id(meant) != FieldId::other ||
+           std::any_of(std::begin(choosing), std::end(choosing),
+                       [meant](std::string_view known) { return equals_ignoring_case(meant, known); });
+}
+
+}  // namespace
+
 bool is_override(std::string_view name) noexcept
 {
+    if (is_alias(name)) return true;
     constexpr std::string_view names[] = {
         "cf-connecting-ip",
         "client-ip",
         "fastly-client-ip",
         "forwarded",
+        "forwarded-for",
+        "front-end-https",
+        "http-host",
+        "proxy",
         "true-client-ip",
         "x-client-ip",
         "x-cluster-client-ip",
+        "x-forward-for",
+        "x-forward-host",
+        "x-forward-proto",
+        "x-forwarded",
         "x-host",
         "x-http-host-override",
         "x-http-method",
         "x-http-method-override",
         "x-method-override",
+        "x-middleware-subrequest",
         "x-original-forwarded-for",
         "x-original-host",
         "x-original-method",
@@ -97,7 +126,10 @@ bool is_override(std::string_view name) noexcept
         "x-real-ip",
         "x-remote-addr",
         "x-remote-ip",
+        "x-rewrite-uri",
         "x-rewrite-url",
+        "x-scheme",
+        "x-url-scheme",
     };
     constexpr std::string_view forwarded = "x-forwarded-";
     if (is_spelt(name.substr(0, forwarded.size()), forwarded)) return true;

@@ -22,8 +22,9 @@ bool list_contains(const Fields& fields, FieldId id, std::string_view token) noe
 std::string_view upgrade_protocol(std::string_view list) noexcept;
 
 /// Is it a field by which a client could pretend that somebody else asks, or asks for something else: X-Forwarded-*,
-/// X-Real-IP, X-Original-URL, X-HTTP-Method-Override and their like? With `_` for `-` too: some servers take the two
-/// for one. From clients that are not trusted they are not passed on.
+/// X-Real-IP, X-Original-URL, X-HTTP-Method-Override and their like? With `_` for `-` too, and so is any field with a
+/// meaning of its own (`Accept_Language`, `Content_Length`): some servers take the two for one. From clients that are
+/// not trusted they are not passed on.
 bool is_override(std::string_view name) noexcept;
 
 /// All field lines of one name joined by ", " as RFC 9110 §5.3 allows.

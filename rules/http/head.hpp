@@ -130,7 +130,7 @@ struct HeadLimits {
     X(bad_host, 400, "bad-host", "Host is missing, repeated or invalid")                                 \
     X(bad_length, 400, "bad-length", "Content-Length is invalid or repeated")                            \
     X(bad_transfer_encoding, 400, "bad-transfer-encoding",                                               \
-      "Transfer-Encoding is not exactly \"chunked\", or stands beside Content-Length")                   \
+      "Transfer-Encoding is not exactly `chunked`, or stands beside Content-Length")                     \
     X(bad_status, 502, "bad-status-line", "the status line is invalid")                                  \
     X(target_too_long, 414, "target-too-long", "the request target is above the limit")                  \
     X(head_too_large, 431, "head-too-large", "the request head is above the limit")

@@ -77,7 +77,7 @@ REJECTED = [
             b"0x5\r\n12345\r\n0\r\n\r\n", b"+5\r\n12345\r\n0\r\n\r\n", b"-5\r\n12345\r\n0\r\n\r\n", b"5h\r\n12345\r\n0\r\n\r\n",
             b"\r\n0\r\n\r\n", b"g\r\n12345\r\n0\r\n\r\n", b"5_0\r\n12345\r\n0\r\n\r\n", b"5\x00\r\n12345\r\n0\r\n\r\n",
             b"10000000000000000\r\n12345\r\n0\r\n\r\n", b"10000000000000005\r\n12345\r\n0\r\n\r\n",
-            b"fffffffffffffffff\r\n12345\r\n0\r\n\r\n", b"ffffffffffffffff0\r\n1\r\n0\r\n\r\n",
+            b"fffffffffffffffff\r\n12345\r\n0\r\n\r\n", b"ffffffffffffffff0\r\n1\r\n0\r\n\r\n", b"ffffffffffffffff\r\n12345\r\n0\r\n\r\n", b"8000000000000000\r\n12345\r\n0\r\n\r\n",
             b"5;a\n=b\r\n12345\r\n0\r\n\r\n", b"5;a=\rb\r\n12345\r\n0\r\n\r\n", b"5;a=\x00\r\n12345\r\n0\r\n\r\n",
             b"5\r\n12345\r\n0\r\nX: y\n\r\n", b"5\r\n12345\r\n0\r\n X: y\r\n\r\n", b"5\r\n12345\r\n0\r\nX y\r\n\r\n",
             b"5\r\n12345\r\n0\r\nX: y\x00\r\n\r\n", b"5\r\n12345\r\n0\r\n: y\r\n\r\n", b"5\r\n12345\r\n0\n\r\n",
@@ -165,6 +165,7 @@ REJECTED_BY = [
     ("10 a head above the limit", {431}, head(b"GET /@ HTTP/1.1", b"Host: app.test", *[b"X-%d: " % i + b"a" * 1000 for i in range(100)])),
     ("10 one field above the limit", {431}, head(b"GET /@ HTTP/1.1", b"Host: app.test", b"X: " + b"a" * 100_000)),
     ("10 a field name above the limit", {431}, head(b"GET /@ HTTP/1.1", b"Host: app.test", b"X" * 100_000 + b": a")),
+    ("10 one field too large", {431}, head(b"GET /@ HTTP/1.1", b"Host: app.test", b"X: " + b"a" * 17_000)),
     ("10 too many fields", {431}, head(b"GET /@ HTTP/1.1", b"Host: app.test", *[b"X: a"] * 1000)),
     ("10 a target above the limit", {414}, head(b"GET /@" + b"a" * 100_000 + b" HTTP/1.1", b"Host: app.test")),
     ("10 a query above the limit", {414}, head(b"GET /@?" + b"a" * 100_000 + b" HTTP/1.1", b"Host: app.test")),
@@ -206,6 +207,8 @@ ACCEPTED = [
     ("2 Content-Length without space", post(b"Content-Length:5", body=b"12345"), b"12345"),
     ("2 Content-Length 0", post(b"Content-Length: 0"), b""),
     ("3 extensions", chunked(b"5;a=b;c;d=\"e;f\"\r\n12345\r\n0;last\r\n\r\n"), b"12345"),
+    ("3 white space before an extension", chunked(b"5 ;a\r\n12345\r\n0\t;\tb = c ; d\r\n\r\n"), b"12345"),
+    ("3 many leading zeros of a size", chunked(b"00000000000000000005\r\n12345\r\n0\r\n\r\n"), b"12345"),
     ("3 leading zeros of a size", chunked(b"0000005\r\n12345\r\n000\r\n\r\n"), b"12345"),
     ("3 sizes in either case", chunked(b"A\r\n1234567890\r\na\r\n1234567890\r\n0\r\n\r\n"), b"1234567890" * 2),
     ("3 many small chunks", chunked(b"1\r\nx\r\n" * 500 + b"0\r\n\r\n"), b"x" * 500),
@@ -329,6 +332,49 @@ def forwarded(binary):
             check(word.lower() not in seen.trailers.lower(), f"{word.decode()} is no trailer", seen.trailers)
 
     yield "3 trailers stay behind the body, and framing and routing are no trailers", trailers
+
+    def override_trailers():
+        seen = sent(
+            b"POST /a HTTP/1.1\r\nHost: app.test\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n12345\r\n0\r\n"
+            b"X-Original-URL: /evil\r\nX-HTTP-Method-Override: DELETE\r\nX-Real-IP: 6.6.6.6\r\nX_Forwarded_For: evil\r\nX-Sum: 1\r\n\r\n"
+        )
+        check(b"X-Sum" in seen.trailers and b"evil" not in seen.trailers and b"DELETE" not in seen.trailers and b"6.6" not in seen.trailers, "nor overrides", seen.trailers)
+
+    yield "19 overrides are no trailers either", override_trailers
+
+    def aliases():
+        seen = sent(
+            b"GET /a HTTP/1.1\r\nHost: app.test\r\nContent_Length: 5\r\nTransfer_Encoding: chunked\r\nAccept_Language: evil\r\nProxy: http://evil\r\nHTTP_HOST: evil\r\nmy_own: 1\r\n\r\n"
+        )
+        names = {name for name, _ in seen.fields}
+        check(not any(b"_" in name for name in names - {b"my_own"}) and b"proxy" not in names and b"my_own" in names, "no second spelling of a known field", seen.head)
+
+    yield "19 fields that some servers take for others, with _ for -", aliases
+
+    def lists():
+        seen = sent(b"GET /a HTTP/1.1\r\nHost: app.test\r\nVia: 1.1 a\r\nVia: 1.1 b\r\n\r\n")
+        check(seen.all(b"via") == [b"1.1 a, 1.1 b, 1.1 larder"], "every line of Via", seen.head)
+
+    yield "8 a list in several lines is passed on whole", lists
+
+    def expects_nothing():
+        for method in (b"GET", b"OPTIONS", b"DELETE"):
+            seen = sent(method + b" /a HTTP/1.1\r\nHost: app.test\r\nExpect: 100-continue\r\n\r\n")
+            check(not seen.all(b"expect"), "nothing is to be continued", seen.head)
+
+    yield "9 Expect without a body is not passed on", expects_nothing
+
+    def max_forwards():
+        for method in (b"OPTIONS", b"TRACE"):
+            before = len(origin.requests)
+            client = Client(larder.port).send(method + b" /mf HTTP/1.1\r\nHost: app.test\r\nMax-Forwards: 0\r\n\r\n")
+            check(client.read_final().status in (200, 405), "answered here")
+            client.close()
+            check(len(origin.requests) == before, "and not forwarded")
+        seen = sent(b"OPTIONS /mf HTTP/1.1\r\nHost: app.test\r\nMax-Forwards: 3\r\n\r\n")
+        check(seen.all(b"max-forwards") == [b"2"], "one less", seen.head)
+
+    yield "9 Max-Forwards", max_forwards
 
     def half_body(name, data):
         def play():

@@ -87,6 +87,13 @@ def deadlines(binary):
 
     yield "23 idle between two requests", idle
 
+    def stray_line():
+        client = Client(larder.port).send(b"GET /a HTTP/1.1\r\nHost: app.test\r\n\r\n\r\n")
+        check(client.read_final().status == 200, "the answer")
+        check(not ends(client), "an empty line behind it is no head that is late")
+
+    yield "23 an empty line after a request, and nothing else", stray_line
+
     def not_reading():
         before = larder.metric("larder_client_timeouts_total")
         origin.on("/big", b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % (64 * MIB) + b"x" * (64 * MIB))
@@ -143,6 +150,46 @@ def deadlines(binary):
             check(get(larder.port, path).body == b"ok", "and not stored")
 
     yield "23 a silent app is a 504", silent_app
+
+    def pauses():
+        patient = Larder(binary, quick, f"upstream: {{url: 'http://127.0.0.1:{quick.port}', first_byte_timeout: 300ms}}\n" + RULES, "timeouts: {client_body: 1s}\n", drop_upstream=True)
+        for framing, part in ((b"Content-Length: 10", b"12345"), (b"Transfer-Encoding: chunked", b"5\r\n12345\r\n")):
+            responses = ends(Client(patient.port).send(b"POST /pauses HTTP/1.1\r\nHost: app.test\r\n" + framing + b"\r\n\r\n" + part))
+            check([r.status for r in responses] == [408], "the client is late, not the app", responses)
+        patient.stop()
+
+    yield "23 a client that pauses inside its body longer than first_byte_timeout", pauses
+
+    def leaves(how):
+        def play():
+            silent = Origin()
+            silent.on("/pass", ["silent"])
+            waiting = Larder(binary, silent, RULES)
+            client = Client(waiting.port).send(b"GET /pass HTTP/1.1\r\nHost: app.test\r\n\r\n")
+            await_that("it is asked", lambda: silent.seen("/pass"))
+            if how == "reset":
+                client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            client.close()
+            await_that("the app's connection ends", lambda: waiting.metric("larder_upstream_requests_abandoned_total") == 1)
+            await_that("nothing is under way", lambda: waiting.metric("larder_upstream_connections", 'state="busy"') == 0)
+            waiting.stop()
+
+        return f"25 a client that leaves ({how}) ends what only it waits for", play
+
+    yield leaves("reset")
+    yield leaves("close")
+
+    def half_closed_slow():
+        slow = Origin()
+        slow.on("/slow", ["hold", OK])
+        waiting = Larder(binary, slow, RULES)
+        client = Client(waiting.port).send(b"GET /slow HTTP/1.1\r\nHost: app.test\r\n\r\n").half_close()
+        check(client.read().status == 102, "it is asked whether it still reads")
+        slow.released.set()
+        check(client.read_final().body == b"ok", "it does, and is served")
+        waiting.stop()
+
+    yield "9 a half-closed client that waits long is served", half_closed_slow
 
     def stalls():
         quick.on("/stalls", [b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345", "silent"])
