@@ -88,7 +88,8 @@ asio::awaitable<Errc> Fetch::read_head(bool to_head)
     input_ = partial;
     input_shared_ = false;
     bool received = !partial.empty();
-    if (!request_pending_)
+    // Interim heads buy no time, but 102, which is there to say that the answer takes long.
+    if (!request_pending_ && (head_.status == 0 || head_.status == 102))
         connection_->deadline.arm(pool_.wheel(), pool_.options().first_byte_timeout, Errc::upstream_timeout);
     for (;;) {
         if (!input_.empty()) {

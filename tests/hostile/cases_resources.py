@@ -191,6 +191,12 @@ def deadlines(binary):
 
     yield "9 a half-closed client that waits long is served", half_closed_slow
 
+    def hints():
+        quick.on("/hints", [b"HTTP/1.1 103 Early Hints\r\n\r\n", "late"] * 40)
+        check(get(larder.port, "/hints").status == 504, "interim answers buy no time")
+
+    yield "15 an app that sends nothing but early hints", hints
+
     def stalls():
         quick.on("/stalls", [b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n12345", "silent"])
         response = get(larder.port, "/stalls")

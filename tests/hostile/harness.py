@@ -5,6 +5,7 @@ end of a connection, or for its deadline."""
 import atexit
 import os
 import re
+import select
 import shutil
 import socket
 import subprocess
@@ -235,6 +236,10 @@ class Origin:
             if step == "silent":
                 peer.recv(1)
                 return False
+            if step == "late":
+                if select.select([peer], [], [], 0.1)[0]:
+                    return False  # larder has closed it
+                continue
             if step == "hold":
                 self.released.wait(LIMIT)
                 continue
