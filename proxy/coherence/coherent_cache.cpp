@@ -1,10 +1,15 @@
 #include "proxy/coherence/coherent_cache.hpp"
 
+#include <atomic>
+
 #include "proxy/coherence/guards.hpp"
+#include "proxy/coherence/log_names.hpp"
 #include "proxy/coherence/write_id.hpp"
 #include "proxy/net/clock.hpp"
 #include "proxy/net/run_all.hpp"
+#include "proxy/observe/log.hpp"
 #include "proxy/redis/keyspace.hpp"
+#include "rules/pattern/pattern.hpp"
 
 namespace larder::proxy {
 
@@ -16,6 +21,20 @@ namespace {
 
 /// Lua's stack bounds the keys and patterns of one record (COHERENCE §2).
 constexpr std::size_t record_targets_limit = 500;
+
+void note_widened(Counters& counters, const std::string& rule, const std::string& pattern)
+{
+    counters.add(Counter::purge_patterns_widened);
+    static std::atomic<std::int64_t> logged{0};
+    const std::int64_t now = std::chrono::duration_cast<rules::Seconds>(instant_now().time_since_epoch()).count();
+    std::int64_t last = logged.load(std::memory_order_relaxed);
+    constexpr std::int64_t every_seconds = 10;
+    if (now - last < every_seconds || !logged.compare_exchange_strong(last, now)) return;
+    constexpr std::size_t shown_bytes = 80;
+    log_event(config::LogLevel::warn,
+              "a purge pattern is longer than 1 KiB: a shorter one, which purges more, takes its place",
+              {{"rule", std::string_view(rule)}, {"begins", std::string_view(pattern).substr(0, shown_bytes)}});
+}
 
 }  // namespace
 
@@ -29,7 +48,11 @@ struct CoherentCache::Part {
 
 CoherentCache::CoherentCache(Tasks& tasks, MemoryStore& memory, const std::vector<ShardLink>& shards,
                              SharedLogState& process, Counters& counters, CacheOptions options)
-    : tasks_(tasks), memory_(memory), embedded_(shards.front().store == nullptr), options_(std::move(options))
+    : tasks_(tasks),
+      memory_(memory),
+      counters_(counters),
+      embedded_(shards.front().store == nullptr),
+      options_(std::move(options))
 {
     for (const ShardLink& link : shards)
         shards_.push_back(std::make_unique<Shard>(tasks.context(), memory, link.log, link.store, process,
@@ -87,7 +110,7 @@ std::vector<CoherentCache::Part> CoherentCache::parts_of(const WritePurge& write
 {
     std::vector<std::vector<Record>> records(shards_.size());
     std::vector<std::size_t> counts(shards_.size(), record_targets_limit);
-    const auto add = [&](std::size_t shard, const rules::PurgeTarget& target) {
+    const auto add = [&](std::size_t shard, bool exact, const std::string& text) {
         if (++counts[shard] > record_targets_limit) {
             Record record;
             record.type = type;
@@ -101,14 +124,16 @@ std::vector<CoherentCache::Part> CoherentCache::parts_of(const WritePurge& write
             counts[shard] = 1;
         }
         Record& record = records[shard].back();
-        (target.exact ? record.keys : record.patterns).push_back(target.text);
+        (exact ? record.keys : record.patterns).push_back(text);
     };
     for (const rules::PurgeTarget& target : write.targets) {
         if (target.exact) {
-            add(index_of(target.text), target);
-        } else {
-            for (std::size_t shard = 0; shard < shards_.size(); ++shard) add(shard, target);
+            add(index_of(target.text), true, key_in_log(target.text));
+            continue;
         }
+        const std::string pattern = pattern_in_log(target.text);
+        if (pattern != target.text && !rules::is_exact(target.text)) note_widened(counters_, write.rule, pattern);
+        for (std::size_t shard = 0; shard < shards_.size(); ++shard) add(shard, false, pattern);
     }
     std::vector<Part> parts;
     for (std::size_t shard = 0; shard < shards_.size(); ++shard)

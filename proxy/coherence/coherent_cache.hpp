@@ -89,6 +89,12 @@ class CoherentCache {
     {
         return shard_of(lease.key).release(lease, uncacheable, memory);
     }
+    /// An answer to the key could be stored: it is not known as uncacheable any more, to no replica. When the store is
+    /// away its time ends that. Nothing when embedded.
+    asio::awaitable<void> forget_uncacheable(const std::string& key, const std::string& variant)
+    {
+        return shard_of(key).forget_uncacheable(key, variant);
+    }
     /// Ends what is still held, as well as that can be done, when the process must end before its fills.
     asio::awaitable<void> release_all();
 
@@ -132,6 +138,7 @@ class CoherentCache {
 
     Tasks& tasks_;
     MemoryStore& memory_;
+    Counters& counters_;
     const bool embedded_;
     const CacheOptions options_;
     std::vector<std::unique_ptr<Shard>> shards_;

@@ -15,11 +15,14 @@ Position wall_microseconds() noexcept
 
 }  // namespace
 
-LocalLog::LocalLog(std::size_t records_limit, std::size_t patterns_limit)
+LocalLog::LocalLog(std::size_t records_limit, std::size_t patterns_limit, std::size_t records_limit_bytes,
+                   std::size_t patterns_limit_bytes)
     : position_(wall_microseconds()),
       floor_(position_.load(std::memory_order_relaxed)),
       records_limit_(std::max<std::size_t>(records_limit, 1)),
-      patterns_limit_(std::max<std::size_t>(patterns_limit, 1))
+      patterns_limit_(std::max<std::size_t>(patterns_limit, 1)),
+      records_limit_bytes_(records_limit_bytes),
+      patterns_limit_bytes_(patterns_limit_bytes)
 {
 }
 
@@ -56,11 +59,17 @@ std::optional<Appended> LocalLog::append_here(Record record)
     record.position = std::max(record.previous + 1, wall_microseconds());
     const Appended appended{record.previous, record.position};
 
-    for (const std::string& pattern : record.patterns) patterns_[pattern] = record.position;
-    while (patterns_.size() > patterns_limit_) forget_oldest_patterns();
+    for (const std::string& pattern : record.patterns) {
+        if (patterns_.insert_or_assign(pattern, record.position).second) patterns_bytes_ += pattern.size();
+    }
+    while (patterns_.size() > patterns_limit_ || patterns_bytes_ > patterns_limit_bytes_) forget_oldest_patterns();
     follow_marks(record, now);
+    records_bytes_ += bytes_of(record);
     records_.push_back(std::move(record));
-    if (records_.size() > records_limit_) records_.pop_front();
+    while (records_.size() > records_limit_ || (records_.size() > 1 && records_bytes_ > records_limit_bytes_)) {
+        records_bytes_ -= bytes_of(records_.front());
+        records_.pop_front();
+    }
     // Last: whoever sees the counter finds the record.
     position_.store(appended.position, std::memory_order_release);
     return appended;
@@ -85,7 +94,11 @@ void LocalLog::forget_oldest_patterns()
     const auto last = positions.begin() + static_cast<std::ptrdiff_t>((positions.size() - 1) / 10);
     std::nth_element(positions.begin(), last, positions.end());
     floor_ = std::max(floor_, *last);
-    std::erase_if(patterns_, [&](const auto& pattern) { return pattern.second <= *last; });
+    std::erase_if(patterns_, [&](const auto& pattern) {
+        if (pattern.second > *last) return false;
+        patterns_bytes_ -= pattern.first.size();
+        return true;
+    });
 }
 
 asio::awaitable<rules::Result<Position>> LocalLog::look() { co_return *position_here(); }

@@ -17,7 +17,10 @@ class LocalLog final : public PurgeLog {
     /// @param patterns_limit  of the long memory; above it the oldest tenth goes and the floor rises to the newest of
     /// them.
     ///                        No `init` record: a replica that has applied all records remembers as much or more itself
-    explicit LocalLog(std::size_t records_limit = 100'000, std::size_t patterns_limit = 10'000);
+    /// @param records_limit_bytes, patterns_limit_bytes  the same by size: what a client sends is part of them
+    explicit LocalLog(std::size_t records_limit = 100'000, std::size_t patterns_limit = 10'000,
+                      std::size_t records_limit_bytes = std::size_t{16} << 20,
+                      std::size_t patterns_limit_bytes = std::size_t{4} << 20);
 
     std::optional<Position> position_here() const noexcept override
     {
@@ -43,7 +46,8 @@ class LocalLog final : public PurgeLog {
     std::unordered_map<std::string, Position> patterns_;
     std::vector<std::pair<Record, rules::Instant>> open_;  // records of the marks that are open, and when they end
     Position floor_ = 0;
-    std::size_t records_limit_, patterns_limit_;
+    std::size_t records_bytes_ = 0, patterns_bytes_ = 0;
+    std::size_t records_limit_, patterns_limit_, records_limit_bytes_, patterns_limit_bytes_;
 };
 
 }  // namespace larder::proxy

@@ -24,9 +24,18 @@ struct Record {
     RecordType type = RecordType::single;
     std::string write_id;  // as in write_id.hpp; empty for single and init
     rules::Milliseconds life{0};
-    std::vector<std::string> keys;  // exact
-    std::vector<std::string> patterns;
+    std::vector<std::string> keys;      // exact, as `key_in_log` (log_names.hpp) names them
+    std::vector<std::string> patterns;  // as `pattern_in_log` does
 };
+
+/// What a record takes in memory, nearly.
+inline std::size_t bytes_of(const Record& record) noexcept
+{
+    std::size_t bytes = sizeof(Record) + record.write_id.size();
+    for (const auto* texts : {&record.keys, &record.patterns})
+        for (const std::string& text : *texts) bytes += sizeof(std::string) + text.size();
+    return bytes;
+}
 
 /// What a replica starts from: everything the log remembers.
 struct LogSnapshot {

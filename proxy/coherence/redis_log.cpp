@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "proxy/coherence/guards.hpp"
+#include "proxy/coherence/log_names.hpp"
 #include "proxy/coherence/log_replies.hpp"
 #include "proxy/coherence/write_id.hpp"
 #include "proxy/observe/log.hpp"
@@ -27,6 +28,8 @@ constexpr std::string_view page_size_text = "1000";
 constexpr std::size_t targets_limit = 500;  // of one script call: Lua's stack
 constexpr Milliseconds retain_longer{60'000};
 constexpr int init_attempts = 3;
+constexpr std::size_t records_least = 1000;
+constexpr std::size_t record_overhead_bytes = 128;  // in the stream, beside the texts
 
 asio::awaitable<Result<Position>> failed(Errc why) { co_return why; }
 
@@ -147,6 +150,7 @@ asio::awaitable<Result<std::vector<Record>>> RedisLog::range(Position after, std
             auto record = parse_record(element);
             if (!record || record->position <= after) co_return malformed();
             after = record->position;
+            name_as_in_log(*record);
             records.push_back(std::move(*record));
         }
         if (reply->elements.size() < page_size) co_return records;
@@ -271,7 +275,7 @@ asio::awaitable<Errc> RedisLog::read_patterns(LogSnapshot& snapshot)
             if (member == "f") {
                 snapshot.floor = std::max(snapshot.floor, *score);
             } else if (member[0] == 'p') {
-                Position& last = seen[member.substr(1)];
+                Position& last = seen[pattern_in_log(std::string_view(member).substr(1))];
                 last = std::max(last, *score);
             }  // "r<run id>" is the script's affair
         }
@@ -321,7 +325,11 @@ asio::awaitable<Result<Appended>> RedisLog::append_part(const Record& record, st
     const char type = static_cast<char>(record.type);
     const std::string life = std::to_string(record.life.count());
     const std::string kept = std::to_string(std::max(retain(), record.life + retain_longer).count());
-    const std::string records_limit = std::to_string(options_.records_limit);
+    std::size_t bytes = record_overhead_bytes + write_id.size();
+    for (std::size_t i = patterns_from; i < patterns_to; ++i) bytes += record.patterns[i].size();
+    for (std::size_t i = keys_from; i < keys_to; ++i) bytes += record.keys[i].size();
+    const std::size_t records_kept = std::max(records_least, options_.stream_bytes / bytes);
+    const std::string records_limit = std::to_string(std::min(options_.records_limit, records_kept));
     const std::string patterns_limit = std::to_string(options_.patterns_limit);
     const std::string patterns_here = std::to_string(patterns_to - patterns_from);
 

@@ -15,6 +15,8 @@ struct RedisLogOptions {
     rules::Milliseconds mark_life{35'000};  // the longest life of a mark; records are kept a minute longer
     std::size_t records_limit = 100'000;
     std::size_t patterns_limit = 10'000;  // above: the oldest tenth is forgotten and the floor raised
+    /// A record that would fill this with its like leaves fewer in the stream, yet never fewer than a thousand.
+    std::size_t stream_bytes = std::size_t{64} << 20;
 };
 
 /// Single-threaded: one per worker, over its link. Link and keyspace outlive it, and the link is stopped before it

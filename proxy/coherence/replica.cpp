@@ -9,6 +9,7 @@
 
 #include "proxy/coherence/guards.hpp"
 #include "proxy/coherence/write_id.hpp"
+#include "proxy/redis/keyspace.hpp"
 #include "rules/pattern/pattern.hpp"
 
 namespace larder::proxy {
@@ -16,13 +17,14 @@ namespace {
 
 // The cap of the long memory, as in the log itself (COHERENCE section 2). Above it the oldest tenth goes.
 constexpr std::size_t patterns_limit = 10'000;
+// The same for the text of those patterns that must be kept as text. There is a replica for each worker and shard.
+constexpr std::size_t globs_limit_bytes = std::size_t{1} << 20;
 // No write takes longer; a larger life in a record is a foreign writer's.
 constexpr rules::Milliseconds longest_life = std::chrono::hours{24};
 
 std::uint64_t hash_of(std::string_view text) noexcept { return XXH3_64bits(text.data(), text.size()); }
 
 struct TextHash {
-    using is_transparent = void;
     std::size_t operator()(std::string_view text) const noexcept { return hash_of(text); }
 };
 struct HashItself {
@@ -69,7 +71,7 @@ class ExactKeys {
     }
     Position last(std::string_view key) const noexcept
     {
-        const auto found = last_.find(hash_of(key));
+        const auto found = last_.find(hash_of(BriefKey(key).text()));
         return found == last_.end() ? 0 : found->second;
     }
     /// Purges up to here may have been forgotten.
@@ -99,9 +101,12 @@ class ExactKeys {
     std::deque<Noted> order_;  // one for each key in `last_`
 };
 
-// Last position of each pattern purged.
+// Last position of each pattern purged. Those without a wildcard, and those with one `*` at the end, are remembered by
+// hash, whatever their length: two that share one are both voided by either, which is safe.
 class Patterns {
   public:
+    /// Of the text that is kept.
+    std::size_t bytes() const noexcept { return globs_bytes_; }
     std::size_t count() const noexcept { return literals_.size() + prefixes_.size() + globs_.size(); }
 
     void clear()
@@ -111,19 +116,20 @@ class Patterns {
         lengths_.clear();
         glob_places_.clear();
         globs_.clear();
+        globs_bytes_ = 0;
     }
 
     void note(const std::string& pattern, Position position)
     {
         if (rules::is_exact(pattern)) {
-            Position& newest = literals_[rules::unescape(pattern)];
+            Position& newest = literals_[hash_of(rules::unescape(pattern))];
             newest = std::max(newest, position);
             return;
         }
-        if (std::optional<std::string> prefix = literal_prefix(pattern)) {
+        if (const std::optional<std::string> prefix = literal_prefix(pattern)) {
             Length& length = length_in_use(prefix->size());
             length.newest = std::max(length.newest, position);
-            const auto [place, is_new] = prefixes_.try_emplace(std::move(*prefix), position);
+            const auto [place, is_new] = prefixes_.try_emplace(Prefix{hash_of(*prefix), prefix->size()}, position);
             if (is_new)
                 ++length.count;
             else
@@ -140,12 +146,13 @@ class Patterns {
         }
         const auto node = globs_.insert(place_for(position), Glob{pattern, position});
         glob_places_.emplace(node->pattern, node);
+        globs_bytes_ += node->pattern.size();
     }
 
     /// Only patterns that are this very text.
     bool match_literally_since(std::string_view text, Position since) const noexcept
     {
-        const auto found = literals_.find(text);
+        const auto found = literals_.find(hash_of(BriefKey(text).text()));
         return found != literals_.end() && found->second > since;
     }
 
@@ -155,7 +162,7 @@ class Patterns {
         for (const Length& length : lengths_) {
             if (length.bytes > key.size()) break;
             if (length.newest <= since) continue;
-            const auto found = prefixes_.find(key.substr(0, length.bytes));
+            const auto found = prefixes_.find(Prefix{hash_of(key.substr(0, length.bytes)), length.bytes});
             if (found != prefixes_.end() && found->second > since) return true;
         }
         for (const Glob& glob : globs_) {
@@ -180,6 +187,15 @@ class Patterns {
     }
 
   private:
+    // The length belongs to it: with that of another prefix it would not be looked for.
+    struct Prefix {
+        std::uint64_t hash;
+        std::size_t bytes;
+        bool operator==(const Prefix&) const = default;
+    };
+    struct PrefixHash {
+        std::size_t operator()(const Prefix& prefix) const noexcept { return prefix.hash; }
+    };
     struct Glob {
         std::string pattern;
         Position position;
@@ -216,18 +232,20 @@ class Patterns {
                 ++place;
                 continue;
             }
-            --length_in_use(place->first.size()).count;
+            --length_in_use(place->first.bytes).count;
             place = prefixes_.erase(place);
         }
         std::erase_if(lengths_, [](const Length& length) { return length.count == 0; });
         while (!globs_.empty() && globs_.back().position <= last) {
             glob_places_.erase(globs_.back().pattern);
+            globs_bytes_ -= globs_.back().pattern.size();
             globs_.pop_back();
         }
     }
 
-    std::unordered_map<std::string, Position, TextHash, std::equal_to<>> literals_;  // without a wildcard: groups
-    std::unordered_map<std::string, Position, TextHash, std::equal_to<>> prefixes_;
+    std::unordered_map<std::uint64_t, Position, HashItself> literals_;  // without a wildcard: groups
+    std::unordered_map<Prefix, Position, PrefixHash> prefixes_;
+    std::size_t globs_bytes_ = 0;
     std::vector<Length> lengths_;                                                  // rising
     Globs globs_;                                                                  // by falling position
     std::unordered_map<std::string_view, Globs::iterator, TextHash> glob_places_;  // views into `globs_`
@@ -264,10 +282,13 @@ class Marks {
     {
         if (marks_.empty()) return std::nullopt;
         if (now >= earliest_end_) remove_expired(now);
+        const BriefKey brief(key);
+        const auto matches = [&](const std::string& pattern) {
+            return rules::matches(pattern, key) || (brief.is_digest() && pattern == brief.text());
+        };
         for (const Mark& mark : marks_) {
-            if (std::find(mark.keys.begin(), mark.keys.end(), key) != mark.keys.end() ||
-                std::any_of(mark.patterns.begin(), mark.patterns.end(),
-                            [&](const std::string& pattern) { return rules::matches(pattern, key); }))
+            if (std::find(mark.keys.begin(), mark.keys.end(), brief.text()) != mark.keys.end() ||
+                std::any_of(mark.patterns.begin(), mark.patterns.end(), matches))
                 return rule_of_write(mark.write_id);
         }
         return std::nullopt;
@@ -341,7 +362,7 @@ void Replica::reset(const LogSnapshot& snapshot, rules::Instant now)
 
 void Replica::keep_to_limit()
 {
-    for (; state_->patterns.count() > patterns_limit; ++overflows_)
+    for (; state_->patterns.count() > patterns_limit || state_->patterns.bytes() > globs_limit_bytes; ++overflows_)
         floor_ = std::max(floor_, state_->patterns.forget_tenth());
 }
 

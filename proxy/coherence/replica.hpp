@@ -1,6 +1,6 @@
 // One worker's copy of the purge log (sans-I/O): records in, answers out. "Does any record after position p match this
 // key?" is the whole of it. Exact keys are remembered by hash for the last `exact_limit` of them; a question that
-// reaches further back gets `unknown`, which callers treat as "matched".
+// reaches further back gets `unknown`, which callers treat as "matched". Questions name keys and groups in full.
 #pragma once
 
 #include <cstdint>

@@ -5,6 +5,7 @@
 #include "proxy/coherence/guards.hpp"
 #include "proxy/net/clock.hpp"
 #include "proxy/observe/log.hpp"
+#include "proxy/redis/keyspace.hpp"
 
 namespace larder::proxy {
 
@@ -12,6 +13,8 @@ using rules::Errc;
 using rules::NotStored;
 
 namespace {
+
+constexpr std::size_t exact_keys_limit = 65'536;  // that a worker remembers, in all its shards
 
 /// One number per server run, the same for all workers: positions of different runs are not comparable.
 std::uint32_t epoch_of(const std::string& run_id)
@@ -33,7 +36,8 @@ Shard::Shard(asio::io_context& context, MemoryStore& memory, PurgeLog& log, Stor
       process_(process),
       index_(index),
       counters_(counters),
-      options_(options)
+      options_(options),
+      replica_(exact_keys_limit / process.shards_count())
 {
 }
 
@@ -87,6 +91,7 @@ void Shard::apply(const Record& record)
         return;
     }
     if (applied == Applied::known) return;
+    // One that is named by a digest is found to be void when it is asked for: `insert_memory` sees to it.
     for (const std::string& key : record.keys) {
         const EntryPtr entry = memory_.find(key, wall_now());
         if (entry && entry->position.load(std::memory_order_relaxed) < record.position) memory_.erase(key);
@@ -352,10 +357,11 @@ void Shard::insert_memory(EntryPtr entry, rules::WallTime now)
     // A purge applied by another worker between our check and the insert had nothing to remove: check once more now
     // that the entry can be seen. From here on whoever applies an exact purge removes it.
     catch_up_here();
-    if (matched_since(*entry, entry->position.load(std::memory_order_relaxed)) == Since::clean)
-        entry->settled.store(true, std::memory_order_release);
-    else
+    // Not so a long key, which its purge names by a digest: the entry never counts as settled.
+    if (matched_since(*entry, entry->position.load(std::memory_order_relaxed)) != Since::clean)
         memory_.erase(stored_as);
+    else if (entry->key.size() <= BriefKey::longest)
+        entry->settled.store(true, std::memory_order_release);
 }
 
 /// Its groups are known only now: a purge of one of them may have come, or (settle) keep it out for a while yet.

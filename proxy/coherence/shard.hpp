@@ -76,6 +76,7 @@ class Shard {
     asio::awaitable<Leased> lease(FillLease& lease, LogToken token, rules::WallTime seen);
     asio::awaitable<LeaseNow> look_at_lease(const FillLease& lease, const std::string& holder);
     asio::awaitable<void> release(FillLease& lease, rules::NotStored uncacheable, rules::Milliseconds memory);
+    asio::awaitable<void> forget_uncacheable(std::string key, std::string variant);
     asio::awaitable<void> release_all();
 
     /// Appends one record. When it returns, this worker knows it or trusts nothing of the shard.

@@ -62,6 +62,13 @@ asio::awaitable<void> Shard::release(FillLease& lease, rules::NotStored uncachea
     co_await store_->release(ending, uncacheable, memory);  // when that fails its life ends it
 }
 
+asio::awaitable<void> Shard::forget_uncacheable(std::string key, std::string variant)
+{
+    if (embedded()) co_return;
+    const rules::Errc error = co_await store_->forget_uncacheable(std::move(key), std::move(variant));
+    if (error == rules::Errc::ok) counters_.add(Counter::uncacheable_ended);
+}
+
 asio::awaitable<void> Shard::release_all()
 {
     while (!leases_.empty()) {

@@ -6,12 +6,14 @@ void DeferredPurges::add(Record record)
 {
     const std::lock_guard lock(mutex_);
     count_.fetch_add(1, std::memory_order_release);  // first: it must not be seen at 0 between
-    if (records_.size() >= most) {
+    if (records_.size() >= most || bytes_ + bytes_of(record) > most_bytes) {
         count_.fetch_sub(records_.size(), std::memory_order_release);
         records_.clear();
+        bytes_ = 0;
         record = Record{};
         record.patterns = {"*"};
     }
+    bytes_ += bytes_of(record);
     records_.push_back(std::move(record));
 }
 
@@ -21,12 +23,14 @@ std::optional<Record> DeferredPurges::take()
     if (records_.empty()) return std::nullopt;
     Record record = std::move(records_.front());
     records_.pop_front();
+    bytes_ -= bytes_of(record);
     return record;
 }
 
 void DeferredPurges::put_back(Record record)
 {
     const std::lock_guard lock(mutex_);
+    bytes_ += bytes_of(record);
     records_.push_front(std::move(record));
 }
 

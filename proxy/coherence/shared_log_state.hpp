@@ -18,6 +18,7 @@ class DeferredPurges {
   public:
     /// More than these are replaced by one that purges everything: always right, and bounded.
     static constexpr std::size_t most = 10'000;
+    static constexpr std::size_t most_bytes = std::size_t{4} << 20;
     void add(Record record);
     /// Takes the oldest, or nothing. It counts as deferred until `done` or `put_back`.
     std::optional<Record> take();
@@ -28,6 +29,7 @@ class DeferredPurges {
   private:
     std::mutex mutex_;
     std::deque<Record> records_;
+    std::size_t bytes_ = 0;  // of `records_`
     std::atomic<std::size_t> count_{0};
 };
 

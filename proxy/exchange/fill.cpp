@@ -236,39 +236,6 @@ void Fills::end_unsent(const Fill& fill)
     if (!pair.next && !pair.under_way) here.unsent.erase(found);
 }
 
-void Fills::remember_uncacheable(const std::string& stored_as, rules::NotStored reason, rules::Instant until)
-{
-    Shard& here = shard(stored_as);
-    const std::lock_guard lock(here.mutex);
-    if (here.uncacheable.size() >= uncacheable_limit) {
-        uncacheable_count_.fetch_sub(here.uncacheable.size(), std::memory_order_relaxed);
-        here.uncacheable.clear();  // only a memory of the last seconds: losing it costs a wait
-    }
-    if (here.uncacheable.insert_or_assign(stored_as, Uncacheable{reason, until}).second)
-        uncacheable_count_.fetch_add(1, std::memory_order_relaxed);
-}
-
-void Fills::forget_uncacheable(const std::string& stored_as)
-{
-    if (uncacheable_count_.load(std::memory_order_relaxed) == 0) return;
-    Shard& here = shard(stored_as);
-    const std::lock_guard lock(here.mutex);
-    uncacheable_count_.fetch_sub(here.uncacheable.erase(stored_as), std::memory_order_relaxed);
-}
-
-rules::NotStored Fills::uncacheable(std::string_view stored_as, rules::Instant now)
-{
-    if (uncacheable_count_.load(std::memory_order_relaxed) == 0) return rules::NotStored::none;
-    Shard& here = shard(stored_as);
-    const std::lock_guard lock(here.mutex);
-    const auto found = here.uncacheable.find(stored_as);
-    if (found == here.uncacheable.end()) return rules::NotStored::none;
-    if (found->second.until > now) return found->second.reason;
-    here.uncacheable.erase(found);
-    uncacheable_count_.fetch_sub(1, std::memory_order_relaxed);
-    return rules::NotStored::none;
-}
-
 std::size_t Fills::under_way() const
 {
     std::size_t count = 0;

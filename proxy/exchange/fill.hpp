@@ -12,6 +12,7 @@
 
 #include "proxy/exchange/exchange.hpp"
 #include "proxy/exchange/lookup.hpp"
+#include "proxy/exchange/uncacheable_keys.hpp"
 #include "proxy/net/wake_up.hpp"
 #include "proxy/store/entry.hpp"
 #include "proxy/upstream/fetch.hpp"
@@ -130,10 +131,17 @@ class Fills {
     void send_unsent(const std::shared_ptr<Fill>& fill);
     void end_unsent(const Fill& fill);
 
-    void remember_uncacheable(const std::string& stored_as, rules::NotStored reason, rules::Instant until);
-    void forget_uncacheable(const std::string& stored_as);
+    void remember_uncacheable(const std::string& stored_as, rules::NotStored reason, rules::Instant until)
+    {
+        uncacheable_.remember(stored_as, reason, until);
+    }
+    /// True: something was remembered.
+    bool forget_uncacheable(const std::string& stored_as) { return uncacheable_.forget(stored_as); }
     /// Why the last answer could not be stored; none: nothing is remembered.
-    rules::NotStored uncacheable(std::string_view stored_as, rules::Instant now);
+    rules::NotStored uncacheable(std::string_view stored_as, rules::Instant now)
+    {
+        return uncacheable_.reason(stored_as, now);
+    }
     std::size_t under_way() const;
 
   private:
@@ -141,24 +149,18 @@ class Fills {
         using is_transparent = void;
         std::size_t operator()(std::string_view s) const noexcept { return std::hash<std::string_view>{}(s); }
     };
-    struct Uncacheable {
-        rules::NotStored reason;
-        rules::Instant until;
-    };
     struct Pair {
         std::shared_ptr<Fill> under_way, next;
     };
     static constexpr std::size_t shards_count = 16;
-    static constexpr std::size_t uncacheable_limit = 4096;  // per shard
     struct Shard {
         mutable std::mutex mutex;
         std::unordered_map<std::string, std::shared_ptr<Fill>, Hash, std::equal_to<>> fills;
-        std::unordered_map<std::string, Uncacheable, Hash, std::equal_to<>> uncacheable;
         std::unordered_map<std::string, Pair, Hash, std::equal_to<>> unsent;
     };
     Shard& shard(std::string_view key) { return shards_[Hash{}(key) % shards_count]; }
     std::array<Shard, shards_count> shards_;
-    std::atomic<std::size_t> uncacheable_count_{0};
+    UncacheableKeys uncacheable_;
 };
 
 /// How one request's fetch differs from everybody's.

@@ -232,7 +232,8 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest& request)
         if (piece.kind == BodyPiece::Kind::data) {
             fill.append(piece.data);
             if (fill.received() <= max_object) continue;
-            remember_uncacheable(services, request, NotStored::too_large);
+            if (is_lasting(response, NotStored::too_large))
+                remember_uncacheable(services, request, NotStored::too_large);
             fetch->keep();
             fetch->pause_deadline();
             co_return fill.release(NotStored::too_large, std::move(fetch));

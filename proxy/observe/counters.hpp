@@ -50,9 +50,13 @@ namespace larder::proxy {
     X(uncacheable_told, "larder_uncacheable_told_total", "Keys reported to all replicas as uncacheable")             \
     X(uncacheable_known, "larder_uncacheable_known_total",                                                           \
       "Fills that learned from another replica that their key is uncacheable")                                       \
+    X(uncacheable_ended, "larder_uncacheable_ended_total",                                                           \
+      "Keys that were known to all replicas as uncacheable until an answer could be stored")                         \
     X(purge_records, "larder_purge_records_total", "Records appended to the purge log by this process")              \
     X(purge_deferred, "larder_purge_deferred_total", "Purges that could not be appended in time and are replayed")   \
     X(purge_replayed, "larder_purge_replayed_total", "Deferred purges appended after the store came back")           \
+    X(purge_patterns_widened, "larder_purge_patterns_widened_total",                                                 \
+      "Purge patterns above 1 KiB in records appended by this process: shorter ones stand for them")                 \
     X(writes_rejected, "larder_writes_rejected_total", "Writes refused by on_store_error: reject")                   \
     X(marks_renewed, "larder_marks_renewed_total",                                                                   \
       "PREPAREs repeated because a write took longer than half of its mark")                                         \

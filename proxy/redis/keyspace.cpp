@@ -5,23 +5,9 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include <array>
-
 namespace larder::proxy {
 
 namespace {
-
-constexpr std::size_t plain_key_bytes = 1024;
-
-void append_sha256(std::string& out, std::string_view text)
-{
-    unsigned char digest[SHA256_DIGEST_LENGTH];
-    SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest);
-    for (const unsigned char byte : digest) {
-        out += "0123456789abcdef"[byte >> 4];
-        out += "0123456789abcdef"[byte & 15];
-    }
-}
 
 struct Tag {
     std::string_view text;
@@ -42,6 +28,20 @@ constexpr std::array<Tag, Keyspace::cluster_shards> tags{{{"10", 247},
 constexpr Tag only_tag = tags[10];
 
 }  // namespace
+
+void BriefKey::digest() noexcept
+{
+    constexpr std::string_view digits = "0123456789abcdef";
+    unsigned char bytes[SHA256_DIGEST_LENGTH];
+    SHA256(reinterpret_cast<const unsigned char*>(text_.data()), text_.size(), bytes);
+    auto out = digest_.begin();
+    *out++ = '#';
+    for (const unsigned char byte : bytes) {
+        *out++ = digits[byte >> 4];
+        *out++ = digits[byte & 15];
+    }
+    text_ = {digest_.data(), digest_.size()};
+}
 
 std::string_view Keyspace::tag(std::size_t shard, std::size_t shards) noexcept
 {
@@ -74,16 +74,12 @@ std::string Keyspace::lease(std::string_view key, std::string_view variant) cons
 
 std::string Keyspace::name(char kind, std::string_view key, std::string_view variant) const
 {
+    const BriefKey brief(key);
     std::string out;
-    out.reserve(base_.size() + 2 + std::min(key.size(), plain_key_bytes) + 1 + variant.size());
+    out.reserve(base_.size() + 2 + brief.text().size() + 1 + variant.size());
     out.append(base_) += kind;
     out += ':';
-    if (key.size() <= plain_key_bytes) {
-        out += key;
-    } else {
-        out += '#';
-        append_sha256(out, key);
-    }
+    out += brief.text();
     if (!variant.empty()) (out += '\n') += variant;
     return out;
 }

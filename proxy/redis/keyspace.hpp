@@ -2,10 +2,37 @@
 // script and MGET touches one slot. One shard on a single server and behind Sentinel, 12 in a Cluster.
 #pragma once
 
+#include <array>
 #include <string>
 #include <string_view>
 
 namespace larder::proxy {
+
+/// How a key (or a group) stands in names and in the purge log: as it is, and above `longest` bytes as `#` and its
+/// SHA-256 in hex, so that what clients send takes bounded room. The brief name of a brief name is itself. A short key
+/// that is spelt like a digest shares its purges with the long one: that purges more, never less.
+class BriefKey {
+  public:
+    static constexpr std::size_t longest = 1024;
+
+    /// @param key  must outlive this
+    explicit BriefKey(std::string_view key) noexcept : text_(key)
+    {
+        if (key.size() > longest) digest();
+    }
+    BriefKey(const BriefKey&) = delete;
+    BriefKey& operator=(const BriefKey&) = delete;
+
+    /// Valid as long as this.
+    std::string_view text() const noexcept { return text_; }
+    bool is_digest() const noexcept { return text_.data() == digest_.data(); }
+
+  private:
+    void digest() noexcept;
+
+    std::array<char, 65> digest_;
+    std::string_view text_;
+};
 
 class Keyspace {
   public:

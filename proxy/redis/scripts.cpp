@@ -92,8 +92,9 @@ return {previous, position}
 constexpr std::string_view store_text = R"lua(
 local entry, q, s, lease = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local token, key, ttl, owner, payload = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
+local brief = ARGV[6]
 local groups = {}
-for i = 6, #ARGV do groups[ARGV[i]] = true end
+for i = 7, #ARGV do groups[ARGV[i]] = true end
 
 -- '*' any bytes, '?' one byte, '\' escapes the next: the same as rules/pattern.
 local function matches(pattern, key)
@@ -139,7 +140,7 @@ if position ~= token then
     at = string.match(record[1], '^%d+')
     for i = 5, #fields, 2 do
       local name, value = fields[i], fields[i + 1]
-      if (name == 'k' and value == key) or (name == 'p' and (groups[value] or matches(value, key))) then
+      if (name == 'k' and (value == brief or value == key)) or (name == 'p' and (groups[value] or matches(value, key))) then
         fenced = true
       end
     end
@@ -223,7 +224,11 @@ if why ~= '' then
   redis.call('SET', lease, 'U ' .. till .. ' ' .. why, 'PX', life)
   return 1
 end
-if owner == '' or redis.pcall('GET', lease) ~= owner then return 0 end
+local holder = redis.pcall('GET', lease)
+if type(holder) ~= 'string' then return 0 end
+local ours = owner ~= '' and holder == owner
+if owner == 'U' then ours = string.sub(holder, 1, 2) == 'U ' end
+if not ours then return 0 end
 return redis.call('UNLINK', lease)
 )lua";
 

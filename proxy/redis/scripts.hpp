@@ -26,7 +26,8 @@ class Script {
 /// patterns... keys...  Appends one record and unlinks the exact entries. Gives {previous, position}.
 const Script& purge_script();
 
-/// KEYS entry q s lease  ARGV token key ttl-ms owner payload.  Stores the entry unless the log speaks against it.
+/// KEYS entry q s lease  ARGV token key ttl-ms owner payload brief-key groups...  Stores the entry unless the log
+/// speaks against it: records name a long key (or group) by its digest, those of an older version in full.
 /// Frees the lease if it is the owner's, whatever becomes of the entry; what is stored ends "known as uncacheable".
 /// Gives the log's position, or one of: nolog gap fenced newer.
 const Script& store_script();
@@ -43,7 +44,7 @@ const Script& init_script();
 const Script& lease_script();
 
 /// KEYS lease  ARGV owner why life-ms.  With a reason: writes down that the key is uncacheable. Else frees the lease if
-/// it is the owner's. Gives 1 if anything was changed.
+/// it is the owner's; owner `U`: forgets that the key is uncacheable. Gives 1 if anything was changed.
 const Script& release_script();
 
 /// EVALSHA, and EVAL when the server does not know the script yet.

@@ -1,5 +1,7 @@
 #include "proxy/store/redis_store.hpp"
 
+#include <deque>
+
 #include "proxy/net/clock.hpp"
 #include "proxy/observe/log.hpp"
 #include "proxy/redis/scripts.hpp"
@@ -75,10 +77,15 @@ asio::awaitable<StoreWrite> RedisStore::put(std::shared_ptr<const Entry> entry, 
     const std::string position = std::to_string(token);
     const std::string milliseconds = std::to_string(left.count());
     const std::string payload = encode_entry(*entry);
+    const BriefKey brief(entry->key);
     std::vector<std::string_view> args = {
-        {},         {},       "4",        name,         keys_.counter(), keys_.stream(),
-        lease_name, position, entry->key, milliseconds, lease.owner,     payload};
-    for (const std::string& group : entry->groups) args.push_back(group);
+        {},       {},         "4",          name,        keys_.counter(), keys_.stream(), lease_name,
+        position, entry->key, milliseconds, lease.owner, payload,         brief.text()};
+    std::deque<BriefKey> brief_groups;
+    for (const std::string& group : entry->groups) {
+        args.push_back(group);
+        if (group.size() > BriefKey::longest) args.push_back(brief_groups.emplace_back(group).text());
+    }
     link_.counters().add(Counter::store_puts);
     const Result<Reply> reply = co_await run_script(link_, store_script(), std::move(args));
     if (!reply) co_return result;
@@ -160,6 +167,15 @@ asio::awaitable<Errc> RedisStore::release(FillLease lease, NotStored uncacheable
     const std::string_view why = uncacheable == NotStored::none ? std::string_view() : rules::word(uncacheable);
     const std::string life = std::to_string(memory.count());
     std::vector<std::string_view> args = {{}, {}, "1", name, lease.owner, why, life};
+    const Result<Reply> reply = co_await run_script(link_, release_script(), std::move(args));
+    co_return reply ? Errc::ok : reply.error();
+}
+
+asio::awaitable<Errc> RedisStore::forget_uncacheable(std::string key, std::string variant)
+{
+    if (link_.connection() == 0) co_return away();
+    const std::string name = keys_.lease(key, variant);
+    std::vector<std::string_view> args = {{}, {}, "1", name, "U", "", "0"};
     const Result<Reply> reply = co_await run_script(link_, release_script(), std::move(args));
     co_return reply ? Errc::ok : reply.error();
 }

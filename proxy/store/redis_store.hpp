@@ -24,6 +24,7 @@ class RedisStore final : public Store {
     asio::awaitable<rules::Result<LeaseLook>> look_at_lease(std::string key, std::string variant) override;
     asio::awaitable<rules::Errc> release(FillLease lease, rules::NotStored uncacheable,
                                          rules::Milliseconds memory) override;
+    asio::awaitable<rules::Errc> forget_uncacheable(std::string key, std::string variant) override;
 
   private:
     rules::Errc away() noexcept;

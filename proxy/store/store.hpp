@@ -77,6 +77,8 @@ class Store {
     /// Ends a lease that put has not ended. With a reason: the key is known as uncacheable for `memory`, to all.
     virtual asio::awaitable<rules::Errc> release(FillLease lease, rules::NotStored uncacheable,
                                                  rules::Milliseconds memory) = 0;
+    /// The key is not known as uncacheable any more, to nobody. A lease that somebody holds stays.
+    virtual asio::awaitable<rules::Errc> forget_uncacheable(std::string key, std::string variant) = 0;
 };
 
 }  // namespace larder::proxy

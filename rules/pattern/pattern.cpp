@@ -99,6 +99,18 @@ std::string escape(std::string_view key)
     return pattern;
 }
 
+std::string widened(std::string_view pattern, std::size_t limit_bytes)
+{
+    if (pattern.size() <= limit_bytes) return std::string(pattern);
+    std::size_t end = 0;
+    for (;;) {
+        const std::size_t length = token_at(pattern, end).length;
+        if (end + length >= limit_bytes) break;  // one byte is for the "*"
+        end += length;
+    }
+    return std::string(pattern.substr(0, end)) += '*';
+}
+
 void append_key_value(std::string& out, std::string_view value)
 {
     constexpr std::string_view digits = "0123456789ABCDEF";

@@ -2,6 +2,7 @@
 // text.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -16,6 +17,10 @@ bool is_exact(std::string_view pattern) noexcept;
 std::string unescape(std::string_view pattern);
 /// A pattern that matches exactly this key.
 std::string escape(std::string_view key);
+
+/// A pattern of at most `limit_bytes` (at least 1) that matches all that `pattern` does. A longer one is cut between
+/// two tokens, never inside an escape, and ends in `*`: it matches more.
+std::string widened(std::string_view pattern, std::size_t limit_bytes);
 
 /// A request's value as it stands in a key: percent-escaped so that it never contains ':' '*' '?' '{' '}' '\' '%',
 /// a space, a control byte or a byte above 0x7E. Injective. Appends to `out`.

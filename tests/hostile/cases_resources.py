@@ -1,11 +1,14 @@
 """Requirements 23 to 27: deadlines, bounded memory, and who is still served. Times are short limits of the configuration,
 and each wait ends with a byte or with the end of a connection, so nothing here asserts how fast the machine is."""
 
+import itertools
+import json
+import re
 import resource
 import socket
 import threading
 
-from harness import LIMIT, MEMORY_SLACK, OK, Client, Failure, Larder, Origin, await_that, check, get
+from harness import LIMIT, MEMORY_SLACK, OK, Client, Failure, Larder, Origin, Redis, await_that, check, get
 
 RULES = """rules:
   - {name: page, match: "GET /cached/{rest*}", ttl: 60s}
@@ -310,6 +313,100 @@ def memory(binary):
     larder.stop()
 
 
+PURGES = """rules:
+  - {name: page, match: "GET /cached/{rest*}", ttl: 60s}
+  - {name: feed, match: "GET /feed/{id}", key: "feed:{id}:x", ttl: 60s}
+  - {name: write, match: "POST /w", purge: "feed:{body.id}:*"}
+  - {name: exact, match: "POST /exact", purge: "feed:{body.id}:x"}
+"""
+
+
+def logs(binary):
+    """What writers and readers name is remembered for a time: in bounded room, and so that no purge is lost."""
+    origin = Origin()
+    stars, exes = "*" * 60_000, "x" * 7_000
+    numbers = itertools.count()
+
+    def ask(port, requests):
+        """All on one connection, one after the other."""
+        client = Client(port)
+        for request in requests:
+            check(client.send(request).read_final() is not None, "each is answered")
+        client.close()
+
+    def post(target, body=b""):
+        return f"POST {target} HTTP/1.1\r\nHost: app.test\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+    def identified(target, number):
+        return post(target, json.dumps({"id": f"{number}-{stars}"}).encode())
+
+    floods = {
+        "patterns of 180 KB": lambda: (identified("/w", next(numbers)) for _ in range(200)),
+        "exact keys of 180 KB": lambda: (identified("/exact", next(numbers)) for _ in range(200)),
+        "writes to addresses of 12 KB, which no rule names": lambda: (post(f"/{next(numbers)}{stars[:12_000]}") for _ in range(1_500)),
+    }
+
+    def purged(larder, name):
+        """A long key is voided by its exact purge and by a pattern that is cut."""
+        for target in ("/exact", "/w"):
+            await_that("it is stored", lambda: b"; hit" in get(larder.port, f"/feed/{exes}").get(b"cache-status"))
+            ask(larder.port, [post(target, json.dumps({"id": exes}).encode())])
+            check(b"; hit" not in get(larder.port, f"/feed/{exes}").get(b"cache-status"), "the purge is not lost", name)
+
+    def flooded(name, larder, redis=None):
+        def play():
+            purged(larder, name)
+            before, in_redis = larder.figure("VmRSS"), redis and used(redis)
+            ask(larder.port, floods[name]())
+            grown = (larder.figure("VmRSS") - before) / 1024 / MEMORY_SLACK
+            check(grown < 32, "memory stays bounded (MiB)", grown)
+            if redis:
+                check(used(redis) - in_redis < 16 * MIB, "in Redis, too", used(redis) - in_redis)
+            purged(larder, name)
+
+        return f"24 purges: {name}{', with Redis' if redis else ''}", play
+
+    def used(redis):
+        return int(re.search(rb"used_memory:(\d+)", redis.ask("INFO", "memory"))[1])
+
+    larder = Larder(binary, origin, PURGES, "memory: 8MiB\n")
+    for name in floods:
+        yield flooded(name, larder)
+
+    def widened():
+        before = larder.metric("larder_purge_patterns_widened_total")
+        ask(larder.port, [identified("/w", 1)])
+        check(larder.metric("larder_purge_patterns_widened_total") > before, "it is counted")
+        check("a shorter one, which purges more, takes its place" in larder.log(), "and logged")
+
+    yield "24 a pattern that is cut is counted and logged", widened
+
+    def uncacheable():
+        private = b"HTTP/1.1 200 OK\r\nCache-Control: private\r\nContent-Length: 2\r\n\r\nok"
+        origin.on("/cached/odd", private)
+        before = larder.figure("VmRSS")
+        ask(larder.port, (f"GET /cached/odd?{number}{exes} HTTP/1.1\r\nHost: app.test\r\n\r\n".encode() for number in range(3_000)))
+        grown = (larder.figure("VmRSS") - before) / 1024 / MEMORY_SLACK
+        check(grown < 16, "memory stays bounded (MiB)", grown)
+
+    yield "24 three thousand long keys whose answers cannot be stored", uncacheable
+
+    def refused():
+        origin.on("/cached/page", lambda request: b"HTTP/1.1 400 Bad\r\nContent-Length: 2\r\n\r\nno" if request.get(b"x-odd") else OK)
+        check(get(larder.port, "/cached/page", "X-Odd: 1").status == 400, "the app refuses it")
+        check(b"stored" in get(larder.port, "/cached/page").get(b"cache-status"), "the next one is stored all the same")
+
+    yield "24 a request that the app refuses does not keep its key out of the cache", refused
+    larder.stop()
+
+    redis = Redis()
+    larder = Larder(binary, origin, PURGES, f"memory: 8MiB\nstore: {{url: 'unix://{redis.path}', timeout: 5s}}\n")
+    for name in floods:
+        yield flooded(name, larder, redis)
+    larder.stop()
+    redis.stop()
+
+
 def fetches(binary):
     origin = Origin()
     larder = Larder(binary, origin, RULES)
@@ -465,4 +562,4 @@ def app_down(binary):
     larder.stop()
 
 
-GROUPS = [deadlines, memory, fetches, limits, app_down]
+GROUPS = [deadlines, memory, logs, fetches, limits, app_down]

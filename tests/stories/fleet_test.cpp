@@ -143,6 +143,34 @@ TEST_CASE("what one replica has found uncacheable the others pass by without ask
     CHECK(fleet.replicas[1]->metric("larder_fills_total") == 0);
 }
 
+TEST_CASE("a request that the app refuses keeps nobody's key out of the cache, in no replica")
+{
+    Fleet fleet(item_rules, 2);
+    fleet.origin.on("/items/1").reply(400, "no-store", "what is this?");
+    CHECK(fleet.get(0, "/items/1").status == 400);
+    await_condition("the lease is back", [&] { return fleet.metric("larder_leases_released_total") >= 1; });
+    fleet.origin.on("/items/1").reply(200, "", "fine");
+    CHECK(fleet.get(0, "/items/1").cache_status() == "larder; fwd=uri-miss; stored");
+    await_condition("all have it",
+                    [&] { return fleet.get(1, "/items/1").cache_status().find("; hit") != std::string::npos; });
+    CHECK(fleet.metric("larder_uncacheable_told_total") == 0);
+}
+
+TEST_CASE("an answer that could be stored ends that its key is uncacheable, for all replicas")
+{
+    Fleet fleet(item_rules, 2);
+    fleet.origin.on("/items/1").reply(200, "private", "mine");
+    fleet.get(0, "/items/1");
+    await_condition("it is told", [&] { return fleet.lease("item:1").starts_with("U "); });
+    fleet.origin.on("/items/1").reply(200, "", "everybody's");
+    CHECK(fleet.get(0, "/items/1").cache_status() == "larder; fwd=bypass; detail=private");
+    await_condition("it is ended", [&] { return fleet.metric("larder_uncacheable_ended_total") == 1; });
+    CHECK(fleet.lease("item:1").empty());
+    CHECK(fleet.get(1, "/items/1").cache_status() == "larder; fwd=uri-miss; stored");
+    await_condition("it is a hit",
+                    [&] { return fleet.get(0, "/items/1").cache_status().find("; hit") != std::string::npos; });
+}
+
 TEST_CASE("the lease is given back at once, whatever becomes of the fetch")
 {
     Fleet fleet(item_rules + std::string(R"(
@@ -157,6 +185,9 @@ TEST_CASE("the lease is given back at once, whatever becomes of the fetch")
     origin.on("/items/fails").reply(500, "", "no");
     origin.on("/items/drops").drop();
     origin.on("/items/cut").reply(200, "", std::string(1000, 'x')).cut_after(500);
+    origin.on("/items/refused").reply(400, "no-store", "x");
+    origin.on("/items/often").reply(429, "no-store", "x");
+    origin.on("/items/gone").reply(410, "no-store", "x");
     origin.on("/items/private").reply(200, "private", "x");
     origin.on("/items/large").reply(200, "", std::string(10'000, 'x'));
     origin.on("/items/larger").reply(200, "", std::string(10'000, 'x')).chunked(500);
@@ -176,6 +207,9 @@ TEST_CASE("the lease is given back at once, whatever becomes of the fetch")
         {"half a body", "/items/cut", "item:cut", {}, false},
         {"no HTTP", "/items/nonsense", "item:nonsense", {}, false},
         {"one requester's credentials", "/shared/1", "shared:1", {"Authorization: Basic eA=="}, false},
+        {"the app refuses this one request", "/items/refused", "item:refused", {}, false},
+        {"the app asks this client to wait", "/items/often", "item:often", {}, false},
+        {"it is gone, for good or bad", "/items/gone", "item:gone", {}, true},
         {"private", "/items/private", "item:private", {}, true},
         {"no end that can be told from a cut", "/items/endless", "item:endless", {}, true},
         {"for nobody else", "/items/varying", "item:varying", {}, true},

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "proxy/coherence/guards.hpp"
+#include "proxy/coherence/log_names.hpp"
 #include "proxy/coherence/purge_log.hpp"
 #include "proxy/net/clock.hpp"
 #include "proxy/net/wake_up.hpp"
@@ -53,8 +54,8 @@ struct FakeRedis {
         record.position = std::max(data.counter + 1, ++clock);
         for (const std::string& pattern : record.patterns) data.patterns[pattern] = record.position;
         for (const std::string& key : record.keys) {
-            data.entries.erase(key);
-            data.leases.erase(key);
+            data.entries.erase(named(key));
+            data.leases.erase(named(key));
         }
         data.counter = record.position;
         data.records.push_back(record);
@@ -91,8 +92,13 @@ struct FakeRedis {
 
     static constexpr std::string_view uncacheable = "U";
 
-    StoreWrite store(const std::string& key, Position token, const std::string& body, const std::string& owner = "")
+    /// As keys stand in names and records.
+    static std::string named(std::string_view key) { return key_in_log(key); }
+
+    StoreWrite store(const std::string& full_key, Position token, const std::string& body,
+                     const std::string& owner = "")
     {
+        const std::string key = named(full_key);
         const auto refuse = [](rules::NotStored why) { return StoreWrite{why, 0}; };
         if (!owner.empty()) release(key, owner);
         if (data.counter == 0) return refuse(rules::NotStored::log_gap);
@@ -102,7 +108,7 @@ struct FakeRedis {
             if (record.previous != at || record.type == RecordType::init) return refuse(rules::NotStored::log_gap);
             at = record.position;
             for (const std::string& one : record.keys) fenced |= one == key;
-            for (const std::string& one : record.patterns) fenced |= rules::matches(one, key);
+            for (const std::string& one : record.patterns) fenced |= rules::matches(one, full_key);
         }
         if (at != data.counter) return refuse(rules::NotStored::log_gap);
         if (fenced) return refuse(rules::NotStored::fenced);
@@ -118,13 +124,13 @@ struct FakeRedis {
     {
         Leased leased;
         leased.counter = data.counter;
-        const auto present = data.entries.find(wanted.key);
+        const auto present = data.entries.find(named(wanted.key));
         if (present != data.entries.end() && present->second.stored != seen) {
             leased.kind = Leased::Kind::stored;
             leased.stored = present->second.stored;
             return leased;
         }
-        std::string& holder = data.leases[wanted.key];
+        std::string& holder = data.leases[named(wanted.key)];
         if (holder == uncacheable) {
             leased.kind = Leased::Kind::uncacheable;
             leased.reason = rules::NotStored::is_private;
@@ -137,8 +143,9 @@ struct FakeRedis {
         leased.holder = holder;
         return leased;
     }
-    void release(const std::string& key, const std::string& owner, bool is_uncacheable = false)
+    void release(const std::string& full_key, const std::string& owner, bool is_uncacheable = false)
     {
+        const std::string key = named(full_key);
         const auto held = data.leases.find(key);
         if (is_uncacheable)
             data.leases[key] = uncacheable;
@@ -320,7 +327,7 @@ class FakeStore final : public Store {
             read.counter = redis.data.counter;
             read.connection = connection;
             read.sent = instant_now();
-            const auto found = redis.data.entries.find(key);
+            const auto found = redis.data.entries.find(FakeRedis::named(key));
             if (found == redis.data.entries.end()) return read;
             read.entry = fake_entry(key, found->second.body);
             read.entry->times.stored = found->second.stored;
@@ -353,7 +360,7 @@ class FakeStore final : public Store {
     {
         std::function<LeaseLook(FakeRedis&)> command = [key, connection = wire_.connection()](FakeRedis& redis) {
             LeaseLook look;
-            const auto held = redis.data.leases.find(key);
+            const auto held = redis.data.leases.find(FakeRedis::named(key));
             if (held != redis.data.leases.end()) look.holder = held->second;
             look.counter = redis.data.counter;
             look.sent = instant_now();
@@ -370,6 +377,15 @@ class FakeStore final : public Store {
         };
         const rules::Result<bool> released = co_await wire_.ask(true, command);
         co_return released ? rules::Errc::ok : rules::Errc::store_unreachable;
+    }
+    asio::awaitable<rules::Errc> forget_uncacheable(std::string key, std::string) override
+    {
+        std::function<bool(FakeRedis&)> command = [key](FakeRedis& redis) {
+            redis.release(key, std::string(FakeRedis::uncacheable));
+            return true;
+        };
+        const rules::Result<bool> forgotten = co_await wire_.ask(true, command);
+        co_return forgotten ? rules::Errc::ok : rules::Errc::store_unreachable;
     }
 
   private:

@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "proxy/coherence/replica.hpp"
+#include "proxy/coherence/shared_log_state.hpp"
 #include "proxy/net/clock.hpp"
 
 using namespace larder;
@@ -146,6 +147,51 @@ TEST_CASE("above its cap the log forgets the oldest tenth of the patterns and ra
     CHECK(replica.matched_pattern_since("0x", positions[0] - 1) == Since::matched);
     CHECK(replica.matched_pattern_since("none", positions[9]) == Since::matched);
     CHECK(replica.matched_pattern_since("none", positions[10]) == Since::clean);
+}
+
+TEST_CASE("records and patterns are bounded by their size as well as by their number")
+{
+    constexpr std::size_t records_bytes = 100'000, patterns_bytes = 50'000;
+    LocalLog log{100'000, 10'000, records_bytes, patterns_bytes};
+    const Position begin = *log.position_here();
+    const std::string text(1000, 'x');
+    Position before_last = 0;
+    for (int i = 0; i < 500; ++i) {
+        const Appended appended = *log.append_here(purge({text}, {std::to_string(i) + text + "*"}));
+        before_last = appended.previous;
+    }
+    CHECK_FALSE(log.records_here(begin));
+    CHECK(log.records_here(before_last)->size() == 1);
+    const auto kept = answer(log.records_after(begin));
+    std::size_t bytes = 0;
+    for (const Record& record : kept) bytes += bytes_of(record);
+    CHECK(kept.size() > 10);
+    CHECK(bytes <= records_bytes);
+    const LogSnapshot snapshot = *log.snapshot_here();
+    CHECK(snapshot.patterns.size() > 30);
+    CHECK(snapshot.patterns.size() <= 50);
+    for (const auto& pattern : snapshot.patterns) CHECK(pattern.second > snapshot.floor);
+    log.append_here(purge({std::string(2 * records_bytes, 'x')}));
+    CHECK(answer(log.records_after(before_last)).size() == 1);  // the newest stays, whatever its size
+}
+
+TEST_CASE("deferred purges are bounded by their size: then one that purges everything stands for them")
+{
+    DeferredPurges deferred;
+    for (int i = 0; i < 9'000; ++i) deferred.add(purge({std::string(1000, 'x')}));
+    CHECK(deferred.count() < 4'500);
+    std::vector<Record> taken;
+    while (auto record = deferred.take()) {
+        taken.push_back(std::move(*record));
+        deferred.done();
+    }
+    CHECK(deferred.count() == 0);
+    REQUIRE_FALSE(taken.empty());
+    CHECK(taken.front().patterns == std::vector<std::string>{"*"});
+    deferred.add(purge({"a"}));
+    auto record = deferred.take();
+    deferred.put_back(std::move(*record));
+    CHECK(deferred.take()->keys == std::vector<std::string>{"a"});
 }
 
 TEST_CASE("what waits for nothing says the same when asked as a coroutine")

@@ -2,7 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include "proxy/coherence/log_names.hpp"
 #include "proxy/coherence/redis_log.hpp"
+#include "proxy/coherence/replica.hpp"
 #include "tests/unit/proxy/redis_server.hpp"
 
 using namespace larder;
@@ -204,6 +206,23 @@ TEST_CASE("a put is refused when the log speaks against it")
         CHECK(one.put(grouped("b", {"{group}h:new"}), token) == NotStored::none);
         CHECK(one.get("b").entry->groups == std::vector<std::string>{"{group}h:new"});
     }
+    SUBCASE("fenced: a long key was purged, by its digest or, by an older version, in full; and a long group")
+    {
+        const std::string x(5000, 'x');
+        auto grouped = make_entry("grouped", "x");
+        grouped->groups = {"{group}h:" + x};
+        const Position second = two.purge({key_in_log(x)}, {pattern_in_log("{group}h:" + x)}).position;
+        CHECK(one.put(make_entry(x, "x"), token) == NotStored::fenced);
+        CHECK(one.put(grouped, token) == NotStored::fenced);
+        CHECK(one.put(make_entry(x + "x", "x"), token) == NotStored::none);
+        const Position third = two.purge({x}, {"{group}h:" + x}).position;
+        CHECK(one.put(make_entry(x, "x"), second) == NotStored::fenced);
+        CHECK(one.put(grouped, second) == NotStored::fenced);
+        CHECK(one.put(make_entry(x, "x"), third) == NotStored::none);
+        two.purge({key_in_log(x)}, {});
+        CHECK_FALSE(one.get(x).entry);
+        CHECK(one.get(x + "x").entry);
+    }
     SUBCASE("newer: another sidecar has stored a later answer")
     {
         const Position later = two.purge({"other"}, {}).position;
@@ -344,6 +363,14 @@ TEST_CASE("an uncacheable key is known with its reason, to all, for a time, unti
     {
         CHECK(two.put(make_entry("a", "x"), at) == NotStored::none);
         CHECK(two.holder("a").empty());
+    }
+    SUBCASE("one that is told of ends it, while a lease stays")
+    {
+        CHECK(two.loop.wait(two.store.forget_uncacheable("a", "")) == Errc::ok);
+        CHECK(two.holder("a").empty());
+        REQUIRE(one.lease(mine).kind == Leased::Kind::ours);
+        CHECK(two.loop.wait(two.store.forget_uncacheable("a", "")) == Errc::ok);
+        CHECK(two.holder("a") == mine.owner);
     }
     SUBCASE("one that is refused does not")
     {
@@ -620,6 +647,39 @@ TEST_CASE("old records are trimmed by number")
     const auto records = one.loop.wait(one.log.records_after(start)).value();
     REQUIRE_FALSE(records.empty());
     CHECK(records.front().previous != start);
+}
+
+TEST_CASE("large records are trimmed by what they take, and never to less than a thousand")
+{
+    RedisServer server;
+    RedisLogOptions options;
+    options.stream_bytes = 100'000;
+    Sidecar one(server, options);
+    one.init();
+    for (int i = 0; i < 2'000; ++i) one.purge({std::string(1000, 'k')}, {});
+    const auto length = server.admin({"XLEN", one.keys.stream()}).integer;
+    CHECK(length >= 1'000);
+    CHECK(length <= 1'200);
+}
+
+TEST_CASE("records and patterns of an older version are read as they stand in the log now")
+{
+    RedisServer server;
+    Sidecar one(server);
+    const Position start = one.init().position;
+    const std::string x(5000, 'x');
+    one.purge({x}, {"p" + x + "*", "{group}h:" + x});
+    const auto records = one.loop.wait(one.log.records_after(start)).value();
+    REQUIRE(records.size() == 1);
+    CHECK(records[0].keys == std::vector<std::string>{key_in_log(x)});
+    CHECK(records[0].patterns.at(0) == pattern_in_log("p" + x + "*"));
+    const LogSnapshot snapshot = one.init();
+    REQUIRE(snapshot.patterns.size() == 2);
+    for (const auto& pattern : snapshot.patterns) CHECK(pattern.first.size() <= BriefKey::longest);
+    Replica replica;
+    replica.reset(snapshot, instant_now());
+    CHECK(replica.matched_pattern_since("p" + x + ":1", snapshot.floor) == Since::matched);
+    CHECK(replica.matched_group_since("{group}h:" + x, snapshot.floor) == Since::matched);
 }
 
 TEST_CASE("a purge of more than 500 targets goes as several records and loses none")

@@ -8,6 +8,7 @@
 #include <optional>
 #include <random>
 
+#include "proxy/coherence/log_names.hpp"
 #include "proxy/coherence/write_id.hpp"
 #include "rules/pattern/pattern.hpp"
 
@@ -207,6 +208,73 @@ TEST_CASE_FIXTURE(Fixture, "above 10,000 patterns the oldest tenth goes and the 
         CHECK(replica.matched_since("other", positions[1000]) == Since::clean);
         CHECK(replica.matched_since(prefixes ? "k1001:x" : "x:1001", positions[1000]) == Since::matched);
     }
+}
+
+TEST_CASE("what stands in a record is short, and is found by the whole of what it names")
+{
+    const std::string stars(60'000, '*'), x(60'000, 'x'), group = "{group}h:" + x;
+    struct Row {
+        const char* why;
+        std::string key;
+        std::vector<std::string> keys, patterns;
+        std::vector<std::string> others;
+    };
+    const Row rows[] = {
+        {"a long key stands as its digest", "item:" + x, {"item:" + x}, {}, {"item:" + x + "x", "item:"}},
+        {"a long pattern is widened", "feed:" + x + ":1", {}, {"feed:" + x + ":*"}, {"feed:", "item:" + x}},
+        {"between two escapes", "feed:" + stars, {}, {"feed:" + rules::escape(stars) + "*"}, {"feed:" + x}},
+        {"also with a wildcard inside", "a" + x + "b" + x, {}, {"a*b" + x}, {"a" + x, "b" + x}},
+        {"a long group stands as its digest", group, {}, {group}, {group + "x", "{group}h:"}},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.why);
+        for (const RecordType type : {RecordType::single, RecordType::prepare}) {
+            Chain chain;
+            Replica replica;
+            replica.reset(snapshot_at(chain.last), start);
+            const Position before = chain.last;
+            Record record = chain.record(type, row.keys, row.patterns, "w-1", 1s);
+            name_as_in_log(record);
+            CHECK(bytes_of(record) < 1500);
+            Record again = record;
+            name_as_in_log(again);
+            CHECK(again.keys == record.keys);
+            CHECK(again.patterns == record.patterns);
+            REQUIRE(replica.apply(record, start) == Applied::ok);
+            CHECK(replica.matched_since(row.key, before) == Since::matched);
+            CHECK(replica.matched_since(row.key, record.position) == Since::clean);
+            CHECK(replica.marked(row.key, start).has_value() == (type == RecordType::prepare));
+            for (const std::string& other : row.others) {
+                CHECK(replica.matched_since(other, before) == Since::clean);
+                CHECK_FALSE(replica.marked(other, start));
+            }
+        }
+    }
+    Chain chain;
+    Replica replica;
+    replica.reset(snapshot_at(chain.last), start);
+    const Position before = chain.last;
+    Record record = chain.purge({}, {group});
+    name_as_in_log(record);
+    REQUIRE(replica.apply(record, start) == Applied::ok);
+    CHECK(replica.matched_group_since(group, before) == Since::matched);
+    CHECK(replica.matched_group_since(group + "x", before) == Since::clean);
+}
+
+TEST_CASE_FIXTURE(Fixture, "above 1 MiB of patterns that are kept as text the oldest go, and the floor rises")
+{
+    const std::string long_one(1000, 'x');
+    Position first = 0;
+    for (int i = 0; i < 3000; ++i) {
+        const Record record = chain.purge({}, {"*" + std::to_string(i) + long_one});
+        if (first == 0) first = record.position;
+        REQUIRE(apply(record) == Applied::ok);
+    }
+    CHECK(replica.patterns_count() <= 1048);
+    CHECK(replica.patterns_count() > 900);
+    CHECK(replica.floor() > first);
+    CHECK(replica.take_overflows() > 0);
+    CHECK(replica.matched_since("0" + long_one, first - 1) == Since::matched);
 }
 
 TEST_CASE_FIXTURE(Fixture, "a prepare opens a mark on its keys and patterns, its commit closes it")

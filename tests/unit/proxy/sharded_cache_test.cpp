@@ -177,6 +177,36 @@ TEST_CASE("a purge by one process is seen by another in every shard, from memory
     CHECK(two.open_marks() == 0);
 }
 
+TEST_CASE("a long key is purged in every process, by itself and by a pattern that is cut, and its mark keeps it out")
+{
+    RedisServer even, odd;
+    Process one(even, odd), two(even, odd);
+    one.connect();
+    two.connect();
+    const std::string key = "item:" + std::string(5'000, 'x'), other = "item:" + std::string(5'000, 'y');
+    const rules::PurgeTarget exact{key, true}, pattern{key + ":*", false};
+    for (const rules::PurgeTarget& target : {exact, pattern}) {
+        CAPTURE(target.exact);
+        Found found = one.find(key);
+        REQUIRE(found.kind != Found::Kind::hit);
+        REQUIRE(one.store(key, "old", found.token) == NotStored::none);
+        CHECK(two.find(key).kind == Found::Kind::hit);
+        const LogToken token = two.find(key).token;
+        WritePurge write = two.write({target});
+        REQUIRE(two.prepare(write) == Errc::ok);
+        // The pattern has become one of everything that begins as it does.
+        CHECK(one.find(key).kind == Found::Kind::marked);
+        CHECK(two.find(key).kind == Found::Kind::marked);
+        CHECK(one.store(key, "old", token) == NotStored::fenced);
+        REQUIRE(two.commit(write) == Errc::ok);
+        CHECK(one.find(key).kind == Found::Kind::purged);
+        CHECK(two.find(key).kind == Found::Kind::purged);
+    }
+    CHECK(one.find(other).kind == Found::Kind::none);
+    CHECK(two.count(Counter::purge_patterns_widened) == 2);  // PREPARE and COMMIT
+    CHECK(one.count(Counter::purge_patterns_widened) == 0);
+}
+
 TEST_CASE("one node away takes its shards with it and no others, and its part of a purge is replayed before they count")
 {
     RedisServer even, odd;

@@ -46,6 +46,40 @@ TEST_CASE("a pattern of many stars is refused in quadratic time at worst")
     CHECK_FALSE(matches(pattern + "b", std::string(3000, 'a')));
 }
 
+TEST_CASE("a pattern that is too long is widened: cut between two tokens, and open at its end")
+{
+    struct Row {
+        const char* why;
+        const char* pattern;
+        std::size_t limit;
+        const char* want;
+    };
+    const Row rows[] = {
+        {"short enough", "list:*", 6, "list:*"},
+        {"a byte too long", "list:1*", 6, "list:*"},
+        {"an escape is kept whole", "a\\*b\\*c", 5, "a\\*b*"},
+        {"or goes whole", "a\\*b\\*c", 3, "a*"},
+        {"a run in the middle stays", "*:12345", 4, "*:1*"},
+        {"nothing but the star", "\\*\\*", 1, "*"},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.why);
+        CHECK(widened(row.pattern, row.limit) == row.want);
+    }
+    std::mt19937 random(2);
+    for (int round = 0; round < 3000; ++round) {
+        std::string pattern, key;
+        for (unsigned n = random() % 8; n > 0; --n) pattern += "ab*?\\"[random() % 5];
+        for (unsigned n = random() % 6; n > 0; --n) key += "ab*?\\"[random() % 5];
+        const std::size_t limit = 1 + random() % 8;
+        CAPTURE(pattern);
+        CAPTURE(key);
+        const std::string wider = widened(pattern, limit);
+        CHECK(wider.size() <= limit);
+        if (matches(pattern, key)) CHECK(matches(wider, key));
+    }
+}
+
 TEST_CASE("an escaped key is an exact pattern that matches that key and no other")
 {
     std::mt19937 random(1);
