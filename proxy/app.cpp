@@ -99,7 +99,7 @@ struct App::State {
         for (const auto& worker : workers) all.push_back(&worker->counters());
         return all;
     }
-    std::string metrics() const;
+    std::string metrics(const AdminCounts& admin) const;
     std::string health() const;
 
     config::ConfigPtr config;
@@ -119,7 +119,7 @@ struct App::State {
 App::App(config::ConfigPtr config) : state_(std::make_unique<State>(std::move(config))) {}
 App::~App() = default;
 
-std::string App::State::metrics() const
+std::string App::State::metrics(const AdminCounts& admin) const
 {
     const MemoryStats stats = memory.stats();
     ExtraGauges extra;
@@ -130,6 +130,7 @@ std::string App::State::metrics() const
     extra.memory_capacity_bytes = memory.capacity_bytes();
     extra.memory_evicted = stats.evicted;
     extra.memory_expired = stats.expired;
+    extra.admin = admin;
     return metrics_text(counters(), *config, extra);
 }
 
@@ -246,19 +247,21 @@ int App::run()
     }
 
     asio::io_context context{1};
+    std::unique_ptr<AdminServer> admin;
     AdminHandlers handlers;
     handlers.ready = [&state] { return state.ready(); };
     handlers.health_json = [&state] { return state.health(); };
-    handlers.metrics = [&state] { return state.metrics(); };
+    handlers.metrics = [&state, &admin] { return state.metrics(admin->counts()); };
     handlers.config = [&state] { return state.config; };
     handlers.purge = [&context, &state](std::vector<rules::PurgeTarget> targets) {
         return purge_by_hand(context, state, std::move(targets));
     };
-    std::unique_ptr<AdminServer> admin;
+    AdminLimits limits;
+    limits.head = request_limits(config.limits);
     Tasks tasks(context);
     if (config.admin) {
         try {
-            admin = std::make_unique<AdminServer>(context, *config.admin, std::move(handlers));
+            admin = std::make_unique<AdminServer>(context, *config.admin, std::move(handlers), limits);
         } catch (const boost::system::system_error& e) {
             const std::string where = config.admin->to_string(), why = e.code().message();
             log_event(LogLevel::error, "cannot listen for admin requests",

@@ -24,16 +24,6 @@ RedisLogOptions log_options(const config::Config& config)
     return options;
 }
 
-rules::HeadLimits request_limits(const config::Limits& limits)
-{
-    rules::HeadLimits result;
-    result.head_bytes = limits.request_head;
-    result.target_bytes = limits.target;
-    result.fields_count = limits.fields;
-    result.field_bytes = limits.field;
-    return result;
-}
-
 rules::HeadLimits response_limits(const config::Limits& limits)
 {
     rules::HeadLimits result;
@@ -45,6 +35,16 @@ rules::HeadLimits response_limits(const config::Limits& limits)
 }
 
 }  // namespace
+
+rules::HeadLimits request_limits(const config::Limits& limits)
+{
+    rules::HeadLimits result;
+    result.head_bytes = limits.request_head;
+    result.target_bytes = limits.target;
+    result.fields_count = limits.fields;
+    result.field_bytes = limits.field;
+    return result;
+}
 
 Worker::Worker(const Shared& shared)
     : shared_(shared),

@@ -30,6 +30,9 @@ struct Shared {
     InflightLimit& inflight;
 };
 
+/// The limits of request heads, on the traffic port and on the admin port.
+rules::HeadLimits request_limits(const config::Limits& limits);
+
 class Worker {
   public:
     explicit Worker(const Shared& shared);

@@ -22,6 +22,15 @@ using Stream = beast::basic_stream<Protocol>;
 
 constexpr std::chrono::seconds patience{10};
 
+/// An address that means "any" is asked on loopback.
+config::Endpoint asked_instead_of(config::Endpoint endpoint)
+{
+    if (!endpoint.unix_path.empty()) return endpoint;
+    if (endpoint.host.empty() || endpoint.host == "0.0.0.0") endpoint.host = "127.0.0.1";
+    if (endpoint.host == "::") endpoint.host = "::1";
+    return endpoint;
+}
+
 std::vector<Protocol::endpoint> addresses_of(asio::io_context& context, const config::Endpoint& endpoint,
                                              error_code& ec)
 {
@@ -30,10 +39,8 @@ std::vector<Protocol::endpoint> addresses_of(asio::io_context& context, const co
         addresses.emplace_back(asio::local::stream_protocol::endpoint{endpoint.unix_path});
         return addresses;
     }
-    const bool any = endpoint.host.empty() || endpoint.host == "0.0.0.0";
-    const std::string host = any ? "127.0.0.1" : endpoint.host == "::" ? "::1" : endpoint.host;
     asio::ip::tcp::resolver resolver(context);
-    for (const auto& found : resolver.resolve(host, std::to_string(endpoint.port), ec))
+    for (const auto& found : resolver.resolve(endpoint.host, std::to_string(endpoint.port), ec))
         addresses.emplace_back(found.endpoint());
     return addresses;
 }
@@ -75,11 +82,12 @@ asio::awaitable<void> run_request(std::vector<Protocol::endpoint> addresses, htt
 
 }  // namespace
 
-AdminReply post_to_admin(const config::Endpoint& endpoint, const std::string& target, const std::string& json,
+AdminReply post_to_admin(const config::Endpoint& admin, const std::string& target, const std::string& json,
                          const std::string& token)
 {
     AdminReply reply;
     asio::io_context context{1};
+    const config::Endpoint endpoint = asked_instead_of(admin);
     error_code ec;
     std::vector<Protocol::endpoint> addresses = addresses_of(context, endpoint, ec);
     if (ec || addresses.empty()) {

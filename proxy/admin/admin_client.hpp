@@ -14,9 +14,9 @@ struct AdminReply {
 };
 
 /// Sends one POST with a JSON body, and waits at most 10 s for the answer.
-/// @param endpoint  as in `admin:`; an address that means "any" is asked on loopback
-/// @param token     for `Authorization: Bearer`; empty: none
-AdminReply post_to_admin(const config::Endpoint& endpoint, const std::string& target, const std::string& json,
+/// @param admin  as in `admin:`; an address that means "any" is asked on loopback
+/// @param token  for `Authorization: Bearer`; empty: none
+AdminReply post_to_admin(const config::Endpoint& admin, const std::string& target, const std::string& json,
                          const std::string& token = "");
 
 }  // namespace larder::proxy

@@ -1,17 +1,13 @@
 #include "proxy/admin/admin_server.hpp"
 
-#include <openssl/crypto.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <boost/asio/co_spawn.hpp>
-#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
-#include <boost/beast/core/basic_stream.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http.hpp>
 #include <boost/system/system_error.hpp>
 #include <boost/url/parse.hpp>
@@ -22,6 +18,9 @@
 #include <vector>
 
 #include "proxy/admin/answer.hpp"
+#include "proxy/admin/request.hpp"
+#include "proxy/admin/stranger.hpp"
+#include "proxy/net/clock.hpp"
 #include "proxy/observe/log.hpp"
 #include "rules/base/text.hpp"
 #include "rules/explain/explain.hpp"
@@ -30,19 +29,19 @@ namespace larder::proxy {
 
 namespace {
 
-namespace beast = boost::beast;
 namespace http = boost::beast::http;
 using Protocol = asio::generic::stream_protocol;
-using Stream = beast::basic_stream<Protocol>;
-using Request = AdminRequest;
 using Response = AdminResponse;
+using rules::Method;
 
 constexpr std::chrono::milliseconds pause_after_failed_accept{100};
 constexpr std::chrono::milliseconds linger_time{2'000};
+constexpr std::chrono::seconds pause_between_logs{10};
 
-Response answer_explain(std::string_view target, const config::ConfigPtr& config)
+Response answer_explain(std::string_view query, const config::ConfigPtr& config)
 {
     if (!config) return make_problem(http::status::service_unavailable, "there is no configuration yet");
+    const std::string target = "/explain?" + std::string(query);
     const auto parsed = boost::urls::parse_origin_form(target);
     if (!parsed)
         return make_problem(http::status::bad_request, "the query is not a valid URL query; percent-encode it");
@@ -71,9 +70,9 @@ Response answer_explain(std::string_view target, const config::ConfigPtr& config
                        rules::explain(config->rules, *config->matcher, config->cache, method, url, headers));
 }
 
-Response answer_safe_method(std::string_view target, const AdminHandlers& handlers)
+Response answer_safe_method(const rules::RequestHead& head, const AdminHandlers& handlers)
 {
-    const std::string_view path = target.substr(0, target.find('?'));
+    const std::string_view path = head.path;
     if (path == "/healthz") return make_answer(http::status::ok, "application/json", handlers.health_json());
     if (path == "/readyz") {
         if (handlers.ready()) return make_answer(http::status::ok, "application/json", "{\"status\":\"ready\"}\n");
@@ -81,7 +80,7 @@ Response answer_safe_method(std::string_view target, const AdminHandlers& handle
     }
     if (path == "/metrics")
         return make_answer(http::status::ok, "text/plain; version=0.0.4; charset=utf-8", handlers.metrics());
-    if (path == "/explain") return answer_explain(target, handlers.config());
+    if (path == "/explain") return answer_explain(head.query, handlers.config());
     return make_problem(http::status::not_found, "there are /healthz, /readyz, /metrics, /explain and POST /purge");
 }
 
@@ -93,14 +92,8 @@ asio::ip::tcp::endpoint tcp_endpoint(const Protocol::endpoint& generic)
     return tcp;
 }
 
-std::string_view path_of(const Request& request)
-{
-    const std::string_view target{request.target().data(), request.target().size()};
-    return target.substr(0, target.find('?'));
-}
-
 /// Who asks, for the log.
-std::string address_of(Stream& stream)
+std::string address_of(AdminStream& stream)
 {
     error_code ec;
     const Protocol::endpoint peer = stream.socket().remote_endpoint(ec);
@@ -110,70 +103,32 @@ std::string address_of(Stream& stream)
     return address.to_string();
 }
 
-bool is_for_this_machine(const config::Endpoint& endpoint)
-{
-    if (!endpoint.unix_path.empty() || endpoint.host == "localhost") return true;
-    error_code ec;
-    const asio::ip::address address = asio::ip::make_address(endpoint.host, ec);
-    return !ec && address.is_loopback();
-}
-
-/// May this request change something? Empty: yes. The comparison takes as long for a wrong token as for the right one.
-std::optional<Response> refuse_stranger(const Request& request, const config::Config& config)
-{
-    const std::string& token = config.admin_token;
-    if (token.empty()) {
-        if (!config.admin || is_for_this_machine(*config.admin)) return std::nullopt;
-        return make_problem(http::status::forbidden,
-                            "admin: is not on loopback, so this wants a token: set admin_token_file");
-    }
-    constexpr std::string_view scheme = "Bearer ";
-    const auto field = request[http::field::authorization];
-    const std::string_view given{field.data(), field.size()};
-    const bool is_bearer = rules::equals_ignoring_case(given.substr(0, scheme.size()), scheme);
-    const std::string_view shown = is_bearer ? given.substr(scheme.size()) : std::string_view{};
-    if (shown.size() == token.size() && CRYPTO_memcmp(shown.data(), token.data(), token.size()) == 0)
-        return std::nullopt;
-    Response refusal = make_problem(http::status::unauthorized,
-                                    "this wants the token of admin_token_file, as Authorization: Bearer TOKEN");
-    refusal.set(http::field::www_authenticate, "Bearer");
-    return refusal;
-}
-
-asio::awaitable<Response> answer(const Request& request, Stream& stream, const AdminHandlers& handlers)
+asio::awaitable<Response> answer(const AdminRequest& request, AdminStream& stream, const AdminHandlers& handlers,
+                                 AdminCounts& counts)
 {
     try {
-        if (path_of(request) == "/purge") {
+        if (request.head.path == "/purge") {
             std::string from = address_of(stream);
             const config::ConfigPtr config = handlers.config();
-            if (config && request.method() == http::verb::post) {
-                if (auto refusal = refuse_stranger(request, *config)) {
-                    log_event(config::LogLevel::warn, "an admin request was refused: no token, or a wrong one",
+            if (config && request.head.method == Method::post) {
+                if (auto refusal = refuse_stranger(request.head, *config)) {
+                    ++(refusal->is_site ? counts.site_refusals : counts.token_refusals);
+                    log_event(config::LogLevel::warn,
+                              refusal->is_site ? "an admin request was refused: a web page of another site may have "
+                                                 "sent it"
+                                               : "an admin request was refused: no token, or a wrong one",
                               {{"from", std::string_view(from)}});
-                    co_return std::move(*refusal);
+                    co_return std::move(refusal->response);
                 }
             }
             co_return co_await answer_purge(request, std::move(from), config, handlers.purge);
         }
-        if (request.method() != http::verb::get && request.method() != http::verb::head)
+        if (request.head.method != Method::get && request.head.method != Method::head)
             co_return make_wrong_method("GET, HEAD");
-        co_return answer_safe_method({request.target().data(), request.target().size()}, handlers);
+        co_return answer_safe_method(request.head, handlers);
     } catch (const std::exception&) {
         co_return make_problem(http::status::internal_server_error, "the answer could not be made");
     }
-}
-
-// The answer to a request that could not be read; empty: the client is gone or too slow, and gets none.
-std::optional<Response> answer_unreadable(error_code ec)
-{
-    if (ec == http::error::header_limit || ec == http::error::buffer_overflow)
-        return make_problem(http::status::request_header_fields_too_large, "the request head is above the limit");
-    if (ec == http::error::body_limit)
-        return make_problem(http::status::payload_too_large, "the request body is above the limit");
-    if (ec == http::error::end_of_stream || ec == http::error::partial_message) return std::nullopt;
-    if (ec.category() == http::make_error_code(http::error::end_of_stream).category())
-        return make_problem(http::status::bad_request, "the request could not be parsed");
-    return std::nullopt;
 }
 
 Protocol::endpoint resolve(asio::io_context& context, const config::Endpoint& endpoint)
@@ -193,6 +148,22 @@ void remove_socket(const std::string& path) noexcept
     if (::lstat(path.c_str(), &status) == 0 && S_ISSOCK(status.st_mode)) ::unlink(path.c_str());
 }
 
+/// In the order in which connections are given up for new ones.
+enum class Phase : std::uint8_t {
+    waiting,    // for a complete request, or, after the last answer, for the client's end
+    writing,    // an answer
+    answering,  // never given up
+};
+
+struct Connection {
+    explicit Connection(Protocol::socket socket) : stream(std::move(socket)) {}
+
+    AdminStream stream;
+    Phase phase = Phase::waiting;
+    std::uint64_t since = 0;  // when the phase began, in State::turns
+    bool dropped = false;     // closed, and about to end
+};
+
 }  // namespace
 
 struct AdminServer::State {
@@ -201,9 +172,20 @@ struct AdminServer::State {
     AdminHandlers handlers;
     AdminLimits limits;
     asio::basic_socket_acceptor<Protocol> acceptor{context};
-    std::unordered_set<Stream*> streams{};                                      // the open connections
+    std::unordered_set<Connection*> connections{};
     asio::steady_timer change{context, asio::steady_timer::time_point::max()};  // cancelled when a connection ends
     bool stopping = false;
+    AdminCounts counts{};
+    std::uint64_t turns = 0;                      // a clock that counts what happens
+    std::optional<rules::Instant> drop_logged{};  // when
+
+    void enter(Connection& connection, Phase phase)
+    {
+        connection.phase = phase;
+        connection.since = ++turns;
+    }
+    bool make_room();
+    asio::awaitable<void> run_connection(Connection& connection);
 };
 
 AdminServer::AdminServer(asio::io_context& context, const config::Endpoint& endpoint, AdminHandlers handlers,
@@ -227,12 +209,14 @@ AdminServer::~AdminServer()
 
 std::string AdminServer::listens_on() const { return state_->endpoint.to_string(); }
 
+const AdminCounts& AdminServer::counts() const noexcept { return state_->counts; }
+
 std::uint16_t AdminServer::port() const noexcept { return state_->endpoint.port; }
 
 namespace {
 
 // Closing with unread bytes would make the kernel throw our answer away: let the client read it first (RFC 9112 §9.6).
-asio::awaitable<void> linger(Stream& stream)
+asio::awaitable<void> linger(AdminStream& stream)
 {
     error_code ignored;  // the client may be gone already, which is fine
     stream.socket().shutdown(asio::socket_base::shutdown_send, ignored);
@@ -246,41 +230,70 @@ asio::awaitable<void> linger(Stream& stream)
     }
 }
 
-// Serves one connection until it closes, errs, or misses a deadline.
-asio::awaitable<void> run_connection(Stream& stream, const AdminHandlers& handlers, const AdminLimits& limits)
+}  // namespace
+
+/// Closes a connection when all places are taken, so that nobody shuts others out by waiting. False: none may go.
+bool AdminServer::State::make_room()
 {
-    beast::flat_buffer buffer;
+    std::size_t count = 0;
+    Connection* first = nullptr;
+    for (Connection* connection : connections) {
+        if (connection->dropped) continue;
+        ++count;
+        if (connection->phase == Phase::answering) continue;
+        if (!first || std::pair(connection->phase, connection->since) < std::pair(first->phase, first->since))
+            first = connection;
+    }
+    if (count < limits.connections) return true;
+
+    ++counts.connections_dropped;
+    if (const rules::Instant now = instant_now(); !drop_logged || now - *drop_logged >= pause_between_logs) {
+        drop_logged = now;
+        log_event(config::LogLevel::warn,
+                  "all places of the admin port are taken: connections that wait make room for new ones",
+                  {{"limit", static_cast<std::int64_t>(limits.connections)},
+                   {"dropped", static_cast<std::int64_t>(counts.connections_dropped)}});
+    }
+    if (!first) return false;
+    first->dropped = true;
+    first->stream.close();
+    return true;
+}
+
+/// Serves one connection until it closes, errs, misses a deadline or is dropped. Every answer that is an error is the
+/// last one.
+asio::awaitable<void> AdminServer::State::run_connection(Connection& connection)
+{
+    AdminStream& stream = connection.stream;
+    std::string inbox;
     for (;;) {
-        http::request_parser<http::string_body> parser;
-        parser.header_limit(limits.head_bytes);
-        parser.body_limit(limits.body_bytes);
         stream.expires_after(limits.timeout);
-        auto [read_error, received] = co_await http::async_read(stream, buffer, parser, no_throw);
+        AdminRequest request;
+        const RequestRead read = co_await read_request(stream, inbox, limits.head, limits.body_bytes, request);
+        if (!read.complete && read.status == 0) co_return;
 
-        std::optional<Response> response;
-        bool keep_alive = false;
-        bool to_head = false;
-        if (read_error) {
-            response = answer_unreadable(read_error);
-            if (!response) co_return;
+        Response response;
+        if (read.complete) {
+            enter(connection, Phase::answering);
+            response = co_await answer(request, stream, handlers, counts);
+            response.version(request.head.minor_version == 0 ? 10 : 11);
         } else {
-            response = co_await answer(parser.get(), stream, handlers);
-            keep_alive = parser.get().keep_alive();
-            to_head = parser.get().method() == http::verb::head;
-            response->version(parser.get().version());
+            ++counts.malformed;
+            response = make_problem(static_cast<http::status>(read.status), read.why);
         }
-        response->keep_alive(keep_alive);
-        response->prepare_payload();
-        if (to_head) response->body().clear();
+        const bool keep_alive = read.complete && request.head.keep_alive && response.result_int() < 400;
+        response.keep_alive(keep_alive);
+        response.prepare_payload();
+        if (read.complete && request.head.method == Method::head) response.body().clear();
 
+        enter(connection, Phase::writing);
         stream.expires_after(limits.timeout);
-        auto [write_error, sent] = co_await http::async_write(stream, *response, no_throw);
+        auto [write_error, sent] = co_await http::async_write(stream, response, no_throw);
+        enter(connection, Phase::waiting);
         if (write_error || !keep_alive) break;
     }
     co_await linger(stream);
 }
-
-}  // namespace
 
 asio::awaitable<void> AdminServer::run()
 {
@@ -295,20 +308,19 @@ asio::awaitable<void> AdminServer::run()
             state->change.expires_at(asio::steady_timer::time_point::max());
             continue;
         }
-        if (state->streams.size() >= state->limits.connections) continue;  // closes it
+        if (!state->make_room()) continue;  // closes the new one
 
-        auto stream = std::make_shared<Stream>(std::move(socket));
-        state->streams.insert(stream.get());
-        auto serve = [state, stream]() -> asio::awaitable<void> {
-            return run_connection(*stream, state->handlers, state->limits);
-        };
-        auto ended = [state, stream](std::exception_ptr) {
-            state->streams.erase(stream.get());
+        auto connection = std::make_shared<Connection>(std::move(socket));
+        state->enter(*connection, Phase::waiting);
+        state->connections.insert(connection.get());
+        auto serve = [state, connection]() -> asio::awaitable<void> { return state->run_connection(*connection); };
+        auto ended = [state, connection](std::exception_ptr) {
+            state->connections.erase(connection.get());
             state->change.cancel();
         };
         asio::co_spawn(state->context, std::move(serve), std::move(ended));
     }
-    while (!state->streams.empty()) co_await state->change.async_wait(no_throw);
+    while (!state->connections.empty()) co_await state->change.async_wait(no_throw);
 }
 
 void AdminServer::stop()
@@ -318,7 +330,7 @@ void AdminServer::stop()
         error_code ignored;
         state->acceptor.close(ignored);
         state->change.cancel();
-        for (Stream* stream : state->streams) stream->close();
+        for (Connection* connection : state->connections) connection->stream.close();
     });
 }
 

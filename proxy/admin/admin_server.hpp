@@ -2,6 +2,7 @@
 // Far from the request path; it knows nothing of the app but what its handlers tell it.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -10,6 +11,8 @@
 #include "config/config.hpp"
 #include "proxy/admin/purge_endpoint.hpp"
 #include "proxy/net/asio.hpp"
+#include "proxy/observe/metrics.hpp"
+#include "rules/http/head.hpp"
 
 namespace larder::proxy {
 
@@ -24,10 +27,12 @@ struct AdminHandlers {
 };
 
 struct AdminLimits {
-    std::uint32_t head_bytes = 16 * 1024;       // then 431
+    rules::HeadLimits head{};
     std::uint64_t body_bytes = 1 << 20;         // then 413
     std::chrono::milliseconds timeout{10'000};  // to read one request, to write one response
-    std::uint32_t connections = 64;             // further ones are closed at once
+    /// With as many, a new one takes the place of the one that has waited longest without a complete request; if there
+    /// is none, of the one that is longest in taking its answer. One whose purge is under way is never given up.
+    std::uint32_t connections = 64;
 };
 
 /// Single-threaded, except for `stop`.
@@ -45,6 +50,8 @@ class AdminServer {
     /// Where it listens, with the port that was chosen: "127.0.0.1:9090".
     std::string listens_on() const;
     std::uint16_t port() const noexcept;
+    /// On the thread of its io_context.
+    const AdminCounts& counts() const noexcept;
 
     /// Serves until `stop`. Ends when the last of its connections has ended; the server must live until then.
     asio::awaitable<void> run();

@@ -9,7 +9,6 @@
 
 namespace larder::proxy {
 
-using AdminRequest = boost::beast::http::request<boost::beast::http::string_body>;
 using AdminResponse = boost::beast::http::response<boost::beast::http::string_body>;
 
 AdminResponse make_answer(boost::beast::http::status status, std::string_view content_type, std::string body);

@@ -1,6 +1,5 @@
 #include "proxy/admin/purge_endpoint.hpp"
 
-#include <boost/beast/http/field.hpp>
 #include <boost/beast/http/status.hpp>
 #include <boost/json/array.hpp>
 #include <boost/json/serialize.hpp>
@@ -100,10 +99,10 @@ AdminResponse answer_done(const PurgeOrder& order, HandPurge done)
 asio::awaitable<AdminResponse> answer_purge(const AdminRequest& request, std::string from,
                                             const config::ConfigPtr& config, const PurgeByHand& purge)
 {
-    if (request.method() != http::verb::post) co_return make_wrong_method("POST");
+    if (request.head.method != rules::Method::post) co_return make_wrong_method("POST");
     if (!config) co_return make_problem(http::status::service_unavailable, "there is no configuration yet");
-    const auto type = request[http::field::content_type];
-    auto read = read_purge_order({type.data(), type.size()}, request.body(), *config);
+    const std::string_view type = request.head.fields.value(rules::FieldId::content_type);
+    auto read = read_purge_order(type, request.body, *config);
     if (const auto* refused = std::get_if<RefusedOrder>(&read))
         co_return make_problem(static_cast<http::status>(refused->status), refused->detail);
     const PurgeOrder& order = std::get<PurgeOrder>(read);

@@ -7,6 +7,7 @@
 
 #include "config/config.hpp"
 #include "proxy/admin/answer.hpp"
+#include "proxy/admin/request.hpp"
 #include "proxy/net/asio.hpp"
 #include "rules/base/errors.hpp"
 #include "rules/base/time.hpp"

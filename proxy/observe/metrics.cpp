@@ -261,6 +261,17 @@ void add_gauges(Families& families, const Workers& workers, const config::Config
     families.counter("larder_memory_expirations_total", "Entries that left the in-process store at their end",
                      static_cast<double>(extra.memory_expired));
 
+    auto& refused = families.begin("larder_admin_refused_total",
+                                   "Requests on the admin port that were refused: malformed or above a limit, without "
+                                   "the token, or perhaps sent by a web page of another site",
+                                   MetricType::Counter);
+    Families::add(refused, {{"reason", "malformed"}}, static_cast<double>(extra.admin.malformed));
+    Families::add(refused, {{"reason", "token"}}, static_cast<double>(extra.admin.token_refusals));
+    Families::add(refused, {{"reason", "site"}}, static_cast<double>(extra.admin.site_refusals));
+    families.counter("larder_admin_connections_dropped_total",
+                     "Connections to the admin port closed because all of its places were taken",
+                     static_cast<double>(extra.admin.connections_dropped));
+
     Families::add(families.begin("larder_build_info", "Always 1; the version is in the label", MetricType::Gauge),
                   {{"version", LARDER_VERSION}}, 1);
     families.gauge("larder_workers", "Worker threads", static_cast<double>(workers.size()));

@@ -9,6 +9,14 @@
 
 namespace larder::proxy {
 
+/// What the admin server counts, on its one thread.
+struct AdminCounts {
+    std::uint64_t malformed = 0;            // requests that are no HTTP, or above a limit
+    std::uint64_t token_refusals = 0;       // no token, or a wrong one
+    std::uint64_t site_refusals = 0;        // perhaps sent by a web page of another site
+    std::uint64_t connections_dropped = 0;  // because all places were taken
+};
+
 /// What no worker's counters know.
 struct ExtraGauges {
     rules::WallTime started;  // when the process began
@@ -18,6 +26,7 @@ struct ExtraGauges {
     std::uint64_t memory_capacity_bytes = 0;
     std::uint64_t memory_evicted = 0;  // ever
     std::uint64_t memory_expired = 0;  // ever
+    AdminCounts admin;
 };
 
 /// @param workers  one for each worker thread, none of them null; they go on counting meanwhile

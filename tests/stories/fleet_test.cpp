@@ -246,7 +246,7 @@ TEST_CASE("a fetch that a purge by pattern has overtaken gives the lease back, a
     fleet.origin.await_requests("/items/1", 1);
     HttpClient admin(fleet.replicas[1]->admin_port());
     const std::string purge = R"({"patterns": ["item:*"]})";
-    CHECK(admin.request("POST", "/purge", {"Content-Type: application/json"}, purge).status == 200);
+    CHECK(admin.request("POST", "/purge", {"Host: localhost", "Content-Type: application/json"}, purge).status == 200);
     fleet.origin.release("/items/1");
     CHECK(early.get().body == "GET /items/1 #1");
     await_condition("the lease is free", [&] { return fleet.lease("item:1").empty(); });
@@ -405,7 +405,8 @@ TEST_CASE("a purge ends the wait for a fetch that began before it: the answer is
         auto waiting = fleet.start_get(1, "/items/1");
         await_condition("the other replica waits", [&] { return fleet.metric("larder_lease_waits_total") >= 1; });
         HttpClient admin(fleet.replicas[2]->admin_port());
-        CHECK(admin.request("POST", "/purge", {"Content-Type: application/json"}, purge).status == 200);
+        CHECK(admin.request("POST", "/purge", {"Host: localhost", "Content-Type: application/json"}, purge).status ==
+              200);
         fleet.origin.await_requests("GET /items/1", 2);  // while the first is still held
         fleet.origin.release("GET /items/1");
         return [&fleet, before = early.get(), after = waiting.get()] {
@@ -427,7 +428,7 @@ TEST_CASE("whoever comes after a purge shares a fetch that began after it, and n
     await_condition("the other replica waits", [&] { return fleet.metric("larder_lease_waits_total") >= 1; });
     const auto purge_by_hand = [&](const std::string& what) {
         HttpClient admin(fleet.replicas[2]->admin_port());
-        return admin.request("POST", "/purge", {"Content-Type: application/json"}, what).status;
+        return admin.request("POST", "/purge", {"Host: localhost", "Content-Type: application/json"}, what).status;
     };
     int status = 0;
     SUBCASE("by hand, its key") { status = purge_by_hand(R"({"keys": ["item:1"]})"); }

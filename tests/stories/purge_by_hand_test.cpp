@@ -21,10 +21,11 @@ rules:
 )";
 
 Response post_purge(LarderProcess& larder, const std::string& body,
-                    const std::vector<std::string>& fields = {"Content-Type: application/json"},
+                    std::vector<std::string> fields = {"Content-Type: application/json"},
                     const std::string& method = "POST")
 {
     HttpClient client(larder.admin_port());
+    fields.emplace_back("Host: localhost");
     return client.request(method, "/purge", fields, body);
 }
 

@@ -112,8 +112,8 @@ TEST_CASE_TEMPLATE("tags of the response are groups where the rule says so, purg
 
     fill_all();
     HttpClient admin(stage.larder->admin_port());
-    const Response purged =
-        admin.request("POST", "/purge", {"Content-Type: application/json"}, R"({"tags": ["all", "p-3"]})");
+    const Response purged = admin.request("POST", "/purge", {"Host: localhost", "Content-Type: application/json"},
+                                          R"({"tags": ["all", "p-3"]})");
     CHECK(purged.status == 200);
     CHECK(purged.body.find(R"("matches_rules":["item"],"matches_no_rule":[],"tags":["all","p-3"])") !=
           std::string::npos);

@@ -15,7 +15,8 @@ class HttpClient {
     {
     }
 
-    /// Sends a request in HTTP/1.1 with a Host, the given field lines ("Name: value") and, if not empty, the body.
+    /// Sends a request in HTTP/1.1 with a Host (its own unless one is given), the given field lines ("Name: value")
+    /// and, if not empty, the body.
     void send(const std::string& method, const std::string& target, const std::vector<std::string>& fields = {},
               const std::string& body = "");
     void send_bytes(std::string_view bytes) { wire_->send(bytes); }

@@ -5,10 +5,14 @@
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/read.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/write.hpp>
 #include <boost/json.hpp>
 #include <filesystem>
+#include <semaphore>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -39,10 +43,11 @@ struct Stage {
     {
         return {.ready = [this] { return ready.load(); },
                 .health_json = [] { return std::string{"{\"store\":\"down\",\"degraded\":[\"store-away\"]}"}; },
-                .metrics = []() -> std::string { return "larder_ready 1\n"; },
+                .metrics = [this]() -> std::string { return metrics; },
                 .config = [this]() -> config::ConfigPtr {
                     if (broken) throw std::runtime_error{"a bug"};
                     auto config = std::make_shared<config::Config>();
+                    config->admin_token = token;
                     config->matcher = std::make_unique<larder::rules::Matcher>(config->rules);
                     return config;
                 },
@@ -51,16 +56,21 @@ struct Stage {
     asio::awaitable<HandPurge> purge(std::vector<larder::rules::PurgeTarget> targets)
     {
         purged += targets.size();
+        if (held) {
+            purging.release();
+            co_await let_go.async_wait(no_throw);
+        }
         HandPurge done;
         done.kind = outcome;
         done.error = larder::rules::Errc::store_unreachable;
         done.positions.assign(outcome == HandPurge::Kind::appended ? 1 : 0, 1795262807752238);
         co_return done;
     }
-    std::string post_purge(const std::string& body)
+    std::string post_purge(const std::string& body) { return send(order("Host: localhost\r\n", body)); }
+    static std::string order(const std::string& lines, const std::string& body = R"({"keys": ["event:42"]})")
     {
-        return send("POST /purge HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Type: application/json\r\n" +
-                    ("Content-Length: " + std::to_string(body.size()) + "\r\n\r\n") + body);
+        return "POST /purge HTTP/1.1\r\nConnection: close\r\nContent-Type: application/json\r\nContent-Length: " +
+               std::to_string(body.size()) + "\r\n" + lines + "\r\n" + body;
     }
 
     tcp::socket connect()
@@ -88,11 +98,14 @@ struct Stage {
         return send(method + " " + target + " HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
     }
 
-    std::atomic<bool> ready{true}, broken{false};
+    std::string metrics = "larder_ready 1\n", token;  // set before the first request
+    std::atomic<bool> ready{true}, broken{false}, held{false};
+    std::binary_semaphore purging{0};
     std::atomic<HandPurge::Kind> outcome{HandPurge::Kind::appended};
     std::atomic<std::size_t> purged{0};
     bool ended = false;
     asio::io_context context, client_context;
+    asio::steady_timer let_go{context, asio::steady_timer::time_point::max()};
     AdminServer server;
     std::thread thread;
 };
@@ -223,7 +236,7 @@ TEST_CASE("requests above a limit, or that cannot be parsed, are refused by stat
 {
     Stage stage;
     const std::string get = "GET /healthz HTTP/1.1\r\nHost: a\r\n";
-    CHECK(stage.send(get + "X: " + std::string(16 * 1024, 'x') + "\r\n\r\n").starts_with("HTTP/1.1 431 "));
+    CHECK(stage.send(get + "X: " + std::string(32 * 1024, 'x') + "\r\n\r\n").starts_with("HTTP/1.1 431 "));
     CHECK(stage.send(get + "Content-Length: 1048577\r\n\r\n").starts_with("HTTP/1.1 413 "));
     CHECK(stage.send("GET\r\n\r\n").starts_with("HTTP/1.1 400 "));
 }
@@ -245,18 +258,165 @@ TEST_CASE("a client that does not finish its request is dropped at the deadline"
     CHECK(Stage::read_to_end(socket).empty());
 }
 
-TEST_CASE("a connection above the limit is closed at once, and those within it go on")
+TEST_CASE("bytes that can be read in two ways, or not at all, are one 400 and the end, and are counted")
+{
+    Stage stage;
+    const std::string behind = "GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n";
+    const char* const heads[] = {
+        "GET /healthz HTTP/1.1\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nHost: a/b\r\n\r\n",
+        "GET /healthz HTTP/1.1\r\nHost: a\r\nX: y\r\n z\r\n\r\n",
+        "GET healthz HTTP/1.1\r\nHost: a\r\n\r\n",
+        "POST /purge HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "POST /purge HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\n\r\n",
+        "POST /purge HTTP/1.1\r\nHost: a\r\nContent-Length: 5, 5\r\n\r\n12345",
+    };
+    for (const std::string head : heads) {
+        CAPTURE(head);
+        const std::string reply = stage.send(head + behind);
+        CHECK(reply.starts_with("HTTP/1.1 400 "));
+        CHECK(says(reply, "Connection: close\r\n"));
+        CHECK_FALSE(says(reply, "HTTP/1.1 404 "));
+    }
+    stage.stop();
+    CHECK(stage.server.counts().malformed == std::size(heads));
+}
+
+TEST_CASE("a body comes by length or in chunks, in one packet with what follows or after a 100")
+{
+    Stage stage;
+    const std::string head = "POST /purge HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+    const std::string chunks =
+        "Transfer-Encoding: chunked\r\n\r\n7\r\n{\"keys\"\r\nd;x=y\r\n: [\"event:1\"]\r\n1\r\n}\r\n";
+    const std::string last = "GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n";
+    std::string replies = stage.send(head + chunks + "0\r\nX: y\r\n\r\n" + last);
+    CHECK(replies.starts_with("HTTP/1.1 200 "));
+    CHECK(says(replies, "HTTP/1.1 404 "));
+    replies = stage.send(head + "Content-Length: 21\r\n\r\n{\"keys\": [\"event:1\"]}" + last);
+    CHECK(replies.starts_with("HTTP/1.1 200 "));
+    CHECK(says(replies, "HTTP/1.1 404 "));
+    CHECK(stage.purged == 2);
+
+    tcp::socket socket = stage.connect();
+    asio::write(socket, asio::buffer(head + "Connection: close\r\nExpect: 100-continue\r\nContent-Length: 21\r\n\r\n"));
+    std::string go_on(25, ' ');
+    asio::read(socket, asio::buffer(go_on));
+    CHECK(go_on == "HTTP/1.1 100 Continue\r\n\r\n");
+    asio::write(socket, asio::buffer("{\"keys\": [\"event:1\"]}", 21));
+    CHECK(Stage::read_to_end(socket).starts_with("HTTP/1.1 200 "));
+    CHECK(stage.purged == 3);
+
+    const std::string large = "100000\r\n" + std::string(1 << 20, ' ') + "\r\n1\r\n \r\n0\r\n\r\n";
+    CHECK(stage.send(head + "Transfer-Encoding: chunked\r\n\r\n" + large).starts_with("HTTP/1.1 413 "));
+}
+
+TEST_CASE("an answer that is an error ends the connection")
+{
+    Stage stage;
+    for (const char* line : {"GET /nothing", "DELETE /metrics", "GET /explain", "GET /purge"}) {
+        CAPTURE(line);
+        const std::string reply = stage.send(line + std::string(" HTTP/1.1\r\nHost: a\r\n\r\n"));
+        CHECK(says(reply, "Connection: close\r\n"));
+    }
+}
+
+TEST_CASE("without a token a purge is refused when a web page of another site may have sent it")
+{
+    struct Row {
+        const char* why;
+        const char* lines;
+        const char* says;  // empty: it is taken
+    };
+    const Row rows[] = {
+        {"an address", "Host: 127.0.0.1\r\n", ""},
+        {"an address and a port", "Host: 127.0.0.1:9090\r\n", ""},
+        {"an address of IPv6", "Host: [::1]:9090\r\n", ""},
+        {"localhost", "Host: LocalHost:9090\r\n", ""},
+        {"its own origin", "Host: localhost:9090\r\nOrigin: http://localhost:9090\r\n", ""},
+        {"its own page", "Host: localhost\r\nSec-Fetch-Site: same-origin\r\n", ""},
+        {"typed by a user", "Host: localhost\r\nSec-Fetch-Site: none\r\n", ""},
+        {"a name may have been rebound", "Host: evil.test\r\n", "Host is neither"},
+        {"with a port", "Host: evil.test:9090\r\nOrigin: http://evil.test:9090\r\n", "Host is neither"},
+        {"a name that looks like it", "Host: localhost.evil.test\r\n", "Host is neither"},
+        {"an address as a name", "Host: 127.0.0.1.evil.test\r\n", "Host is neither"},
+        {"another origin", "Host: 127.0.0.1\r\nOrigin: http://evil.test\r\n", "Origin names"},
+        {"another port", "Host: localhost:9090\r\nOrigin: http://localhost:3000\r\n", "Origin names"},
+        {"a sandboxed page", "Host: localhost\r\nOrigin: null\r\n", "Origin names"},
+        {"two origins", "Host: localhost\r\nOrigin: http://localhost\r\nOrigin: http://evil.test\r\n", "Origin names"},
+        {"across sites", "Host: localhost\r\nSec-Fetch-Site: cross-site\r\n", "Sec-Fetch-Site says"},
+        {"another port, without Origin", "Host: localhost\r\nSec-Fetch-Site: same-site\r\n", "Sec-Fetch-Site says"},
+    };
+    Stage stage;
+    std::size_t taken = 0, refused = 0;
+    for (const Row& row : rows) {
+        CAPTURE(row.why);
+        const std::string reply = stage.send(Stage::order(row.lines));
+        const bool is_taken = *row.says == 0;
+        ++(is_taken ? taken : refused);
+        CHECK(reply.starts_with(is_taken ? "HTTP/1.1 200 " : "HTTP/1.1 403 "));
+        CHECK(says(reply, row.says));
+        CHECK(says(reply, "set admin_token_file") != is_taken);
+        CHECK(stage.purged == taken);
+    }
+    stage.stop();
+    CHECK(stage.server.counts().site_refusals == refused);
+}
+
+TEST_CASE("who shows the token may purge from anywhere, and who does not from nowhere")
+{
+    Stage stage;
+    stage.token = "s3cret";
+    const std::string lines = "Host: larder.internal\r\nOrigin: http://console.internal\r\n";
+    CHECK(stage.send(Stage::order(lines + "Authorization: Bearer s3cret\r\n")).starts_with("HTTP/1.1 200 "));
+    CHECK(stage.send(Stage::order("Host: localhost\r\n")).starts_with("HTTP/1.1 401 "));
+    CHECK(stage.purged == 1);
+    stage.stop();
+    CHECK(stage.server.counts().token_refusals == 1);
+}
+
+TEST_CASE("when all places are taken, who waits longest without a request makes room for who comes")
+{
+    Stage stage{{.connections = 3}};
+    const std::string get = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+    const auto ask = [&](tcp::socket& socket) {
+        asio::write(socket, asio::buffer(get));
+        std::string reply;
+        asio::read_until(socket, asio::dynamic_buffer(reply), "]}");
+        CHECK(reply.starts_with("HTTP/1.1 200 "));
+    };
+    tcp::socket silent = stage.connect(), unfinished = stage.connect(), first = stage.connect();
+    asio::write(unfinished, asio::buffer(get, 20));
+    ask(first);  // so that all three have been accepted
+    std::vector<tcp::socket> later;
+    for (tcp::socket* longest : {&silent, &unfinished}) {
+        ask(later.emplace_back(stage.connect()));
+        CHECK(Stage::read_to_end(*longest).empty());
+    }
+    asio::write(first, asio::buffer("GET /nothing HTTP/1.1\r\nHost: a\r\n\r\n", 36));
+    CHECK(says(Stage::read_to_end(first), "HTTP/1.1 404 "));
+}
+
+TEST_CASE("who does not take an answer makes room for who comes, and a purge under way does not")
 {
     Stage stage{{.connections = 1}};
-    const std::string get = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
-    tcp::socket first = stage.connect();
-    asio::write(first, asio::buffer(get));
+    stage.metrics.assign(32 << 20, 'x');  // more than the kernel holds
+    tcp::socket deaf = stage.connect();
+    asio::write(deaf, asio::buffer(std::string{"GET /metrics HTTP/1.1\r\nHost: a\r\n\r\n"}));
     char byte = 0;
-    asio::read(first, asio::buffer(&byte, 1));  // it is being served
-    tcp::socket second = stage.connect();
-    CHECK(Stage::read_to_end(second).empty());
-    asio::write(first, asio::buffer("GET /nothing HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", 55));
-    CHECK(says(Stage::read_to_end(first), "HTTP/1.1 404 "));
+    asio::read(deaf, asio::buffer(&byte, 1));
+    CHECK(stage.request("GET", "/healthz").starts_with("HTTP/1.1 200 "));
+
+    stage.held = true;
+    tcp::socket purge = stage.connect();
+    asio::write(purge, asio::buffer(Stage::order("Host: localhost\r\n")));
+    stage.purging.acquire();
+    tcp::socket late = stage.connect();
+    CHECK(Stage::read_to_end(late).empty());
+    asio::post(stage.context, [&stage] { stage.let_go.cancel(); });
+    CHECK(Stage::read_to_end(purge).starts_with("HTTP/1.1 200 "));
+    stage.stop();
+    CHECK(stage.server.counts().connections_dropped >= 2);
 }
 
 TEST_CASE("stop closes the idle connections and ends run")

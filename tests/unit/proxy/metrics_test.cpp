@@ -43,6 +43,17 @@ TEST_CASE("a counter's value is the sum over the workers")
     CHECK(has_line(text, "larder_workers 2"));
 }
 
+TEST_CASE("the admin server's refusals are counted by reason")
+{
+    ExtraGauges extra;
+    extra.admin = {.malformed = 1, .token_refusals = 2, .site_refusals = 3, .connections_dropped = 4};
+    const std::string text = metrics_text({}, config::Config{}, extra);
+    CHECK(has_line(text, R"(larder_admin_refused_total{reason="malformed"} 1)"));
+    CHECK(has_line(text, R"(larder_admin_refused_total{reason="token"} 2)"));
+    CHECK(has_line(text, R"(larder_admin_refused_total{reason="site"} 3)"));
+    CHECK(has_line(text, "larder_admin_connections_dropped_total 4"));
+}
+
 TEST_CASE("requests that passed by a write are counted by the rule of the write, those of unknown rules together")
 {
     auto config = config_with_rules({"event", "event-write", "list-write"});
