@@ -5,6 +5,7 @@
 #include "proxy/exchange/forward.hpp"
 #include "proxy/exchange/heads.hpp"
 #include "proxy/exchange/hit.hpp"
+#include "proxy/exchange/last_hop.hpp"
 #include "proxy/exchange/lookup.hpp"
 #include "proxy/exchange/refuse.hpp"
 #include "proxy/exchange/review_by_head.hpp"
@@ -14,10 +15,8 @@
 #include "proxy/net/clock.hpp"
 #include "rules/base/text.hpp"
 #include "rules/http/cache_control.hpp"
-#include "rules/http/date.hpp"
 #include "rules/http/fields.hpp"
 #include "rules/http/targeted.hpp"
-#include "rules/key/cache_key.hpp"
 
 namespace larder::proxy {
 
@@ -111,36 +110,6 @@ asio::awaitable<void> refuse_only_if_cached(Services& services, Client& client, 
     if (client.gone()) exchange.count.outcome = Outcome::client_gone;
 }
 
-/// An OPTIONS or TRACE that may be forwarded no further (RFC 9110 §7.6.2).
-bool is_for_us(const Exchange& exchange)
-{
-    const rules::Method method = exchange.head.method;
-    if (method != rules::Method::options && method != rules::Method::trace) return false;
-    for (const rules::Field& field : exchange.head.fields.all)
-        if (rules::equals_ignoring_case(field.name, "Max-Forwards")) return rules::parse_digits(field.value) == 0u;
-    return false;
-}
-
-asio::awaitable<void> answer_as_last(Services& services, Client& client, std::shared_ptr<Exchange> exchange)
-{
-    Forwarding(services, client, exchange).abandon();
-    exchange->count.outcome = Outcome::served;
-    constexpr std::string_view allow = "Allow: GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS\r\n";
-    std::string out;
-    if (exchange->head.method == rules::Method::trace) {
-        append_problem(out, *exchange, 405, "max-forwards", "TRACE is not answered here", allow);
-    } else {
-        append_status_line(out, 200, "OK");
-        ((out += "Date: ") += rules::format_date(exchange->now)) += "\r\n";
-        out += allow;
-        append_framing(out, {rules::BodyKind::length, 0}, *exchange);
-        exchange->count.status = 200;
-        exchange->answered = true;
-    }
-    client.put(out);
-    if (client.blocked()) co_await client.flush();
-}
-
 /// Does the app see all of the request, and does its sender let the answer be stored?
 bool may_be_of_all(const Exchange& exchange)
 {
@@ -151,9 +120,7 @@ bool may_be_of_all(const Exchange& exchange)
 /// Was it forwarded in the form that a fill of its key has? An answer to another form describes another thing.
 bool is_asked_as_fill(const Exchange& exchange)
 {
-    std::string target(exchange.view.path);
-    rules::append_fill_query(target, *exchange.judgement.rule, exchange.view);
-    return exchange.head.target == target && may_be_of_all(exchange);
+    return exchange.head.target == fill_target(exchange) && may_be_of_all(exchange);
 }
 
 /// Forwards the request as it is, streaming both ways. Nothing is stored, but what is may be told of (RFC 9111 §4.3.5).
@@ -257,7 +224,7 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
     if (body_limit != 0 && exchange->head.content_length > body_limit)
         co_return co_await refuse(services, client, *exchange, rules::Errc::body_too_large);
 
-    if (is_for_us(*exchange)) co_return co_await answer_as_last(services, client, exchange);
+    if (rules::forwards_left(exchange->head) == 0u) co_return co_await answer_as_last(services, client, exchange);
     if (!rules::is_safe(exchange->head.method)) co_return co_await forward_write(services, client, exchange);
     rules::RequestDirectives directives;
     if (honours_directives(services, *exchange)) directives = rules::request_directives(exchange->head.fields);

@@ -1,7 +1,5 @@
 #include "proxy/exchange/forward.hpp"
 
-#include <poll.h>
-
 #include <array>
 #include <boost/asio/post.hpp>
 #include <charconv>
@@ -92,39 +90,6 @@ bool may_send_again(const rules::RequestHead& head) noexcept
 }
 
 }  // namespace
-
-/// Ends a read that nobody waits for any more, so that hanging clients do not fill the upstream. One that has reset its
-/// connection is gone. One that has closed its side may still read, and TCP does not tell: it is sent an interim head
-/// (RFC 9110 §15.2: whoever reads can take that), which the kernel of one that is gone answers with a reset.
-class Forwarding::ClientWatch final : public Deadline {
-  public:
-    explicit ClientWatch(Forwarding& forwarding) : forwarding_(forwarding) { rearm(); }
-
-  private:
-    static constexpr rules::Milliseconds every{1'000};
-
-    void rearm() noexcept { arm(forwarding_.services_.wheel, every); }
-    void on_expiry() noexcept override
-    {
-        Client& client = forwarding_.client_;
-        const Exchange& exchange = *forwarding_.exchange_;
-        if (!forwarding_.fetch_ || !forwarding_.fetch_->connection()) return;
-        pollfd asked{client.transport.fd(), POLLRDHUP, 0};
-        if (::poll(&asked, 1, 0) > 0 && (asked.revents & (POLLERR | POLLHUP)) != 0) {
-            forwarding_.services_.counters.add(Counter::fetches_abandoned);
-            return forwarding_.fetch_->abort(Errc::client_gone);
-        }
-        const bool may_probe = !probed_ && !exchange.answered && exchange.head.minor_version >= 1 && !client.blocked();
-        if ((asked.revents & POLLRDHUP) != 0 && may_probe) {
-            probed_ = true;
-            client.put("HTTP/1.1 102 Processing\r\n\r\n");
-        }
-        rearm();
-    }
-
-    Forwarding& forwarding_;
-    bool probed_ = false;
-};
 
 Forwarding::Forwarding(Services& services, Client& client, std::shared_ptr<Exchange> exchange)
     : services_(services),
@@ -250,7 +215,7 @@ asio::awaitable<Errc> Forwarding::request()
         co_return sent;
     }
     // A write goes on whatever its client does: the app may have begun it.
-    if (rules::is_safe(head.method)) watch_ = std::make_unique<ClientWatch>(*this);
+    if (rules::is_safe(head.method)) watch_.emplace(services_, client_, *exchange_, *fetch_);
     if (!whole) {
         fetch_->request_pending(true);
         upload_ = std::make_shared<Upload>(services_.context);

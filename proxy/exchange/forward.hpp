@@ -3,9 +3,11 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "proxy/exchange/client.hpp"
+#include "proxy/exchange/client_watch.hpp"
 #include "proxy/exchange/exchange.hpp"
 #include "proxy/exchange/heads.hpp"
 #include "proxy/upstream/fetch.hpp"
@@ -46,7 +48,6 @@ class Forwarding {
 
   private:
     struct Upload;
-    class ClientWatch;
     asio::awaitable<void> run_upload(std::shared_ptr<Upload> upload);
     asio::awaitable<void> end_upload();
     asio::awaitable<rules::Errc> read_final_head();
@@ -59,10 +60,10 @@ class Forwarding {
     std::unique_ptr<Fetch> fetch_;
     std::unique_ptr<RequestBody> body_;
     std::shared_ptr<Upload> upload_;
-    std::unique_ptr<ClientWatch> watch_;
-    std::string buffered_;     // decoded body read ahead
-    bool body_whole_ = false;  // `buffered_` is all of it
-    bool continued_ = false;   // we have sent 100 Continue ourselves
+    std::optional<ClientWatch> watch_;  // of a read, once it is sent
+    std::string buffered_;              // decoded body read ahead
+    bool body_whole_ = false;           // `buffered_` is all of it
+    bool continued_ = false;            // we have sent 100 Continue ourselves
     bool sent_ = false;
     std::string request_head_;
     std::string request_body_;  // framed, what is sent with the head

@@ -142,6 +142,13 @@ bool may_see_key(const config::Config& config, const rules::Fields& request, std
     return asked && is_trusted(config, client_address);
 }
 
+std::string fill_target(const Exchange& exchange)
+{
+    std::string target(exchange.view.path);
+    rules::append_fill_query(target, *exchange.judgement.rule, exchange.view);
+    return target;
+}
+
 void append_upstream_head(std::string& out, const Exchange& exchange, const UpstreamHeadOptions& options)
 {
     const rules::RequestHead& head = exchange.head;
@@ -160,7 +167,7 @@ void append_upstream_head(std::string& out, const Exchange& exchange, const Upst
     append_field(out, "Host", host);
 
     const rules::HopByHop is_hop_by_hop(head.fields);
-    const bool counts_forwards = head.method == rules::Method::options || head.method == rules::Method::trace;
+    const std::optional<std::uint64_t> forwards_left = rules::forwards_left(head);
     std::string_view forwarded_proto, forwarded_host;
     for (const Field& field : head.fields.all) {
         switch (field.id) {
@@ -180,8 +187,8 @@ void append_upstream_head(std::string& out, const Exchange& exchange, const Upst
         if (options.for_fill && is_condition(field.id) && !(options.for_part && is_of_part(field.id))) continue;
         if (is_hop_by_hop(field)) continue;
         if (options.for_fill && rules::stands_for_named(*exchange.judgement.rule, field.name)) continue;
-        if (counts_forwards && rules::equals_ignoring_case(field.name, "Max-Forwards"))
-            append_field(out, field.name, std::to_string(rules::parse_digits(field.value).value_or(1) - 1));
+        if (forwards_left && rules::is_max_forwards(field.name))
+            append_field(out, field.name, std::to_string(*forwards_left - 1));  // 0 was answered here
         else
             append_field(out, field.name, field.value);
     }

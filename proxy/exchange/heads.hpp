@@ -26,6 +26,8 @@ struct UpstreamHeadOptions {
     bool expects_continue = false;
     std::string_view upgrade_to;  // protocol; empty: none
 };
+/// Path and query that a fill of the exchange's key asks for: one form for all who share the key.
+std::string fill_target(const Exchange& exchange);
 /// Appends the request head for the upstream: hop-by-hop fields out; Host, X-Forwarded-*, Via, X-Request-ID set.
 void append_upstream_head(std::string& out, const Exchange& exchange, const UpstreamHeadOptions& options);
 

@@ -128,8 +128,7 @@ void remember_uncacheable(Services& services, FillRequest& request, NotStored re
 asio::awaitable<Errc> ask(const FillRequest& request, const Entry* condition, Fetch& fetch)
 {
     const Exchange& exchange = *request.exchange;
-    std::string target(exchange.view.path);
-    rules::append_fill_query(target, *exchange.judgement.rule, exchange.view);
+    const std::string target = fill_target(exchange);
     std::string request_head;
     UpstreamHeadOptions options;
     options.target = target;

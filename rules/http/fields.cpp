@@ -90,6 +90,16 @@ bool is_alias(std::string_view name) noexcept
 
 }  // namespace
 
+bool is_max_forwards(std::string_view name) noexcept { return equals_ignoring_case(name, "max-forwards"); }
+
+std::optional<std::uint64_t> forwards_left(const RequestHead& head) noexcept
+{
+    if (head.method != Method::options && head.method != Method::trace) return std::nullopt;
+    for (const Field& field : head.fields.all)
+        if (is_max_forwards(field.name)) return parse_digits(field.value);
+    return std::nullopt;
+}
+
 bool is_override(std::string_view name) noexcept
 {
     if (is_alias(name)) return true;

@@ -1,6 +1,7 @@
 // Questions about field lines: list values, hop-by-hop fields (RFC 9110 §5.6.1, §7.6.1).
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,6 +21,11 @@ bool list_contains(const Fields& fields, FieldId id, std::string_view token) noe
 /// The first protocol of an Upgrade list that a tunnel may be opened for; empty: none. Not another HTTP (`h2c`,
 /// `HTTP/2.0`), whose requests would go by unseen, and not TLS.
 std::string_view upgrade_protocol(std::string_view list) noexcept;
+
+/// Max-Forwards of an OPTIONS or TRACE (RFC 9110 §7.6.2): how often it may be forwarded yet. Empty: it does not say, or
+/// no number, or the method is another.
+bool is_max_forwards(std::string_view name) noexcept;
+std::optional<std::uint64_t> forwards_left(const RequestHead& head) noexcept;
 
 /// Is it a field by which a client could pretend that somebody else asks, or asks for something else: X-Forwarded-*,
 /// X-Real-IP, X-Original-URL, X-HTTP-Method-Override and their like? With `_` for `-` too, and so is any field with a

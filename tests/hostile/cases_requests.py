@@ -1,5 +1,7 @@
 """Requirements 1 to 10: what clients send. RFC 9112, RFC 9110 §5 and §7, and what is known of request smuggling."""
 
+import json
+
 from harness import Client, Larder, Origin, check, get
 
 SMUGGLED = b"GET /smuggled HTTP/1.1\r\nHost: app.test\r\n\r\n"
@@ -184,6 +186,7 @@ def play_rejected(origin, larder, number, name, statuses, data):
     check(responses[0].status in statuses, f"one of {sorted(statuses)}", responses[0].head)
     if responses[0].status != 200:
         check(responses[0].get(b"connection").lower() == b"close", "it says that it closes", responses[0].head)
+        check(json.loads(responses[0].body or b"{}") is not None, "the problem is JSON", responses[0].body)
         check(not origin.seen(path), "the app does not see it", [r.head for r in origin.seen(path)])
         check(len(origin.requests) == origin_count, "nor anything else", origin.requests[-1:])
     check(not origin.seen(hidden + b" "), "what stands behind it is no request", [r.head for r in origin.requests[-2:]])
@@ -371,8 +374,9 @@ def forwarded(binary):
             check(client.read_final().status in (200, 405), "answered here")
             client.close()
             check(len(origin.requests) == before, "and not forwarded")
-        seen = sent(b"OPTIONS /mf HTTP/1.1\r\nHost: app.test\r\nMax-Forwards: 3\r\n\r\n")
-        check(seen.all(b"max-forwards") == [b"2"], "one less", seen.head)
+        for method, given, passed_on in ((b"OPTIONS", b"3", b"2"), (b"TRACE", b"1", b"0"), (b"OPTIONS", b"many", b"many"), (b"GET", b"3", b"3")):
+            seen = sent(method + b" /mf HTTP/1.1\r\nHost: app.test\r\nMax-Forwards: " + given + b"\r\n\r\n")
+            check(seen.all(b"max-forwards") == [passed_on], "one less where it counts", seen.head)
 
     yield "9 Max-Forwards", max_forwards
 

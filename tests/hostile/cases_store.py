@@ -172,4 +172,19 @@ def store(binary):
     redis.stop()
 
 
-GROUPS = [store]
+def secrets(binary):
+    def repeated():
+        redis, secret = Redis("--rename-command", "AUTH", ""), "Sup3rS3cret"
+        password = redis.path + ".password"
+        with open(password, "w", encoding="utf-8") as file:
+            file.write(secret + "\n")
+        larder = Larder(binary, Origin(), RULES, f"store: {{url: 'unix://{redis.path}', password_file: {password}}}\n")
+        await_that("Redis' error is logged", lambda: "unknown command" in larder.log())
+        check(secret not in larder.log(), "without what it repeats", larder.log())
+        larder.stop()
+        redis.stop()
+
+    yield "admin a password that Redis repeats in an error is not logged", repeated
+
+
+GROUPS = [store, secrets]

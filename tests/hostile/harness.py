@@ -253,13 +253,13 @@ class Origin:
 class Redis:
     """A redis-server of its own, empty, on a unix socket."""
 
-    def __init__(self):
+    def __init__(self, *options):
         server = shutil.which("redis-server")
         if not server:
             raise SystemExit("redis-server is needed: deploy/install-packages test")
         self.directory = tempfile.TemporaryDirectory(prefix="larder-hostile-redis-")
         self.path = os.path.join(self.directory.name, "redis.sock")
-        self.command = [server, "--port", "0", "--unixsocket", self.path, "--save", "", "--appendonly", "no", "--dir", self.directory.name]
+        self.command = [server, "--port", "0", "--unixsocket", self.path, "--save", "", "--appendonly", "no", "--dir", self.directory.name, *options]
         atexit.register(lambda: self.process.kill())  # also when a case ends the run
         self.start()
 
