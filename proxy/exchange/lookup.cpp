@@ -49,12 +49,14 @@ void choose_variant(Exchange& exchange, const Entry& index)
     exchange.stored_as = storage_key(exchange.key, exchange.variant);
 }
 
-/// An exact purge removes the index only: a variant of an older generation is as good as gone.
-void check_generation(Looked& looked)
+/// An exact purge removes the index only: a variant of an older generation is as good as gone. So is one that newer
+/// variants have pushed out.
+void check_variant(Looked& looked)
 {
-    if (!looked.entry || looked.entry->generation == looked.index->generation) return;
+    if (!looked.entry || looked.index->has_variant(*looked.entry)) return;
+    const bool is_purged = looked.entry->generation != looked.index->generation;
     looked.entry = nullptr;
-    looked.reason = Forward::purged;
+    looked.reason = is_purged ? Forward::purged : Forward::vary_miss;
 }
 
 }  // namespace
@@ -75,7 +77,7 @@ std::optional<Looked> lookup_here(Services& services, Exchange& exchange)
         if (!found) return std::nullopt;
         settle(*found, looked);
         looked.token.position = std::min(looked.token.position, index_position);
-        check_generation(looked);
+        check_variant(looked);
     }
     return looked;
 }
@@ -94,7 +96,7 @@ asio::awaitable<Looked> lookup(Services& services, Exchange& exchange)
         const Found variant = co_await services.cache.find(exchange.key, exchange.variant, exchange.now);
         settle(variant, looked);
         looked.token.position = std::min(looked.token.position, index_position);
-        check_generation(looked);
+        check_variant(looked);
     }
     exchange.store_time = instant_now() - begun;
     co_return looked;

@@ -26,12 +26,12 @@ using rules::NotStored;
 
 namespace {
 
-constexpr std::size_t variants_limit = 16;
-
-/// Names the variant that a response is, and the index it belongs to. False: the key has as many variants as it may.
-/// What earlier responses to the key varied by counts for this one too: some apps forget Vary on their default answer,
-/// and the others should still be chosen by it (RFC 9111 §4.1).
-bool name_variant(const FillRequest& request, rules::VarySpec spec, Entry& entry, std::shared_ptr<Entry>& new_index)
+/// Names the variant that a response is, and the index it belongs to. A key has 16 variants at most: the oldest makes
+/// way, so that nobody keeps others out by asking for variants that nobody else wants. What earlier responses to the
+/// key varied by counts for this one too: some apps forget Vary on their default answer, and the others should still be
+/// chosen by it (RFC 9111 §4.1).
+void name_variant(Services& services, const FillRequest& request, rules::VarySpec spec, Entry& entry,
+                  std::shared_ptr<Entry>& new_index)
 {
     const EntryPtr& old = request.index;
     if (old) {
@@ -42,15 +42,14 @@ bool name_variant(const FillRequest& request, rules::VarySpec spec, Entry& entry
     }
     const std::string_view path = request.exchange->view.path;
     if (rules::has_spellings(path)) rules::vary_by_path(spec);
-    if (spec.names.empty()) return true;
+    if (spec.names.empty()) return;
     entry.vary_names = spec.names;
     entry.variant = variant_digest(rules::vary_values(spec, request.exchange->head.fields, path));
     const bool same = old && old->vary_names == spec.names;
     const bool known =
         same && std::find(old->variants.begin(), old->variants.end(), entry.variant) != old->variants.end();
     entry.generation = same ? old->generation : make_request_id();
-    if (known) return true;
-    if (same && old->variants.size() >= variants_limit) return false;
+    if (known) return;
     new_index = std::make_shared<Entry>();
     new_index->key = entry.key;
     new_index->kind = EntryKind::vary_index;
@@ -59,8 +58,11 @@ bool name_variant(const FillRequest& request, rules::VarySpec spec, Entry& entry
     new_index->vary_names = spec.names;
     new_index->generation = entry.generation;
     if (same) new_index->variants = old->variants;
+    if (new_index->variants.size() >= variants_limit) {
+        new_index->variants.erase(new_index->variants.begin());
+        services.counters.add(Counter::variants_replaced);
+    }
     new_index->variants.push_back(entry.variant);
-    return true;
 }
 
 asio::awaitable<NotStored> store_entry(Services& services, std::shared_ptr<Entry> entry,
@@ -178,9 +180,12 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest& request)
         if (!entry) co_return fill.fail(Errc::upstream_malformed);
         // The 304 may name more fields to vary by than the response did.
         std::shared_ptr<Entry> new_index;
-        if (reason == NotStored::none && !renewed.varies_as_before &&
-            (entry->is_part() || !name_variant(request, std::move(renewed.vary), *entry, new_index)))
-            reason = NotStored::vary_cap;
+        if (reason == NotStored::none && !renewed.varies_as_before) {
+            if (entry->is_part())
+                reason = NotStored::vary_changed;
+            else
+                name_variant(services, request, std::move(renewed.vary), *entry, new_index);
+        }
         if (reason == NotStored::none && fill.may_store)
             reason = co_await store_entry(services, entry, new_index, request.index, fill.token, request.lease);
         co_return fill.complete(entry, 304, false, reason);
@@ -203,8 +208,8 @@ asio::awaitable<void> fetch_and_store(Services& services, FillRequest& request)
     auto meta = make_entry(exchange, judged.times);
     meta->groups = rules::groups_of(response.fields, exchange.head.authority, rule.tags_of_response);
     std::shared_ptr<Entry> new_index;
-    if (reason == NotStored::none && !name_variant(request, rules::parse_vary(response.fields), *meta, new_index))
-        reason = NotStored::vary_cap;
+    if (reason == NotStored::none)
+        name_variant(services, request, rules::parse_vary(response.fields), *meta, new_index);
     if (reason != NotStored::none) {
         if (is_lasting(response, reason)) remember_uncacheable(services, request, reason);
         fetch->keep();

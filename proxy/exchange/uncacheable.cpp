@@ -55,9 +55,7 @@ bool is_lasting(const rules::ResponseHead& response, NotStored reason) noexcept
 
 void review_uncacheable(Services& services, const Exchange& exchange, const rules::ResponseHead& response)
 {
-    // These two the head alone does not tell: the body's length, and how many variants there are.
-    const NotStored known = exchange.count.not_stored;
-    if (known == NotStored::too_large || known == NotStored::vary_cap) return;
+    if (exchange.count.not_stored == NotStored::too_large) return;  // the head alone does not tell
     const rules::WallTime now = wall_now();
     const NotStored reason = judge_answer(services, exchange, response, now, now).reason;
     if (reason != NotStored::none) {

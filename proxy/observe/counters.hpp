@@ -41,6 +41,8 @@ namespace larder::proxy {
       "304 answers about another response than the stored one: fetched again without a condition")                   \
     X(head_renewals, "larder_head_renewals_total", "Stored responses renewed by the answer to a forwarded HEAD")     \
     X(parts_stored, "larder_parts_stored_total", "Responses of which a range was stored")                            \
+    X(variants_replaced, "larder_variants_replaced_total",                                                           \
+      "Variants that took the place of the oldest of their key's 16")                                                \
     X(leases_won, "larder_leases_won_total", "Fills that got the lease of their key: they fetch for all replicas")   \
     X(leases_released, "larder_leases_released_total", "Leases given back without a stored response")                \
     X(lease_waits, "larder_lease_waits_total", "Fills that waited for another replica's fetch")                      \

@@ -68,6 +68,13 @@ void Entry::index_head()
     }
 }
 
+bool Entry::has_variant(const Entry& variant) const noexcept
+{
+    if (variant.generation != generation) return false;
+    return variants.size() < variants_limit ||
+           std::find(variants.begin(), variants.end(), variant.variant) != variants.end();
+}
+
 std::size_t Entry::cost_bytes() const noexcept
 {
     return allocated_bytes(sizeof(Entry) + shared_header_bytes) + store_node_bytes + heap_bytes(key) +

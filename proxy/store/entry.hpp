@@ -16,8 +16,12 @@ using rules::Position;
 
 /// Either a response, or the index of a key's variants (RFC 9111 §4.1): a key whose responses vary has an index under
 /// the key itself, and each variant under `storage_key(key, digest)`. An exact purge removes the index; variants of an
-/// older generation are never looked at again and go by eviction or expiry.
+/// older generation, and those that newer ones have pushed out of the index, are never served again and go by eviction
+/// or expiry.
 enum class EntryKind : std::uint8_t { response, vary_index };
+
+/// Variants of a key at a time.
+constexpr std::size_t variants_limit = 16;
 
 struct Entry {
     std::string key;      // logical key: what patterns are held against
@@ -31,7 +35,7 @@ struct Entry {
     std::string head;
     std::string body;
     std::vector<std::string> vary_names;  // of an index: lower case, sorted
-    std::vector<std::string> variants;    // of an index: digests stored so far
+    std::vector<std::string> variants;    // of an index: digests of the newest, oldest first
     std::string generation;               // of an index and of its variants: they belong together when equal
     std::string rule;                     // name of the rule it was stored under
     std::string own_policy;               // Larder-Cache-Control: obeyed, kept for the next 304, and not sent on
@@ -50,6 +54,10 @@ struct Entry {
     mutable std::atomic<bool> settled{false};
     /// Which server run the position belongs to; process-wide number given by the log. Not stored.
     std::uint32_t epoch = 0;
+
+    /// Of an index: a variant of its generation may be served. One that a full index does not list has been pushed out;
+    /// one that lists fewer may lack what another replica stored at the same time.
+    bool has_variant(const Entry& variant) const noexcept;
 
     /// Finds the fields above in `head`. Call once, when the entry is complete and before it is shared.
     void index_head();

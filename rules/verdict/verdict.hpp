@@ -62,7 +62,7 @@ enum class Forward : std::uint8_t {
       "public or s-maxage from the origin, or cache_control: override")                                           \
     X(set_cookie, "set-cookie", "the response sets a cookie", "strip_set_cookie: true")                           \
     X(vary_any, "vary-any", "Vary: *", "")                                                                        \
-    X(vary_cap, "vary-cap", "the key has 16 variants already", "")                                                \
+    X(vary_changed, "vary-changed", "the 304 to a stored range varies by other fields than the range did", "")    \
     X(too_large, "too-large", "the body is above max_object", "max_object")                                       \
     X(partial, "partial", "a 206 is not the whole", "")                                                           \
     X(not_final, "not-final", "a 1xx, 304, 412 or 416 is no answer of its own", "")                               \

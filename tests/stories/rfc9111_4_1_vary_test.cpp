@@ -77,15 +77,11 @@ TEST_CASE("a response that names another field to vary by is chosen by both from
     CHECK(stage.get("/a", {"Foo: 1", "Bar: 1"}).body == "11");
 }
 
-TEST_CASE("a star among other names is never stored, and the seventeenth variant is not either")
+TEST_CASE("a star among other names is never stored")
 {
     Stage stage(over<Embedded>("rules: []\n", by_origin));
     stage.origin.on("/star").handle(varying("Foo, *"));
     CHECK(stage.get("/star").cache_status() == "larder; fwd=uri-miss; detail=vary-any");
-    stage.origin.on("/a").handle(varying("Foo"));
-    for (int i = 0; i < 16; ++i) stage.fill("/a", {"Foo: " + std::to_string(i)});
-    CHECK(stage.get("/a", {"Foo: 16"}).cache_status() == "larder; fwd=vary-miss; detail=vary-cap");
-    CHECK(is_hit(stage.get("/a", {"Foo: 0"})));
 }
 
 TEST_CASE("Accept-Encoding that means the same gets the same response, preferences included")

@@ -221,15 +221,21 @@ TEST_CASE("Accept-Encoding is normalised before it selects a variant")
     CHECK(is_hit(stage.get("/page", {"Accept-Encoding: deflate,gzip"})));
 }
 
-TEST_CASE_TEMPLATE("a key has at most 16 variants", Backend, Embedded, OverRedis)
+TEST_CASE_TEMPLATE("a key has at most 16 variants, and a new one takes the place of the oldest", Backend, Embedded,
+                   OverRedis)
 {
     Stage stage(over<Backend>(one_rule));
     stage.origin.on("/page").header("Vary", "X-Device").reply(200, "", "hello");
     for (int i = 0; i < 16; ++i) stage.fill("/page", {"X-Device: " + std::to_string(i)});
     const Response one_more = stage.get("/page", {"X-Device: 16"});
     CHECK(one_more.body == "hello");
-    CHECK(one_more.cache_status() == "larder; fwd=vary-miss; detail=vary-cap");
-    CHECK(is_hit(stage.get("/page", {"X-Device: 3"})));
+    CHECK(one_more.cache_status() == "larder; fwd=vary-miss; stored");
+    stage.fill("/page", {"X-Device: 16"});  // it is stored while the client reads
+    CHECK(is_hit(stage.get("/page", {"X-Device: 1"})));
+    CHECK(stage.get("/page", {"X-Device: 0"}).cache_status() == "larder; fwd=vary-miss; stored");
+    stage.fill("/page", {"X-Device: 0"});
+    CHECK_FALSE(is_hit(stage.get("/page", {"X-Device: 1"})));
+    CHECK(stage.larder->metric("larder_variants_replaced_total") >= 2);
 }
 
 TEST_CASE_TEMPLATE("the origin's lifetime wins over the rule's, and override turns that round", Backend, Embedded,
