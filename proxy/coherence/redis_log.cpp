@@ -12,7 +12,7 @@
 #include "proxy/coherence/write_id.hpp"
 #include "proxy/observe/log.hpp"
 #include "proxy/redis/scripts.hpp"
-#include "proxy/redis/waiter.hpp"
+#include "proxy/net/waiter.hpp"
 #include "rules/base/text.hpp"
 
 namespace larder::proxy {

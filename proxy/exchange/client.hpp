@@ -17,7 +17,7 @@ namespace larder::proxy {
 /// Single-threaded.
 class Client {
   public:
-    Client(Services& services, StreamSocket socket, std::string address)
+    Client(Services& services, Descriptor socket, std::string address)
         : transport(std::move(socket), services.context),
           deadline(transport),
           address(std::move(address)),

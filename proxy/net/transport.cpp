@@ -37,10 +37,10 @@ TlsContext::TlsContext(const std::string& ca_file) : context_(SSL_CTX_new(TLS_cl
 
 TlsContext::~TlsContext() { SSL_CTX_free(context_); }
 
-Transport::Transport(StreamSocket socket, asio::io_context& context) : socket_(std::move(socket)), context_(context)
+Transport::Transport(Descriptor socket, asio::io_context& context)
+    : socket_(std::move(socket)), watched_(context), context_(context)
 {
-    error_code ignored;
-    socket_.native_non_blocking(true, ignored);
+    if (!watched_.add(fd())) abort(Errc::client_gone);
 }
 
 Transport::~Transport() { close(); }
@@ -63,7 +63,6 @@ asio::awaitable<Errc> Transport::connect(const config::Endpoint& endpoint, const
                                          const std::string& server_name, rules::Milliseconds timeout,
                                          DeadlineWheel& wheel)
 {
-    std::vector<StreamSocket::endpoint_type> targets;
     WakeUp resolved(context_);
     auto on_expiry = [this, &resolved] {
         abort(Errc::upstream_connect_timeout);
@@ -73,12 +72,16 @@ asio::awaitable<Errc> Transport::connect(const config::Endpoint& endpoint, const
     deadline.arm(wheel, timeout);
 
     if (!endpoint.unix_path.empty()) {
-        targets.emplace_back(asio::local::stream_protocol::endpoint(endpoint.unix_path));
+        const asio::local::stream_protocol::endpoint target(endpoint.unix_path);
+        const bool connected = co_await connect_to(target.data(), static_cast<socklen_t>(target.size()));
+        if (aborted_ != Errc::ok) co_return aborted_;
+        if (!connected) co_return Errc::upstream_refused;
     } else {
+        std::vector<asio::ip::tcp::endpoint> targets;
         error_code ec;
         const auto address = asio::ip::make_address(endpoint.host, ec);
         if (!ec) {
-            targets.emplace_back(asio::ip::tcp::endpoint(address, endpoint.port));
+            targets.emplace_back(address, endpoint.port);
         } else {
             const std::string service = std::to_string(endpoint.port);
             const auto lookup = std::make_shared<NameLookup>(context_, resolved);
@@ -94,25 +97,13 @@ asio::awaitable<Errc> Transport::connect(const config::Endpoint& endpoint, const
             if (!lookup->done || lookup->error) co_return Errc::upstream_unresolved;
             for (const auto& result : lookup->results) targets.emplace_back(result.endpoint());
         }
-    }
-
-    bool connected = false;
-    for (const auto& target : targets) {
-        error_code ec;
-        if (socket_.is_open()) socket_.close(ec);
-        socket_.open(target.protocol(), ec);
-        if (ec) continue;
-        auto [connect_error] = co_await socket_.async_connect(target, no_throw);
-        if (aborted_ != Errc::ok) co_return aborted_;
-        if (connect_error) continue;
-        connected = true;
-        break;
-    }
-    if (!connected) co_return Errc::upstream_refused;
-
-    error_code ignored;
-    socket_.native_non_blocking(true, ignored);
-    if (endpoint.unix_path.empty()) {
+        bool connected = false;
+        for (const asio::ip::tcp::endpoint& target : targets) {
+            connected = co_await connect_to(target.data(), static_cast<socklen_t>(target.size()));
+            if (aborted_ != Errc::ok) co_return aborted_;
+            if (connected) break;
+        }
+        if (!connected) co_return Errc::upstream_refused;
         const int on = 1;
         ::setsockopt(fd(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
         ::setsockopt(fd(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
@@ -122,6 +113,21 @@ asio::awaitable<Errc> Transport::connect(const config::Endpoint& endpoint, const
         if (shaken != Errc::ok) co_return aborted_ != Errc::ok ? aborted_ : shaken;
     }
     co_return Errc::ok;
+}
+
+asio::awaitable<bool> Transport::connect_to(const sockaddr* address, socklen_t size)
+{
+    close();
+    socket_ = Descriptor(::socket(address->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    if (!socket_) co_return false;
+    int error = ::connect(fd(), address, size) == 0 ? 0 : errno;
+    if (error != 0 && error != EINPROGRESS) co_return false;
+    // Not before: a socket that is neither connected nor connecting counts as hung up.
+    if (!watched_.add(fd())) co_return false;
+    if (error == 0) co_return true;
+    const bool ready = co_await wait(Direction::write);
+    socklen_t error_size = sizeof error;
+    co_return ready&& ::getsockopt(fd(), SOL_SOCKET, SO_ERROR, &error, &error_size) == 0 && error == 0;
 }
 
 asio::awaitable<Errc> Transport::handshake(const TlsContext& tls, const std::string& server_name)
@@ -152,11 +158,11 @@ asio::awaitable<Errc> Transport::handshake(const TlsContext& tls, const std::str
 
 namespace {
 
-IoTry from_ssl(SSL* ssl, int result) noexcept
+IoTry from_ssl(SSL* ssl, int result, Watched& watched) noexcept
 {
     switch (SSL_get_error(ssl, result)) {
-    case SSL_ERROR_WANT_READ: return {IoTry::Kind::blocked, Direction::read, 0};
-    case SSL_ERROR_WANT_WRITE: return {IoTry::Kind::blocked, Direction::write, 0};
+    case SSL_ERROR_WANT_READ: watched.blocked(Direction::read); return {IoTry::Kind::blocked, Direction::read, 0};
+    case SSL_ERROR_WANT_WRITE: watched.blocked(Direction::write); return {IoTry::Kind::blocked, Direction::write, 0};
     case SSL_ERROR_ZERO_RETURN: return {IoTry::Kind::end, Direction::read, 0};
     default: return {IoTry::Kind::failed, Direction::read, 0};
     }
@@ -166,26 +172,31 @@ IoTry from_ssl(SSL* ssl, int result) noexcept
 
 IoTry Transport::try_read(std::span<char> into) noexcept
 {
-    if (aborted_ != Errc::ok || !socket_.is_open()) return {};
+    if (aborted_ != Errc::ok || !socket_) return {};
     if (ssl_) {
         ERR_clear_error();
         const int n = SSL_read(ssl_, into.data(), static_cast<int>(std::min<std::size_t>(into.size(), 1u << 30)));
         if (n > 0) return {IoTry::Kind::ok, Direction::read, static_cast<std::size_t>(n)};
-        return from_ssl(ssl_, n);
+        return from_ssl(ssl_, n, watched_);
     }
+    if (!watched_.is_readable()) return {IoTry::Kind::blocked, Direction::read, 0};  // a system call less
     for (;;) {
         const ssize_t n = ::recv(fd(), into.data(), into.size(), 0);
+        if (n > 0 && static_cast<std::size_t>(n) < into.size()) watched_.drained();
         if (n > 0) return {IoTry::Kind::ok, Direction::read, static_cast<std::size_t>(n)};
         if (n == 0) return {IoTry::Kind::end, Direction::read, 0};
         if (errno == EINTR) continue;
-        if (errno == EAGAIN || errno == EWOULDBLOCK) return {IoTry::Kind::blocked, Direction::read, 0};
+        if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            watched_.blocked(Direction::read);
+            return {IoTry::Kind::blocked, Direction::read, 0};
+        }
         return {};
     }
 }
 
 IoTry Transport::try_write(std::span<const iovec> pieces) noexcept
 {
-    if (aborted_ != Errc::ok || !socket_.is_open()) return {};
+    if (aborted_ != Errc::ok || !socket_) return {};
     if (ssl_) {
         constexpr std::size_t record_bytes = 16 * 1024;
         tls_out_.clear();
@@ -198,7 +209,7 @@ IoTry Transport::try_write(std::span<const iovec> pieces) noexcept
         ERR_clear_error();
         const int n = SSL_write(ssl_, tls_out_.data(), static_cast<int>(tls_out_.size()));
         if (n > 0) return {IoTry::Kind::ok, Direction::write, static_cast<std::size_t>(n)};
-        return from_ssl(ssl_, n);
+        return from_ssl(ssl_, n, watched_);
     }
     msghdr message{};
     message.msg_iov = const_cast<iovec*>(pieces.data());
@@ -207,17 +218,17 @@ IoTry Transport::try_write(std::span<const iovec> pieces) noexcept
         const ssize_t n = ::sendmsg(fd(), &message, MSG_NOSIGNAL);
         if (n >= 0) return {IoTry::Kind::ok, Direction::write, static_cast<std::size_t>(n)};
         if (errno == EINTR) continue;
-        if (errno == EAGAIN || errno == EWOULDBLOCK) return {IoTry::Kind::blocked, Direction::write, 0};
+        if (errno == EAGAIN || errno == EWOULDBLOCK) {
+            watched_.blocked(Direction::write);
+            return {IoTry::Kind::blocked, Direction::write, 0};
+        }
         return {};
     }
 }
 
 asio::awaitable<bool> Transport::wait(Direction direction)
 {
-    if (aborted_ != Errc::ok || !socket_.is_open()) co_return false;
-    const auto what = direction == Direction::read ? StreamSocket::wait_read : StreamSocket::wait_write;
-    auto [ec] = co_await socket_.async_wait(what, no_throw);
-    co_return !ec && aborted_ == Errc::ok;
+    return watched_.async_wait(direction, asio::use_awaitable);
 }
 
 asio::awaitable<bool> Transport::write_all(std::string_view bytes)
@@ -246,21 +257,15 @@ std::uint64_t Transport::unacknowledged() noexcept
 void Transport::abort(Errc why) noexcept
 {
     if (aborted_ == Errc::ok) aborted_ = why;
-    error_code ignored;
-    if (socket_.is_open()) socket_.cancel(ignored);
+    watched_.abort();
 }
 
-void Transport::cancel_waits() noexcept
-{
-    error_code ignored;
-    if (socket_.is_open()) socket_.cancel(ignored);
-}
+void Transport::cancel_waits() noexcept { watched_.cancel(); }
 
 void Transport::shutdown_send() noexcept
 {
     if (ssl_) SSL_shutdown(ssl_);
-    error_code ignored;
-    if (socket_.is_open()) socket_.shutdown(StreamSocket::shutdown_send, ignored);
+    if (socket_) ::shutdown(fd(), SHUT_WR);
 }
 
 void Transport::close() noexcept
@@ -269,8 +274,8 @@ void Transport::close() noexcept
         SSL_free(ssl_);
         ssl_ = nullptr;
     }
-    error_code ignored;
-    if (socket_.is_open()) socket_.close(ignored);
+    watched_.remove();
+    socket_.close();
 }
 
 }  // namespace larder::proxy

@@ -6,7 +6,6 @@
 #include <openssl/ssl.h>
 #include <sys/uio.h>
 
-#include <boost/asio/generic/stream_protocol.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <span>
 #include <string>
@@ -14,11 +13,11 @@
 #include "config/config.hpp"
 #include "proxy/net/asio.hpp"
 #include "proxy/net/deadline.hpp"
+#include "proxy/net/descriptor.hpp"
+#include "proxy/net/poller.hpp"
 #include "rules/base/errors.hpp"
 
 namespace larder::proxy {
-
-using StreamSocket = asio::generic::stream_protocol::socket;
 
 /// A client-side TLS context: system certificates or a CA file, peer and host name always verified, TLS 1.2 at least.
 class TlsContext {
@@ -34,8 +33,6 @@ class TlsContext {
     SSL_CTX* context_;
 };
 
-enum class Direction : std::uint8_t { read, write };
-
 /// What a try gave. `bytes` counts only with `ok`. `blocked` names the direction to wait for (TLS may need the other).
 struct IoTry {
     enum class Kind : std::uint8_t { ok, blocked, end, failed } kind = Kind::failed;
@@ -49,9 +46,9 @@ struct IoTry {
 /// Single-threaded: belongs to the io_context it was made with. At most one wait per direction at a time.
 class Transport {
   public:
-    explicit Transport(asio::io_context& context) : socket_(context), context_(context) {}
-    /// Takes over an accepted socket.
-    explicit Transport(StreamSocket socket, asio::io_context& context);
+    explicit Transport(asio::io_context& context) : watched_(context), context_(context) {}
+    /// Takes over an accepted socket, which does not block.
+    explicit Transport(Descriptor socket, asio::io_context& context);
     ~Transport();
     Transport(const Transport&) = delete;
     Transport& operator=(const Transport&) = delete;
@@ -70,6 +67,12 @@ class Transport {
 
     /// Waits until a try in that direction is worth it. False when `abort` or `close` ended the wait.
     asio::awaitable<bool> wait(Direction direction);
+    /// The same of writing, for whoever is no coroutine. `handler(bool)` comes later, never from within the call.
+    template <class Handler>
+    void when_writable(Handler handler)
+    {
+        watched_.async_wait(Direction::write, std::move(handler));
+    }
 
     /// Writes all of it, waiting as needed. False on failure or abort; the caller's deadline ends a wait by `abort`.
     asio::awaitable<bool> write_all(std::string_view bytes);
@@ -83,7 +86,7 @@ class Transport {
     /// Half-close: the peer sees the end of the stream, reading goes on.
     void shutdown_send() noexcept;
     void close() noexcept;
-    bool is_open() const noexcept { return socket_.is_open(); }
+    bool is_open() const noexcept { return static_cast<bool>(socket_); }
     bool is_tls() const noexcept { return ssl_ != nullptr; }
     /// True when bytes have been decrypted already and a try_read would give them without the socket being readable.
     bool has_pending() const noexcept { return ssl_ && SSL_pending(ssl_) > 0; }
@@ -91,14 +94,15 @@ class Transport {
     /// Bytes that were written and that the peer has not acknowledged yet; 0 where the kernel does not say.
     std::uint64_t unacknowledged() noexcept;
 
-    StreamSocket& socket() noexcept { return socket_; }
     asio::io_context& context() noexcept { return context_; }
-    int fd() noexcept { return socket_.native_handle(); }
+    int fd() const noexcept { return socket_.get(); }
 
   private:
+    asio::awaitable<bool> connect_to(const sockaddr* address, socklen_t size);
     asio::awaitable<rules::Errc> handshake(const TlsContext& tls, const std::string& server_name);
 
-    StreamSocket socket_;
+    Descriptor socket_;
+    Watched watched_;
     asio::io_context& context_;
     SSL* ssl_ = nullptr;
     std::string tls_out_;  // one TLS record's worth of gathered pieces: SSL_write has no gather form

@@ -3,10 +3,10 @@
 #include <boost/asio/post.hpp>
 
 #include "proxy/net/clock.hpp"
+#include "proxy/net/waiter.hpp"
 #include "proxy/observe/log.hpp"
 #include "proxy/redis/link_news.hpp"
 #include "proxy/redis/side_connection.hpp"
-#include "proxy/redis/waiter.hpp"
 
 namespace larder::proxy {
 
@@ -374,13 +374,12 @@ void Link::write_some()
             return;
         }
         write_waits_ = true;
-        transport_->socket().async_wait(StreamSocket::wait_write,
-                                        [this, connection = connections_count_](error_code ec) {
-                                            if (!breaker_.is_closed() || connection != connections_count_) return;
-                                            write_waits_ = false;
-                                            if (ec) return lose(Errc::store_unreachable, "connection closed");
-                                            write_some();
-                                        });
+        transport_->when_writable([this, connection = connections_count_](bool ready) {
+            if (!breaker_.is_closed() || connection != connections_count_) return;
+            write_waits_ = false;
+            if (!ready) return lose(Errc::store_unreachable, "connection closed");
+            write_some();
+        });
         return;
     }
     written_ = 0;

@@ -37,14 +37,14 @@ class Server::Registration {
     Connection& connection_;
 };
 
-asio::awaitable<void> Server::run_connection(StreamSocket socket, std::string address)
+asio::awaitable<void> Server::run_connection(Descriptor socket, std::string address)
 {
     Connection connection(services_, std::move(socket), std::move(address));
     const Registration registration(*this, connection);
     co_await serve_connection(connection);
 }
 
-asio::awaitable<void> Server::run_refusal(StreamSocket socket, std::string address)
+asio::awaitable<void> Server::run_refusal(Descriptor socket, std::string address)
 {
     Connection connection(services_, std::move(socket), std::move(address));
     const Registration registration(*this, connection);

@@ -123,15 +123,7 @@ Listener::Try Listener::try_accept(std::optional<Accepted>& accepted)
         const int fd =
             ::accept4(socket_.native_handle(), reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd >= 0) {
-            const int family = peer.ss_family == 0 ? AF_UNIX : peer.ss_family;
-            StreamSocket socket(context_);
-            error_code ec;
-            socket.assign(asio::generic::stream_protocol(family, 0), fd, ec);
-            if (ec) {
-                ::close(fd);
-                return Try::exhausted;
-            }
-            accepted.emplace(Accepted{std::move(socket), address_text(peer)});
+            accepted.emplace(Accepted{Descriptor(fd), address_text(peer)});
             return Try::accepted;
         }
         switch (errno) {

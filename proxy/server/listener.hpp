@@ -13,7 +13,7 @@ namespace larder::proxy {
 
 class Listener {
   public:
-    explicit Listener(asio::io_context& context) : context_(context), socket_(context) {}
+    explicit Listener(asio::io_context& context) : socket_(context) {}
     ~Listener();
 
     /// Binds and listens. Returns what is wrong, in words; empty: listening.
@@ -26,7 +26,7 @@ class Listener {
 
     /// The next connection, and its peer's address without port. Empty optional: none just now (`wait`).
     struct Accepted {
-        StreamSocket socket;
+        Descriptor socket;  // does not block
         std::string address;
     };
     enum class Try : std::uint8_t { accepted, none, exhausted };  // exhausted: no file descriptors or memory left
@@ -35,7 +35,6 @@ class Listener {
     void close() noexcept;
 
   private:
-    asio::io_context& context_;
     asio::posix::stream_descriptor socket_;
     std::uint16_t port_ = 0;
     std::string unlink_path_;

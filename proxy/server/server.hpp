@@ -51,7 +51,7 @@ class Server {
     };
 
     struct Connection : boost::intrusive::list_base_hook<> {
-        Connection(Services& services, StreamSocket socket, std::string address)
+        Connection(Services& services, Descriptor socket, std::string address)
             : client(services, std::move(socket), std::move(address)), patience(client.transport)
         {
         }
@@ -61,11 +61,11 @@ class Server {
     };
 
     class Registration;
-    asio::awaitable<void> run_connection(StreamSocket socket, std::string address);
+    asio::awaitable<void> run_connection(Descriptor socket, std::string address);
     asio::awaitable<void> serve_connection(Connection& connection);
     asio::awaitable<bool> serve_requests(Connection& connection, std::string_view received);
     /// 503 before anything is read, then the end.
-    asio::awaitable<void> run_refusal(StreamSocket socket, std::string address);
+    asio::awaitable<void> run_refusal(Descriptor socket, std::string address);
     void refuse_head(Client& client, int status, std::string_view word, std::string_view text,
                      std::string_view extra_fields = {});
     asio::awaitable<void> linger(Connection& connection);

@@ -29,7 +29,7 @@ class Waiter final : public Base {
         Handler handler = take();
         std::move(handler)(std::move(kept));
     }
-    void abandon() noexcept override { Handler handler = take(); }
+    void abandon() noexcept override { [[maybe_unused]] const Handler handler = take(); }
 
   private:
     explicit Waiter(Handler&& handler) : handler_(std::move(handler)) {}
