@@ -1,10 +1,11 @@
 #include "rules/match/matcher.hpp"
 
 #include <algorithm>
+#include <array>
+#include <boost/container/flat_map.hpp>
 #include <cstdint>
 #include <functional>
 #include <limits>
-#include <unordered_map>
 
 #include "rules/base/text.hpp"
 #include "rules/http/target.hpp"
@@ -66,9 +67,10 @@ bool path_matches(const Rule& rule, std::string_view path, PathValues& values)
 bool method_matches(const Rule& rule, std::string_view method)
 {
     const auto& methods = rule.match.methods;
-    return std::any_of(methods.begin(), methods.end(), [&](const std::string& known) {
-        return known == method || (method == "HEAD" && known == "GET");
-    });
+    const auto named = [&methods](std::string_view name) {
+        return std::find(methods.begin(), methods.end(), name) != methods.end();
+    };
+    return named(method) || (method == "HEAD" && named("GET"));
 }
 
 bool header_holds(const Condition& condition, const Fields& fields)
@@ -101,12 +103,9 @@ bool matches_target(const Rule& rule, const RequestView& request, PathValues& va
                        [&](const Condition& condition) { return parameter_holds(condition, request.head->query); });
 }
 
-struct TextHash {
-    using is_transparent = void;
-    std::size_t operator()(std::string_view text) const noexcept { return std::hash<std::string_view>{}(text); }
-};
+/// Sorted, because a place in a path has few names: comparing some costs less than a hash.
 template <class T>
-using ByText = std::unordered_map<std::string, T, TextHash, std::equal_to<>>;
+using ByText = boost::container::flat_map<std::string, T, std::less<>>;
 
 using Indices = std::vector<std::uint32_t>;  // into the rules, ascending
 
@@ -159,7 +158,7 @@ void walk(const Node& node, std::string_view rest, Visit& visit)
 struct Matcher::Tree {
     const std::vector<Rule>* rules = nullptr;
     Node any_host;
-    ByText<Node> hosts;
+    ByText<std::unique_ptr<Node>> hosts;
 
     template <class Visit>
     void visit_candidates(const RequestView& request, Visit visit) const
@@ -173,7 +172,7 @@ struct Matcher::Tree {
         std::array<char, longest_host> lowered;
         std::transform(host.begin(), host.end(), lowered.begin(), lower);
         if (const auto found = hosts.find(std::string_view{lowered.data(), host.size()}); found != hosts.end())
-            walk(found->second, rest, visit);
+            walk(*found->second, rest, visit);
     }
 };
 
@@ -182,7 +181,13 @@ Matcher::Matcher(const std::vector<Rule>& rules) : tree_(std::make_unique<Tree>(
     tree_->rules = &rules;
     for (std::uint32_t index = 0; index < rules.size(); ++index) {
         const Rule& rule = rules[index];
-        insert(rule.match.host.empty() ? tree_->any_host : tree_->hosts[rule.match.host], rule, index);
+        Node* root = &tree_->any_host;
+        if (!rule.match.host.empty()) {
+            std::unique_ptr<Node>& of_host = tree_->hosts[rule.match.host];
+            if (!of_host) of_host = std::make_unique<Node>();
+            root = of_host.get();
+        }
+        insert(*root, rule, index);
     }
 }
 Matcher::~Matcher() = default;
@@ -196,10 +201,11 @@ Matched Matcher::match_cache(const RequestView& request) const
     tree_->visit_candidates(request, [&](const Candidates& candidates) {
         for (const std::uint32_t index : candidates.cache) {
             if (index >= best_index) return;
+            const Rule& rule = (*tree_->rules)[index];
             PathValues values;
-            if (!matches_rule((*tree_->rules)[index], request, values)) continue;
-            best.rule = &(*tree_->rules)[index];
-            best.values = values;
+            if (!matches_rule(rule, request, best.rule ? values : best.values)) continue;
+            if (best.rule) best.values = values;
+            best.rule = &rule;
             best_index = index;
             return;
         }

@@ -1,7 +1,7 @@
 // Finds the rules of a request by a tree of path segments: the cost depends on the path, not on the number of rules.
 #pragma once
 
-#include <array>
+#include <boost/container/static_vector.hpp>
 #include <memory>
 #include <string_view>
 #include <vector>
@@ -17,20 +17,20 @@ class PathValues {
   public:
     void add(std::string_view name, std::string_view value) noexcept
     {
-        if (count_ < max_path_values) values_[count_++] = {name, value};
+        if (values_.size() < max_path_values) values_.emplace_back(name, value);
     }
-    void clear() noexcept { count_ = 0; }
+    void clear() noexcept { values_.clear(); }
     /// Empty optional: the rule has no such value, or an optional one is absent.
     std::optional<std::string_view> find(std::string_view name) const noexcept
     {
-        for (std::size_t i = 0; i < count_; ++i)
-            if (values_[i].first == name) return values_[i].second;
+        for (const auto& [known, value] : values_)
+            if (known == name) return value;
         return std::nullopt;
     }
 
   private:
-    std::array<std::pair<std::string_view, std::string_view>, max_path_values> values_{};
-    std::size_t count_ = 0;
+    // No bytes are touched but those in use: every hit makes one.
+    boost::container::static_vector<std::pair<std::string_view, std::string_view>, max_path_values> values_;
 };
 
 /// A request as the rules see it. Views only; lives as long as the head it was made from.
