@@ -24,22 +24,37 @@ using rules::Forward;
 using rules::Outcome;
 using rules::Verdict;
 
-void judge(Services& services, Exchange& exchange)
+namespace {
+
+/// What every exchange begins with, once it is judged.
+void begin(Services& services, Exchange& exchange)
 {
     exchange.services = &services;
-    exchange.path = rules::normalise_path(exchange.head.path, exchange.path_scratch);
-    if (!guarded(Guard::path_normalisation)) exchange.path = {rules::PathForm::normal, exchange.head.path};
     exchange.view = rules::RequestView{&exchange.head, exchange.path.text, exchange.head.authority};
-    exchange.key.clear();
-    exchange.judgement = rules::judge_request(*services.config.matcher, services.config.cache, exchange.view,
-                                              exchange.path.form, exchange.key);
     exchange.request_id.clear();
     exchange.body_bytes = 0;
     exchange.answered = false;
     exchange.count = ExchangeCount{};
+    exchange.keep_alive = exchange.head.keep_alive;
+}
+
+void count_judgement(Exchange& exchange)
+{
     exchange.count.forward = exchange.judgement.bypass;
     if (exchange.judgement.rule) exchange.count.rule = exchange.judgement.rule->index;
-    exchange.keep_alive = exchange.head.keep_alive;
+}
+
+}  // namespace
+
+void judge(Services& services, Exchange& exchange)
+{
+    exchange.path = rules::normalise_path(exchange.head.path, exchange.path_scratch);
+    if (!guarded(Guard::path_normalisation)) exchange.path = {rules::PathForm::normal, exchange.head.path};
+    begin(services, exchange);
+    exchange.key.clear();
+    exchange.judgement = rules::judge_request(*services.config.matcher, services.config.cache, exchange.view,
+                                              exchange.path.form, exchange.key);
+    count_judgement(exchange);
 }
 
 std::shared_ptr<Exchange> own(Services& services, const Exchange& exchange, const Client& client)
@@ -51,7 +66,18 @@ std::shared_ptr<Exchange> own(Services& services, const Exchange& exchange, cons
     owned->now = exchange.now;
     owned->begun = exchange.begun;
     owned->client_address = client.address;
-    judge(services, *owned);
+    owned->path = exchange.path;
+    if (exchange.path.text.data() == exchange.head.path.data()) {
+        owned->path.text = owned->head.path;
+    } else {
+        owned->path_scratch.assign(exchange.path.text);
+        owned->path.text = owned->path_scratch;
+    }
+    begin(services, *owned);
+    owned->judgement = exchange.judgement;
+    owned->judgement.parameter = {};  // a view into the buffer that is left; only `explain` names it
+    owned->key = exchange.key;
+    count_judgement(*owned);
     owned->shows_key = may_see_key(services.config, owned->head.fields, client.address);
     // Kept when it is a plain token of decent length, so that it can be put into any log or document; else made anew.
     const std::string_view given = owned->head.fields.value(rules::FieldId::x_request_id);
@@ -134,10 +160,19 @@ asio::awaitable<void> pass(Services& services, Client& client, std::shared_ptr<E
     const rules::WallTime requested = wall_now();
     const rules::Errc error = co_await forwarding.request();
     if (error != rules::Errc::ok) co_return co_await refuse(services, client, *exchange, error);
-    if (exchange->count.forward == Forward::uncacheable) review_uncacheable(services, *exchange, forwarding.response());
-    if (stored && exchange->is_head() && is_asked_as_fill(*exchange))
+    if (exchange->count.forward == Forward::uncacheable) {
+        forwarding.keep();
+        review_uncacheable(services, *exchange, forwarding.response());
+    }
+    if (stored && exchange->is_head() && is_asked_as_fill(*exchange)) {
+        forwarding.keep();
         co_await review_by_head(services, *exchange, *stored, token, forwarding.response(), requested);
-    co_await forwarding.respond();
+    }
+    if (!forwarding.respond_at_once()) co_return co_await forwarding.respond();
+    if (client.blocked()) co_await client.flush();
+    if (!client.gone()) co_return;
+    exchange->count.outcome = Outcome::client_gone;
+    exchange->keep_alive = false;
 }
 
 /// May the 206 to this request be stored? Of one range, and nothing else that the origin has to judge.

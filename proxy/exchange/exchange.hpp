@@ -55,7 +55,7 @@ void judge(Services& services, Exchange& exchange);
 /// the client. False: nothing was done, `run_exchange` must be asked.
 bool answer_at_once(Services& services, Client& client, Exchange& exchange);
 
-/// Gives the exchange its own copy of the head, so that it may outlive the shared buffer, and judges it again.
+/// Gives the exchange its own copy of the head, so that it may outlive the shared buffer, and what it was judged to be.
 std::shared_ptr<Exchange> own(Services& services, const Exchange& exchange, const Client& client);
 
 /// One request, from rule to response. The exchange owns its head. When it returns the answer has been handed to the

@@ -198,10 +198,11 @@ asio::awaitable<Errc> Forwarding::request()
 
     const bool whole = !body_ || body_whole_;
     const bool may_retry = whole && may_send_again(head) && !head.upgrade;
-    const Errc sent = co_await fetch_->send(request_head_, request_body_, may_retry);
+    std::optional<Errc> sent = fetch_->send(request_head_, request_body_, may_retry);
+    if (!sent) sent = co_await fetch_->send_rest();
     sent_ = fetch_->touched();
-    if (sent != Errc::ok) {
-        if (sent == Errc::upstream_closed && fetch_->connection()) {
+    if (*sent != Errc::ok) {
+        if (*sent == Errc::upstream_closed && fetch_->connection()) {
             // It may have answered before it stopped reading: what it said is worth more than our complaint.
             const Errc early = co_await read_final_head();
             if (early == Errc::ok) {
@@ -212,7 +213,7 @@ asio::awaitable<Errc> Forwarding::request()
             }
         }
         co_await end_upload();
-        co_return sent;
+        co_return *sent;
     }
     // A write goes on whatever its client does: the app may have begun it.
     if (rules::is_safe(head.method)) watch_.emplace(services_, client_, *exchange_, *fetch_);
@@ -223,10 +224,7 @@ asio::awaitable<Errc> Forwarding::request()
     }
     const Errc error = co_await read_final_head();
     exchange_->upstream_time = instant_now() - fetch_->sent_at();
-    if (error == Errc::ok)
-        fetch_->keep();  // the caller may suspend before it responds
-    else
-        co_await end_upload();
+    if (error != Errc::ok) co_await end_upload();
     co_return error;
 }
 
@@ -382,6 +380,54 @@ void Forwarding::abandon()
     body_.reset();
 }
 
+Framing Forwarding::append_head(std::string& out)
+{
+    // A body that is still going up while the final answer is here: its end cannot be told, the connection ends with
+    // it.
+    if (upload_ && !upload_->done) exchange_->keep_alive = false;
+    if (services_.draining) exchange_->keep_alive = false;
+
+    const rules::ResponseHead& head = fetch_->head();
+    Framing framing;
+    if (head.body == BodyKind::none) {
+        if (exchange_->is_head() && head.fields.has(FieldId::content_length))
+            framing = {BodyKind::length, head.content_length};
+    } else {
+        framing = framing_for(*exchange_, head.body == BodyKind::length, head.content_length);
+        if (framing.kind == BodyKind::until_close) exchange_->keep_alive = false;
+    }
+    exchange_->count.status = head.status;
+    exchange_->answered = true;
+    out.clear();
+    append_status_line(out, head.status, head.phrase);
+    append_end_to_end_fields(out, head, false, false, exchange_->now);
+    append_cache_status(out, *exchange_);
+    if (!head.fields.has(FieldId::x_request_id)) ((out += "X-Request-ID: ") += exchange_->request_id) += "\r\n";
+    if (!exchange_->cache_purge.empty()) ((out += "X-Cache-Purge: ") += exchange_->cache_purge) += "\r\n";
+    append_framing(out, framing, *exchange_);
+    return framing;
+}
+
+bool Forwarding::respond_at_once()
+{
+    const rules::ResponseHead& head = fetch_->head();
+    const bool is_here = head.body == BodyKind::none ? head.status != 101 : fetch_->has_whole_body();
+    if (!is_here || upload_) return false;
+    std::string& out = services_.out;
+    append_head(out);
+    std::array<iovec, 2> pieces{piece_of(out)};
+    if (head.body != BodyKind::none) {
+        const BodyPiece body = fetch_->next_received();
+        pieces[1] = piece_of(body.data);
+        exchange_->body_bytes += body.data.size();
+    }
+    client_.put(pieces);
+    out.clear();
+    abandon();
+    fetch_->finish();
+    return true;
+}
+
 asio::awaitable<void> Forwarding::respond()
 {
     const rules::ResponseHead& head = fetch_->head();
@@ -392,32 +438,9 @@ asio::awaitable<void> Forwarding::respond()
         co_return;
     }
 
-    // A body that is still going up while the final answer is here: its end cannot be told, the connection ends with
-    // it.
-    if (upload_ && !upload_->done) exchange_->keep_alive = false;
-    if (services_.draining) exchange_->keep_alive = false;
-
-    Framing framing;
-    const bool no_body = head.body == BodyKind::none;
-    if (no_body) {
-        if (exchange_->is_head() && head.fields.has(FieldId::content_length))
-            framing = {BodyKind::length, head.content_length};
-    } else {
-        framing = framing_for(*exchange_, head.body == BodyKind::length, head.content_length);
-        if (framing.kind == BodyKind::until_close) exchange_->keep_alive = false;
-    }
-    exchange_->count.status = head.status;
-    exchange_->answered = true;
-    std::string& out = services_.out;
-    out.clear();
-    append_status_line(out, head.status, head.phrase);
-    append_end_to_end_fields(out, head, false, false, exchange_->now);
-    append_cache_status(out, *exchange_);
-    if (!head.fields.has(FieldId::x_request_id)) ((out += "X-Request-ID: ") += exchange_->request_id) += "\r\n";
-    if (!exchange_->cache_purge.empty()) ((out += "X-Cache-Purge: ") += exchange_->cache_purge) += "\r\n";
-    append_framing(out, framing, *exchange_);
-    if (no_body) {
-        client_.put(out);
+    const Framing framing = append_head(services_.out);
+    if (head.body == BodyKind::none) {
+        client_.put(services_.out);
         if (client_.blocked()) co_await client_.flush();
     } else {
         co_await relay_body(framing);

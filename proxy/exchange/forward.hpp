@@ -41,6 +41,12 @@ class Forwarding {
     /// refusing.
     void abandon();
 
+    /// The caller awaits something else before it responds.
+    void keep() { fetch_->keep(); }
+
+    /// Hands the response to the client when all of it has been received: no coroutine is needed for that. Then `flush`
+    /// the client. False: nothing was done, `co_await respond()`.
+    bool respond_at_once();
     /// Hands the response to the client, or tunnels after a 101. A response that is cut is cut for the client too.
     asio::awaitable<void> respond();
     /// The rest of a response whose head and beginning the client has already.
@@ -51,6 +57,8 @@ class Forwarding {
     asio::awaitable<void> run_upload(std::shared_ptr<Upload> upload);
     asio::awaitable<void> end_upload();
     asio::awaitable<rules::Errc> read_final_head();
+    /// The head of the answer in place of what `out` holds; how its body is framed.
+    Framing append_head(std::string& out);
     asio::awaitable<void> relay_body(Framing framing);
     asio::awaitable<void> tunnel();
 

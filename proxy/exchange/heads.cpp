@@ -154,6 +154,8 @@ void append_upstream_head(std::string& out, const Exchange& exchange, const Upst
     const rules::RequestHead& head = exchange.head;
     const config::Config& config = exchange.services->config;
     const bool trusted = is_trusted(config, exchange.client_address);
+    constexpr std::size_t ours_bytes = 384;  // what is added, when names and addresses are of usual length
+    out.reserve(out.size() + head.bytes.size() + ours_bytes);
 
     // A fill is of the whole answer, whoever asked for it: a HEAD may have found it stale.
     out += options.for_fill ? std::string_view("GET") : head.method_text;

@@ -139,8 +139,9 @@ asio::awaitable<Errc> ask(const FillRequest& request, const Entry* condition, Fe
     options.revalidate = condition;
     append_upstream_head(request_head, exchange, options);
     const std::string_view no_body;
-    const Errc error = co_await fetch.send(request_head, no_body, true);
-    if (error != Errc::ok) co_return error;
+    std::optional<Errc> sent = fetch.send(request_head, no_body, true);
+    if (!sent) sent = co_await fetch.send_rest();
+    if (*sent != Errc::ok) co_return *sent;
     const Errc read = co_await read_final_head(fetch, *request.fill);
     co_return read;
 }

@@ -148,6 +148,7 @@ asio::awaitable<void> forward_write(Services& services, Client& client, std::sha
     if (!matched.empty()) services.counters.add_purge(PurgeSource::write);
     MarkRenewal renewal(services, write);
     const Errc error = co_await forwarding.request();
+    if (error == Errc::ok) forwarding.keep();
     co_await renewal.end();
     if (error != Errc::ok) {
         if (!forwarding.never_sent()) {

@@ -17,8 +17,9 @@ using rules::Milliseconds;
 using rules::Result;
 
 constexpr std::size_t input_bytes = 64 * 1024;
-// hiredis moves what is left of its buffer after each reply: small portions keep that cheap.
-constexpr std::size_t feed_bytes = 16 * 1024;
+// hiredis moves what is left of its buffer after each reply of 1 KiB or more: small portions keep that cheap. It looks
+// at an incomplete reply anew with each portion: growing ones keep that cheap.
+constexpr std::size_t feed_bytes = 2 * 1024;
 constexpr std::size_t output_keep_bytes = 1024 * 1024;
 constexpr std::size_t output_limit_bytes = 64 * 1024 * 1024;
 constexpr Milliseconds role_every{1000};
@@ -215,15 +216,20 @@ asio::awaitable<void> Link::run_replies(Transport& transport)
         if (tried.ok()) {
             const rules::Instant now = instant_now();
             std::string_view rest(input_.data(), tried.bytes);
+            std::size_t portion_bytes = feed_bytes;
             while (breaker_.is_closed() && !rest.empty()) {
-                const std::string_view portion = rest.substr(0, feed_bytes);
+                const std::string_view portion = rest.substr(0, portion_bytes);
                 rest.remove_prefix(portion.size());
+                portion_bytes *= 2;
                 if (!reader_.feed(portion)) {
                     lose(Errc::store_malformed, "out of memory");
                     break;
                 }
                 Reply reply;
-                while (breaker_.is_closed() && reader_.next(reply)) deliver(std::move(reply), now);
+                while (breaker_.is_closed() && reader_.next(reply)) {
+                    deliver(std::move(reply), now);
+                    portion_bytes = feed_bytes;
+                }
                 if (breaker_.is_closed() && reader_.failed())
                     lose(Errc::store_malformed, "reply could not be understood");
             }

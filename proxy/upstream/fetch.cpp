@@ -18,37 +18,62 @@ Fetch::~Fetch()
     if (counted_) pool_.inflight().now.fetch_sub(1, std::memory_order_relaxed);
 }
 
-asio::awaitable<Errc> Fetch::send(std::string_view head, std::string_view body, bool may_retry)
+std::optional<Errc> Fetch::send(std::string_view head, std::string_view body, bool may_retry)
 {
     request_head_ = head;
     request_body_ = body;
     may_retry_ = may_retry;
     if (InflightLimit& limit = pool_.inflight(); limit.most != 0 && !counted_) {
         counted_ = true;
-        if (limit.now.fetch_add(1, std::memory_order_relaxed) >= limit.most) co_return Errc::upstream_busy;
+        if (limit.now.fetch_add(1, std::memory_order_relaxed) >= limit.most) return Errc::upstream_busy;
     }
     pool_.counters().add(Counter::fetches);
     connection_ = pool_.take_idle();
+    if (!connection_) return std::nullopt;
+    pool_.counters().upstream_busy.fetch_add(1, std::memory_order_relaxed);
+    unsent_head_ = request_head_;
+    unsent_body_ = request_body_;
+    const std::optional<Errc> written = write_on();
+    if (!written || !is_dead(*written)) return written;
+    drop_connection();
+    return std::nullopt;
+}
+
+asio::awaitable<Errc> Fetch::send_rest()
+{
     if (connection_) {
-        pool_.counters().upstream_busy.fetch_add(1, std::memory_order_relaxed);
-        const Errc written = co_await write_request();
-        if (written == Errc::ok || !may_retry_ || connection_->transport.aborted() != Errc::ok) co_return written;
-        pool_.counters().add(Counter::upstream_retries);
+        const Errc written = co_await write_rest();
+        if (!is_dead(written)) co_return written;
+        drop_connection();
     }
     co_return co_await reconnect();
 }
 
+// The reused connection had died before our request, which may be sent again.
+bool Fetch::is_dead(Errc written) noexcept
+{
+    if (written == Errc::ok || !may_retry_ || connection_->transport.aborted() != Errc::ok) return false;
+    pool_.counters().add(Counter::upstream_retries);
+    return true;
+}
+
+void Fetch::drop_connection() noexcept
+{
+    if (!connection_) return;
+    pool_.counters().upstream_busy.fetch_sub(1, std::memory_order_relaxed);
+    connection_.reset();
+}
+
 asio::awaitable<Errc> Fetch::reconnect()
 {
-    if (connection_) {
-        pool_.counters().upstream_busy.fetch_sub(1, std::memory_order_relaxed);
-        connection_.reset();
-    }
+    drop_connection();
     rules::Result<UpstreamPtr> made = co_await pool_.connect();
     if (made.has_error()) co_return made.error();
     connection_ = std::move(*made);
     pool_.counters().upstream_busy.fetch_add(1, std::memory_order_relaxed);
-    co_return co_await write_request();
+    unsent_head_ = request_head_;
+    unsent_body_ = request_body_;
+    co_return co_await write_rest();
 }
 
 Errc Fetch::fault(Errc otherwise) const noexcept
@@ -56,29 +81,34 @@ Errc Fetch::fault(Errc otherwise) const noexcept
     return connection_->transport.aborted() != Errc::ok ? connection_->transport.aborted() : otherwise;
 }
 
-asio::awaitable<Errc> Fetch::write_request()
+std::optional<Errc> Fetch::write_on()
 {
     touched_ = true;
-    Transport& transport = connection_->transport;
-    std::string_view head = request_head_, body = request_body_;
-    while (!head.empty() || !body.empty()) {
-        const iovec pieces[2] = {{const_cast<char*>(head.data()), head.size()},
-                                 {const_cast<char*>(body.data()), body.size()}};
-        const IoTry written = transport.try_write(pieces);
-        if (written.ok()) {
-            const std::size_t of_head = std::min(head.size(), written.bytes);
-            head.remove_prefix(of_head);
-            body.remove_prefix(written.bytes - of_head);
-        } else if (written.blocked()) {
-            connection_->deadline.arm(pool_.wheel(), pool_.options().idle_timeout, Errc::upstream_timeout);
-            const bool ready = co_await transport.wait(written.wait_for);
-            if (!ready) co_return fault(Errc::upstream_closed);
-        } else {
-            co_return fault(Errc::upstream_closed);
+    while (!unsent_head_.empty() || !unsent_body_.empty()) {
+        const iovec pieces[2] = {{const_cast<char*>(unsent_head_.data()), unsent_head_.size()},
+                                 {const_cast<char*>(unsent_body_.data()), unsent_body_.size()}};
+        const IoTry written = connection_->transport.try_write(pieces);
+        if (written.blocked()) {
+            write_waits_for_ = written.wait_for;
+            return std::nullopt;
         }
+        if (!written.ok()) return fault(Errc::upstream_closed);
+        const std::size_t of_head = std::min(unsent_head_.size(), written.bytes);
+        unsent_head_.remove_prefix(of_head);
+        unsent_body_.remove_prefix(written.bytes - of_head);
     }
     sent_at_ = instant_now();
-    co_return Errc::ok;
+    return Errc::ok;
+}
+
+asio::awaitable<Errc> Fetch::write_rest()
+{
+    for (;;) {
+        if (const std::optional<Errc> written = write_on()) co_return *written;
+        connection_->deadline.arm(pool_.wheel(), pool_.options().idle_timeout, Errc::upstream_timeout);
+        const bool ready = co_await connection_->transport.wait(write_waits_for_);
+        if (!ready) co_return fault(Errc::upstream_closed);
+    }
 }
 
 asio::awaitable<Errc> Fetch::read_head(bool to_head)

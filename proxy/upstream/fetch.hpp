@@ -3,6 +3,7 @@
 // here: whoever sees `end` has the whole body.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -32,10 +33,12 @@ class Fetch {
     Fetch(const Fetch&) = delete;
     Fetch& operator=(const Fetch&) = delete;
 
-    /// Sends the request head and what there is of the body. Both must live until `read_head` has returned: they are
-    /// sent again when `may_retry` and a reused connection turns out to be dead before the first byte of its answer.
-    /// Errors: upstream_*; upstream_busy when `limits.inflight` requests are under way.
-    asio::awaitable<rules::Errc> send(std::string_view head, std::string_view body, bool may_retry);
+    /// Sends the request head and what there is of the body, as far as that needs no waiting; empty: `co_await
+    /// send_rest()`, which connects or waits for room. Both must live until `read_head` has returned: they are sent
+    /// again when `may_retry` and a reused connection turns out to be dead before the first byte of its answer. Errors:
+    /// upstream_*; upstream_busy when `limits.inflight` requests are under way.
+    std::optional<rules::Errc> send(std::string_view head, std::string_view body, bool may_retry);
+    asio::awaitable<rules::Errc> send_rest();
 
     /// Reads one response head, interim ones (1xx) too: call again after those. 101 is final.
     asio::awaitable<rules::Errc> read_head(bool to_head);
@@ -52,6 +55,8 @@ class Fetch {
     {
         connection_->deadline.arm(pool_.wheel(), pool_.options().idle_timeout, rules::Errc::upstream_idle);
     }
+    /// A body of known length, all of which has been received: `next_received` gives it.
+    bool has_whole_body() const noexcept { return head_.body == rules::BodyKind::length && input_.size() >= left_; }
     /// Saves the unread bytes of the shared buffer. Call before suspending for anything else than this fetch.
     void keep();
     const std::string& trailers() const noexcept { return decoder_.trailers(); }
@@ -78,8 +83,12 @@ class Fetch {
 
   private:
     BodyPiece next_piece(bool may_read);
-    asio::awaitable<rules::Errc> write_request();
+    /// Empty: the connection takes no more just now.
+    std::optional<rules::Errc> write_on();
+    asio::awaitable<rules::Errc> write_rest();
     asio::awaitable<rules::Errc> reconnect();
+    bool is_dead(rules::Errc written) noexcept;
+    void drop_connection() noexcept;
     rules::Errc fault(rules::Errc otherwise) const noexcept;
 
     UpstreamPool& pool_;
@@ -87,6 +96,8 @@ class Fetch {
     const rules::HeadLimits& limits_;
     UpstreamPtr connection_;
     std::string_view request_head_, request_body_;
+    std::string_view unsent_head_, unsent_body_;
+    Direction write_waits_for_ = Direction::write;
     bool may_retry_ = false;
     bool upload_pending_ = false;
     bool request_pending_ = false;

@@ -167,6 +167,8 @@ Scan take_line_end(Input& in, Scan otherwise) noexcept
 template <class OnField>
 Scan scan_fields(Input& in, const HeadLimits& limits, Fields& fields, OnField on_field)
 {
+    constexpr std::size_t usual_count = 16;
+    if (fields.all.capacity() == 0) fields.all.reserve(usual_count);
     for (;;) {
         if (in.empty()) return in.out_of_bytes;
         if (*in.at == '\r' || *in.at == '\n') return take_line_end(in, Scan::bad_line_end);
