@@ -89,7 +89,7 @@ int main(int, char** args)
             const ssize_t count = recv(ready.fd, buffer.data(), buffer.size(), 0);
             if (count > 0) return ask(redis, ready, {buffer.data(), static_cast<std::size_t>(count)});
             close(ready.fd);
-            delete &ready;
+            ready.fd = -1;  // kept: a reply for it may be on its way
         });
         if (redis.commands.empty()) continue;
         loop.send(redis.connection, redis.commands, {});
