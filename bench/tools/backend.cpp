@@ -26,7 +26,8 @@ std::uint64_t requests_count = 0;
 
 std::string with_length(const std::string& body)
 {
-    return "HTTP/1.1 200 OK\r\nServer: bench\r\nContent-Type: application/json\r\nCache-Control: public, max-age=3600\r\n"
+    return "HTTP/1.1 200 OK\r\nServer: bench\r\nContent-Type: application/json\r\nCache-Control: public, "
+           "max-age=3600\r\n"
            "Date: Sun, 22 Nov 2026 10:00:00 GMT\r\nContent-Length: " +
            std::to_string(body.size()) + "\r\n\r\n" + body;
 }

@@ -103,8 +103,9 @@ int main(int, char** args)
     }
     if (times.empty()) die("open_loop: no answer");
     std::sort(times.begin(), times.end());
-    std::printf("{\"answers\": %zu, \"wanted\": %zu, \"failed\": %zu, \"p50\": %.0f, \"p90\": %.0f, \"p99\": %.0f, "
-                "\"p999\": %.0f, \"max\": %.0f}\n",
-                times.size(), total, failed, percentile(times, 0.5), percentile(times, 0.9), percentile(times, 0.99),
-                percentile(times, 0.999), times.back());
+    std::printf(
+        "{\"answers\": %zu, \"wanted\": %zu, \"failed\": %zu, \"p50\": %.0f, \"p90\": %.0f, \"p99\": %.0f, "
+        "\"p999\": %.0f, \"max\": %.0f}\n",
+        times.size(), total, failed, percentile(times, 0.5), percentile(times, 0.9), percentile(times, 0.99),
+        percentile(times, 0.999), times.back());
 }

@@ -117,8 +117,8 @@ class Loop {
     {
         std::size_t sent = 0;
         if (to.unsent.empty()) {
-            std::array<iovec, 2> parts{{{const_cast<char*>(head.data()), head.size()},
-                                        {const_cast<char*>(body.data()), body.size()}}};
+            std::array<iovec, 2> parts{
+                {{const_cast<char*>(head.data()), head.size()}, {const_cast<char*>(body.data()), body.size()}}};
             msghdr message{};
             message.msg_iov = parts.data();
             message.msg_iovlen = body.empty() ? 1 : 2;

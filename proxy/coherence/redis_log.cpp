@@ -10,9 +10,9 @@
 #include "proxy/coherence/log_names.hpp"
 #include "proxy/coherence/log_replies.hpp"
 #include "proxy/coherence/write_id.hpp"
+#include "proxy/net/waiter.hpp"
 #include "proxy/observe/log.hpp"
 #include "proxy/redis/scripts.hpp"
-#include "proxy/net/waiter.hpp"
 #include "rules/base/text.hpp"
 
 namespace larder::proxy {

@@ -4,12 +4,11 @@
 #include <unistd.h>
 
 #include <array>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include "proxy/net/tasks.hpp"
 #include "proxy/net/transport.hpp"
 
 using namespace larder::proxy;
@@ -97,13 +96,14 @@ constexpr std::size_t all = 1'000'000;
 TEST_CASE("what had come before the wait is not missed, nor what comes after a short read")
 {
     asio::io_context context(1);
+    Tasks tasks(context);
     for (auto make : {unix_pair, tcp_pair}) {
         Pair pair = make();
         send(pair.other, "one");
         Transport transport(std::move(pair.ours), context);
         std::string got;
         bool ended = false;
-        asio::co_spawn(context, read_on(transport, got, 6, ended), asio::detached);
+        tasks.spawn("test", read_on(transport, got, 6, ended));
         while (got.size() < 3) context.run_one();
         CHECK(got == "one");
         send(pair.other, "two");
@@ -118,6 +118,7 @@ TEST_CASE("what had come before the wait is not missed, nor what comes after a s
 TEST_CASE("the end is told of though the bytes before it were read short, and though it came with them")
 {
     asio::io_context context(1);
+    Tasks tasks(context);
     for (auto make : {unix_pair, tcp_pair}) {
         Pair pair = make();
         send(pair.other, "123456789 that is more than one read");
@@ -125,7 +126,7 @@ TEST_CASE("the end is told of though the bytes before it were read short, and th
         Transport transport(std::move(pair.ours), context);
         std::string got;
         bool ended = false;
-        asio::co_spawn(context, read_on(transport, got, all, ended), asio::detached);
+        tasks.spawn("test", read_on(transport, got, all, ended));
         context.run();
         CHECK(got == "123456789 that is more than one read");
         CHECK(ended);
@@ -136,12 +137,13 @@ TEST_CASE("the end is told of though the bytes before it were read short, and th
 TEST_CASE("a read that fills its room exactly is followed by another")
 {
     asio::io_context context(1);
+    Tasks tasks(context);
     Pair pair = unix_pair();
     send(pair.other, "1234567812345678");
     Transport transport(std::move(pair.ours), context);
     std::string got;
     bool ended = false;
-    asio::co_spawn(context, read_on(transport, got, 16, ended), asio::detached);
+    tasks.spawn("test", read_on(transport, got, 16, ended));
     context.run();
     CHECK(got == "1234567812345678");
 }
@@ -149,6 +151,7 @@ TEST_CASE("a read that fills its room exactly is followed by another")
 TEST_CASE("urgent data does not hold back what stands behind it")
 {
     asio::io_context context(1);
+    Tasks tasks(context);
     Pair pair = tcp_pair();
     send(pair.other, "abc");
     send(pair.other, "!", MSG_OOB);
@@ -156,7 +159,7 @@ TEST_CASE("urgent data does not hold back what stands behind it")
     Transport transport(std::move(pair.ours), context);
     std::string got;
     bool ended = false;
-    asio::co_spawn(context, read_on(transport, got, 6, ended), asio::detached);
+    tasks.spawn("test", read_on(transport, got, 6, ended));
     context.run();
     CHECK(got == "abcdef");
 }
@@ -164,6 +167,7 @@ TEST_CASE("urgent data does not hold back what stands behind it")
 TEST_CASE("room to write is told of, again and again")
 {
     asio::io_context context(1);
+    Tasks tasks(context);
     for (auto make : {unix_pair, tcp_pair}) {
         Pair pair = make();
         Transport transport(std::move(pair.ours), context);
@@ -178,7 +182,7 @@ TEST_CASE("room to write is told of, again and again")
                 written += tried.bytes;
             }
             std::string told;
-            asio::co_spawn(context, wait_for(transport, Direction::write, told), asio::detached);
+            tasks.spawn("test", wait_for(transport, Direction::write, told));
             context.poll();
             CHECK(told.empty());
             while (written > 0) {
@@ -197,10 +201,11 @@ TEST_CASE("room to write is told of, again and again")
 TEST_CASE("a wait ends when it is cancelled or the socket closed; after an abort none begins")
 {
     asio::io_context context(1);
+    Tasks tasks(context);
     Pair pair = unix_pair();
     Transport transport(std::move(pair.ours), context);
     std::string told;
-    asio::co_spawn(context, wait_for(transport, Direction::read, told), asio::detached);
+    tasks.spawn("test", wait_for(transport, Direction::read, told));
     context.poll();
     transport.cancel_waits();
     context.restart();
@@ -209,14 +214,14 @@ TEST_CASE("a wait ends when it is cancelled or the socket closed; after an abort
 
     send(pair.other, "x");
     context.restart();
-    asio::co_spawn(context, wait_for(transport, Direction::read, told), asio::detached);
+    tasks.spawn("test", wait_for(transport, Direction::read, told));
     context.run();
     CHECK(told == "ready");
 
     transport.abort(Errc::client_timeout);
     told.clear();
     context.restart();
-    asio::co_spawn(context, wait_for(transport, Direction::read, told), asio::detached);
+    tasks.spawn("test", wait_for(transport, Direction::read, told));
     context.run();
     CHECK(told == "ended");
 
@@ -224,7 +229,7 @@ TEST_CASE("a wait ends when it is cancelled or the socket closed; after an abort
     Transport closing(std::move(second.ours), context);
     told.clear();
     context.restart();
-    asio::co_spawn(context, wait_for(closing, Direction::read, told), asio::detached);
+    tasks.spawn("test", wait_for(closing, Direction::read, told));
     context.poll();
     closing.close();
     context.restart();
@@ -235,6 +240,7 @@ TEST_CASE("a wait ends when it is cancelled or the socket closed; after an abort
 TEST_CASE("a socket that another one's waiter frees in the same turn is not told of its event")
 {
     asio::io_context context(1);
+    Tasks tasks(context);
     Pair one = unix_pair(), two = unix_pair();
     send(one.other, "x");
     send(two.other, "x");
@@ -243,8 +249,8 @@ TEST_CASE("a socket that another one's waiter frees in the same turn is not told
     Transport& of_first = *first;
     Transport& of_second = *second;
     int count = 0;
-    asio::co_spawn(context, close_when_ready(of_first, second, count), asio::detached);
-    asio::co_spawn(context, close_when_ready(of_second, first, count), asio::detached);
+    tasks.spawn("test", close_when_ready(of_first, second, count));
+    tasks.spawn("test", close_when_ready(of_second, first, count));
     context.run();
     CHECK(count == 1);  // whoever came first has freed the other
 }
@@ -255,8 +261,9 @@ TEST_CASE("an io_context that goes frees who still waits")
     Pair pair = unix_pair();
     {
         asio::io_context context(1);
+        Tasks tasks(context);
         auto transport = std::make_shared<Transport>(std::move(pair.ours), context);
-        asio::co_spawn(context, hold_until_ready(std::move(transport), alive), asio::detached);
+        tasks.spawn("test", hold_until_ready(std::move(transport), alive));
         context.poll();
         CHECK_FALSE(alive.expired());
     }
