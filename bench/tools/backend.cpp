@@ -63,11 +63,7 @@ int main(int count, char** args)
         }
         loop.turn(timeout_ms, [&](void* what, std::uint32_t events) {
             if (!what) {
-                return accept_all(listener, [&](int fd) {
-                    auto* client = new Connection{fd};
-                    open_clients[client] = fd;
-                    loop.watch(fd, client);
-                });
+                return accept_all(loop, listener, [](Connection* client) { open_clients[client] = client->fd; });
             }
             Connection& client = *static_cast<Connection*>(what);
             if (events & EPOLLOUT) return loop.send_on(client);

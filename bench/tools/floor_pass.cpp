@@ -52,7 +52,7 @@ int main(int, char** args)
     std::array<char, 65536> buffer;
     for (;;) {
         loop.turn(-1, [&](void* what, std::uint32_t events) {
-            if (!what) return accept_all(listener, [&](int fd) { loop.watch(fd, new Connection{fd}); });
+            if (!what) return accept_all(loop, listener);
             Connection& ready = *static_cast<Connection*>(what);
             if (events & EPOLLOUT) return loop.send_on(ready);
             const ssize_t count = recv(ready.fd, buffer.data(), buffer.size(), 0);

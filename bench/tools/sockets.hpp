@@ -141,16 +141,22 @@ class Loop {
     int epoll_;
 };
 
-/// Calls `add(fd)` for each connection that waits to be accepted.
+/// Takes in and watches every client that waits. Calls `add(client)` for each.
 template <typename Add>
-void accept_all(int listener, Add add)
+void accept_all(Loop& loop, int listener, Add add)
 {
     for (;;) {
         const int fd = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK);
         if (fd < 0) return;
         make_ready(fd);
-        add(fd);
+        auto* client = new Connection{fd};
+        loop.watch(fd, client);
+        add(client);
     }
+}
+inline void accept_all(Loop& loop, int listener)
+{
+    accept_all(loop, listener, [](Connection*) {});
 }
 
 /// The number after `name` (`\nContent-Length: `); -1: the head has no such field.

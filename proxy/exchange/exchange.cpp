@@ -26,7 +26,7 @@ using rules::Verdict;
 
 namespace {
 
-/// What every exchange begins with, once it is judged.
+/// What every exchange begins with, once its path is known.
 void begin(Services& services, Exchange& exchange)
 {
     exchange.services = &services;
