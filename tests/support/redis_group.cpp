@@ -260,16 +260,24 @@ RedisNode& SentinelSet::replica() { return &master() == servers_[0].get() ? *ser
 
 void SentinelSet::hand_over()
 {
+    // One by hand that takes longer than the failover timeout ends in nothing, and nobody but us tries again. While one
+    // is under way the answer is INPROG.
     const RedisNode& from = master();
-    await_condition("a sentinel agrees to a failover", [&] {
-        return sentinels_[0]->command({"SENTINEL", "FAILOVER", master_name}) == "OK";
-    });
-    await_failover(from);
+    await_condition(
+        "another master is named by hand",
+        [&] {
+            if (&master() != &from) return true;
+            sentinels_[0]->command({"SENTINEL", "FAILOVER", master_name});
+            return false;
+        },
+        3 * step_limit());
 }
 
 void SentinelSet::await_failover(const RedisNode& from)
 {
-    await_condition("another master is named", [&] { return &master() != &from; });
+    // Redis tries again only after twice its failover timeout, when an election had no winner or took too long.
+    await_condition(
+        "another master is named", [&] { return &master() != &from; }, 3 * step_limit());
 }
 
 void SentinelSet::restore()
