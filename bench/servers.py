@@ -59,6 +59,17 @@ class Server:
                 pass
         return nanoseconds / 1e9
 
+    def ticks(self):
+        """User and system time so far, in clock ticks: coarse, for their shares only."""
+        user = system = 0
+        for pid in self.pids():
+            try:
+                fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+                user, system = user + int(fields[11]), system + int(fields[12])
+            except OSError:
+                pass
+        return user, system
+
     def resident_bytes(self):
         pages = 0
         for pid in self.pids():
@@ -82,13 +93,13 @@ def floor_pass(bench, name):
     return server.run(TOOLS / "floor_pass", server.port, bench.backend_port)
 
 
-def larder(bench, name, store=None, memory="512MiB", trust="0ms", cached=True, binary=LARDER, wrapper=()):
+def larder(bench, name, store=None, memory="512MiB", trust="0ms", cached=True, workers=1):
     server = Server(bench, name)
     text = f"""\
 listen: 127.0.0.1:{server.port}
 upstream: http://127.0.0.1:{bench.backend_port}
 namespace: {name}
-workers: 1
+workers: {workers}
 memory: {memory}
 trust: {trust}
 max_object: 4MiB
@@ -101,26 +112,32 @@ rules:
   - {name: item, match: "GET /{size}/item/{id}", key: "item:{size}:{id}", ttl: 1h}
   - {name: item-write, match: "POST|PUT /{size}/item/{id}", purge: "item:{size}:{id}"}
 """
-    return server.run(*wrapper, binary, "--config", server.write("larder.yaml", text))
+    return server.run(LARDER, "--config", server.write("larder.yaml", text))
 
 
-def nginx(bench, name, sendfile=False, cached=True):
-    server = Server(bench, name)
-    for sub in ("cache", "temp"):
-        os.makedirs(os.path.join(server.folder, sub), exist_ok=True)
-    cache = """
-      proxy_cache bench; proxy_cache_key $request_uri; proxy_cache_valid 200 1h; proxy_cache_lock on;
-      add_header X-Cache $upstream_cache_status;""" if cached else ""
-    path = server.write("nginx.conf", f"""\
+def nginx_head(bench, server):
+    """What every nginx here has, up to the inside of its `http`."""
+    os.makedirs(os.path.join(server.folder, "temp"), exist_ok=True)
+    temp = "".join(f"{what}_temp_path {server.folder}/temp; " for what in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+    return f"""\
 worker_processes 1; daemon off; pid {server.folder}/pid; error_log {server.folder}/error.log; user root;
 events {{ worker_connections 9900; multi_accept on; }}
 http {{
   access_log off; keepalive_requests 1000000000; tcp_nodelay on;
-  sendfile {"on" if sendfile else "off"}; output_buffers 2 256k; open_file_cache max=20000 inactive=1h;
-  client_body_temp_path {server.folder}/temp; proxy_temp_path {server.folder}/temp; fastcgi_temp_path {server.folder}/temp;
-  uwsgi_temp_path {server.folder}/temp; scgi_temp_path {server.folder}/temp;
-  proxy_cache_path {server.folder}/cache levels=1:2 keys_zone=bench:64m inactive=1h max_size=4g use_temp_path=off;
+  {temp}
   upstream app {{ server 127.0.0.1:{bench.backend_port}; keepalive 256; keepalive_requests 1000000000; }}
+"""
+
+
+def nginx(bench, name, sendfile=False, cached=True):
+    server = Server(bench, name)
+    os.makedirs(os.path.join(server.folder, "cache"), exist_ok=True)
+    cache = """
+      proxy_cache bench; proxy_cache_key $request_uri; proxy_cache_valid 200 1h; proxy_cache_lock on;
+      add_header X-Cache $upstream_cache_status;""" if cached else ""
+    path = server.write("nginx.conf", f"""\
+{nginx_head(bench, server)}  sendfile {"on" if sendfile else "off"}; output_buffers 2 256k; open_file_cache max=20000 inactive=1h;
+  proxy_cache_path {server.folder}/cache levels=1:2 keys_zone=bench:64m inactive=1h max_size=4g use_temp_path=off;
   server {{
     listen 127.0.0.1:{server.port} backlog=4096;
     location / {{
@@ -135,18 +152,10 @@ http {{
 def nginx_lua(bench, name, redis_socket):
     """Cached in Redis by a dozen lines of Lua, as one finds them."""
     server = Server(bench, name)
-    os.makedirs(os.path.join(server.folder, "temp"), exist_ok=True)
     path = server.write("nginx.conf", f"""\
 load_module modules/ndk_http_module.so;
 load_module modules/ngx_http_lua_module.so;
-worker_processes 1; daemon off; pid {server.folder}/pid; error_log {server.folder}/error.log; user root;
-events {{ worker_connections 9900; multi_accept on; }}
-http {{
-  access_log off; keepalive_requests 1000000000; tcp_nodelay on;
-  lua_package_path "/usr/share/lua/5.1/?.lua;;";
-  client_body_temp_path {server.folder}/temp; proxy_temp_path {server.folder}/temp; fastcgi_temp_path {server.folder}/temp;
-  uwsgi_temp_path {server.folder}/temp; scgi_temp_path {server.folder}/temp;
-  upstream app {{ server 127.0.0.1:{bench.backend_port}; keepalive 256; keepalive_requests 1000000000; }}
+{nginx_head(bench, server)}  lua_package_path "/usr/share/lua/5.1/?.lua;;";
   server {{
     listen 127.0.0.1:{server.port} backlog=4096;
     location / {{
@@ -169,6 +178,48 @@ http {{
       }}
     }}
     location /app/ {{ internal; proxy_pass http://app/; proxy_http_version 1.1; proxy_set_header Connection ""; }}
+  }}
+}}
+""")
+    return server.run("nginx", "-c", path)
+
+
+def nginx_srcache(bench, name, redis_socket):
+    """Cached in Redis by srcache, which asks two locations of Lua: Debian has no nginx module that speaks to Redis."""
+    server = Server(bench, name)
+    connect = f"""local redis = require("nginx.redis"):new()
+        redis:set_timeout(1000)
+        if not redis:connect("unix:{redis_socket}") then return ngx.exit(502) end"""
+    path = server.write("nginx.conf", f"""\
+load_module modules/ndk_http_module.so;
+load_module modules/ngx_http_lua_module.so;
+load_module modules/ngx_http_srcache_filter_module.so;
+{nginx_head(bench, server)}  lua_package_path "/usr/share/lua/5.1/?.lua;;"; client_body_buffer_size 4m; client_max_body_size 4m;
+  server {{
+    listen 127.0.0.1:{server.port} backlog=4096;
+    location / {{
+      srcache_fetch GET /cache $request_uri; srcache_store PUT /cache $request_uri; srcache_store_statuses 200;
+      srcache_store_max_size 4m; srcache_ignore_content_encoding on;
+      proxy_pass http://app; proxy_http_version 1.1; proxy_set_header Connection "";
+    }}
+    location = /cache {{
+      internal;
+      content_by_lua_block {{
+        {connect}
+        local key = "srcache:" .. ngx.var.args
+        if ngx.req.get_method() == "PUT" then
+          ngx.req.read_body()
+          redis:set(key, ngx.req.get_body_data(), "EX", 3600)
+          redis:set_keepalive(60000, 256)
+          return
+        end
+        local body = redis:get(key)
+        redis:set_keepalive(60000, 256)
+        if body == ngx.null then return ngx.exit(404) end
+        ngx.header.content_length = #body
+        ngx.print(body)
+      }}
+    }}
   }}
 }}
 """)

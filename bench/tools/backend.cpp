@@ -2,6 +2,7 @@
 // methods answer 204. With a delay every answer waits so long, any number of them at once.
 // usage: backend PORT [DELAY_MS]      GET /requests says how many requests there were
 #include <chrono>
+#include <ctime>
 #include <deque>
 #include <unordered_map>
 
@@ -24,12 +25,20 @@ std::deque<Due> delayed;
 std::unordered_map<Connection*, int> open_clients;
 std::uint64_t requests_count = 0;
 
+/// Of when this program was started: an answer with a date of long ago is not fresh.
+std::string date_field()
+{
+    const std::time_t now = std::time(nullptr);
+    char text[64];
+    return {text, std::strftime(text, sizeof text, "Date: %a, %d %b %Y %H:%M:%S GMT\r\n", std::gmtime(&now))};
+}
+
 std::string with_length(const std::string& body)
 {
+    static const std::string date = date_field();
     return "HTTP/1.1 200 OK\r\nServer: bench\r\nContent-Type: application/json\r\nCache-Control: public, "
-           "max-age=3600\r\n"
-           "Date: Sun, 22 Nov 2026 10:00:00 GMT\r\nContent-Length: " +
-           std::to_string(body.size()) + "\r\n\r\n" + body;
+           "max-age=3600\r\n" +
+           date + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
 }
 
 const std::string& answer_to(std::string_view request)

@@ -90,10 +90,24 @@ asio::awaitable<Found> CoherentCache::find(const std::string& key, const std::st
     return shard.find(key, variant, now);
 }
 
+asio::awaitable<Found> CoherentCache::ask(const std::string& key, const std::string& variant,
+                                          const std::string& storage_key, rules::WallTime now)
+{
+    Shard& shard = shard_of(key);
+    if (shard.wants_tending() && wants_tending_hook_) wants_tending_hook_();
+    return shard.ask(key, variant, storage_key, now);
+}
+
 asio::awaitable<NotStored> CoherentCache::store(std::shared_ptr<Entry> entry, LogToken token, FillLease* lease)
 {
     Shard& shard = shard_of(entry->key);
     return shard.store(std::move(entry), token, lease);
+}
+
+NotStored CoherentCache::store_here(std::shared_ptr<Entry> entry, LogToken token)
+{
+    Shard& shard = shard_of(entry->key);
+    return shard.store_here(std::move(entry), token);
 }
 
 asio::awaitable<void> CoherentCache::release_all()

@@ -48,6 +48,16 @@ class CoherentCache {
     }
     /// The same, asking the store as needed. Ends by the store's deadlines.
     asio::awaitable<Found> find(const std::string& key, const std::string& variant, rules::WallTime now);
+    /// The second half of `find`: `find_here` has just been empty. What is given stays until it ends.
+    asio::awaitable<Found> ask(const std::string& key, const std::string& variant, const std::string& storage_key,
+                               rules::WallTime now);
+    /// The same without a coroutine: `done` is completed later, never from within; with nothing when `ask` must do it.
+    /// False: likewise, at once; `done` is not touched.
+    bool begin_ask(const std::string& key, const std::string& variant, const std::string& storage_key,
+                   rules::WallTime now, Completion<std::optional<Found>>& done)
+    {
+        return !embedded_ && shard_of(key).begin_ask(key, variant, storage_key, now, done);
+    }
     /// The same, from the store whatever memory has: another replica is known to have stored something. Not embedded.
     asio::awaitable<Found> find_in_store(const std::string& key, const std::string& variant, rules::WallTime now)
     {
@@ -66,6 +76,8 @@ class CoherentCache {
     /// Stores a complete response that was fetched with `token`. `entry` is not shared yet; its position is set here.
     /// @param lease  of the fill, ended if the store has got that far; null: none, or it is still needed
     asio::awaitable<rules::NotStored> store(std::shared_ptr<Entry> entry, LogToken token, FillLease* lease = nullptr);
+    /// The same without waiting. Only when embedded.
+    rules::NotStored store_here(std::shared_ptr<Entry> entry, LogToken token);
 
     // --- leases: one fetch for all replicas (COHERENCE section 9). Nothing of this when embedded. ---
 

@@ -7,6 +7,7 @@
 
 #include "proxy/coherence/record.hpp"
 #include "proxy/net/asio.hpp"
+#include "proxy/net/waiter.hpp"
 #include "rules/base/errors.hpp"
 
 namespace larder::proxy {
@@ -29,6 +30,9 @@ class PurgeLog {
 
     /// Reads the counter. Errors of all of these: store_unreachable, store_timeout, store_refused.
     virtual asio::awaitable<rules::Result<Position>> look() = 0;
+    /// The same without a coroutine: `done` is completed later, never from within. False: `look` tells why it cannot
+    /// be had, `done` is not touched.
+    virtual bool begin_look(Completion<rules::Result<Position>>&) { return false; }
     virtual asio::awaitable<rules::Result<std::vector<Record>>> records_after(Position after) = 0;
     /// And store_layout: the log belongs to a deployment with another number of shards.
     virtual asio::awaitable<rules::Result<LogSnapshot>> init() = 0;

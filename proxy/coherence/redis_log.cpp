@@ -38,14 +38,7 @@ asio::awaitable<Result<Position>> failed(Errc why) { co_return why; }
 // The look under way, those who wait for it, and those who wait for the next one.
 class RedisLog::Look final : public LinkOperation {
   public:
-    class Waiting {
-      public:
-        virtual void complete(Result<Position>&& position) = 0;
-        virtual void abandon() noexcept = 0;
-
-      protected:
-        ~Waiting() = default;
-    };
+    using Waiting = Completion<Result<Position>>;
 
     Look(Link& link, std::string_view counter) : link_(link), args_{"GET", counter} {}
     ~Look()
@@ -132,6 +125,13 @@ asio::awaitable<Result<Position>> RedisLog::look()
     };
     return asio::async_initiate<decltype(asio::use_awaitable), void(Result<Position>)>(std::move(start),
                                                                                        asio::use_awaitable);
+}
+
+bool RedisLog::begin_look(Completion<Result<Position>>& done)
+{
+    if (link_.connection() == 0) return false;
+    look_->join(&done);
+    return true;
 }
 
 asio::awaitable<Result<std::vector<Record>>> RedisLog::records_after(Position after) { return range(after, "+"); }

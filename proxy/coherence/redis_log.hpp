@@ -35,6 +35,7 @@ class RedisLog final : public PurgeLog {
     /// One look is under way and one waits, no more: all who ask before the next is sent share it. 0: there is no
     /// counter.
     asio::awaitable<rules::Result<Position>> look() override;
+    bool begin_look(Completion<rules::Result<Position>>& done) override;
     asio::awaitable<rules::Result<std::vector<Record>>> records_after(Position after) override;
     asio::awaitable<rules::Result<LogSnapshot>> init() override;
     /// More than 500 keys and patterns go as several records; the last one's positions come back.

@@ -131,6 +131,13 @@ class Shard::Synchronising {
     Shard& shard_;
 };
 
+/// The usual case of `synchronise`: there is nothing to learn.
+bool Shard::knows(Position counter, std::uint64_t connection) const noexcept
+{
+    return counter != 0 && connection != 0 && connection == log_.connection() && replica_.ready() &&
+           connection_ == connection && replica_.position() >= counter;
+}
+
 asio::awaitable<bool> Shard::synchronise(Position counter, std::uint64_t connection)
 {
     if (counter == 0) {  // the log has lost its counter: whatever we know is of another life
@@ -139,7 +146,7 @@ asio::awaitable<bool> Shard::synchronise(Position counter, std::uint64_t connect
     }
     for (int tries = 0; tries < 5;) {
         if (connection == 0 || connection != log_.connection()) co_return false;
-        if (replica_.ready() && connection_ == connection && replica_.position() >= counter) co_return true;
+        if (knows(counter, connection)) co_return true;
         if (synchronising_) {  // ends by the deadlines of the store's operations
             WakeUp done(context_);
             waiting_for_sync_.push_back(&done);
@@ -252,7 +259,7 @@ std::optional<Found> Shard::found_marked(std::string_view key) noexcept
     return found;
 }
 
-Found Shard::judge_memory(const EntryPtr& entry)
+Found Shard::judge_memory(EntryPtr entry)
 {
     Found found{Found::Kind::none, nullptr, token(), true};
     if (entry->epoch != epoch_) return found;
@@ -269,7 +276,7 @@ Found Shard::judge_memory(const EntryPtr& entry)
         entry->position.store(replica_.position(), std::memory_order_release);
     }
     found.kind = Found::Kind::hit;
-    found.entry = entry;
+    found.entry = std::move(entry);
     return found;
 }
 
@@ -284,9 +291,9 @@ std::optional<Found> Shard::find_here(std::string_view key, std::string_view sto
             return std::nullopt;
     }
     if (auto found = found_marked(key)) return found;
-    const EntryPtr entry = memory_.find(storage_key, now);
-    if (entry) {
-        Found found = judge_memory(entry);
+    // Counted once on its way to the answer: the count is a line that all threads share.
+    if (EntryPtr entry = memory_.find(storage_key, now)) {
+        Found found = judge_memory(std::move(entry));
         if (found.kind == Found::Kind::hit || embedded()) return found;
         return std::nullopt;
     }
@@ -298,54 +305,141 @@ asio::awaitable<Found> Shard::find(const std::string& key, const std::string& va
 {
     const std::string stored_as = storage_key(key, variant);
     if (auto here = find_here(key, stored_as, now)) co_return std::move(*here);
+    co_return co_await ask(key, variant, stored_as, now);
+}
+
+asio::awaitable<Found> Shard::ask(const std::string& key, const std::string& variant, const std::string& storage_key,
+                                  rules::WallTime now)
+{
+    if (EntryPtr entry = memory_.find(storage_key, now); entry && entry->epoch == epoch_)
+        return check(key, variant, std::move(entry), now);
+    return find_in_store(key, variant, now);
+}
+
+/// Serves what memory has if a look at the log allows it, else asks the store.
+asio::awaitable<Found> Shard::check(const std::string& key, const std::string& variant, EntryPtr entry,
+                                    rules::WallTime now)
+{
     // A queue to be replayed or a whole log to be read first may take long: housekeeping does it, requests pass by.
     if (!trusted() || (wants_tending() && guarded(Guard::replay))) co_return found_nothing(Found::Kind::away);
-
-    EntryPtr entry = memory_.find(stored_as, now);
-    if (entry && entry->epoch == epoch_) {
-        const std::uint64_t connection = log_.connection();
-        const rules::Instant sent = instant_now();
-        const rules::Result<Position> counter = co_await log_.look();
-        if (counter.has_error()) co_return found_nothing(Found::Kind::away);
-        const bool known = co_await synchronise(*counter, connection);
-        if (!known) co_return found_nothing(Found::Kind::away);
-        note_look(sent);
-        if (auto marked = found_marked(key)) co_return std::move(*marked);
-        Found found = judge_memory(entry);
-        if (found.kind == Found::Kind::hit) co_return found;
-    }
+    const std::uint64_t connection = log_.connection();
+    const rules::Instant sent = instant_now();
+    const rules::Result<Position> counter = co_await log_.look();
+    if (counter.has_error()) co_return found_nothing(Found::Kind::away);
+    bool known = knows(*counter, connection);
+    if (!known) known = co_await synchronise(*counter, connection);
+    if (!known) co_return found_nothing(Found::Kind::away);
+    note_look(sent);
+    if (auto marked = found_marked(key)) co_return std::move(*marked);
+    Found found = judge_memory(std::move(entry));
+    if (found.kind == Found::Kind::hit) co_return found;
     co_return co_await find_in_store(key, variant, now);
 }
 
 asio::awaitable<Found> Shard::find_in_store(const std::string& key, const std::string& variant, rules::WallTime now)
 {
     if (!trusted() || (wants_tending() && guarded(Guard::replay))) co_return found_nothing(Found::Kind::away);
-    counters_.add(Counter::store_gets);
     const rules::Result<StoreRead> read = co_await store_->get(key, variant);
     if (read.has_error()) co_return found_nothing(Found::Kind::away);
     if (guarded(Guard::validate_read) || !replica_.ready()) {
-        const bool known = co_await synchronise(read->counter, read->connection);
+        bool known = knows(read->counter, read->connection);
+        if (!known) known = co_await synchronise(read->counter, read->connection);
         if (!known) co_return found_nothing(Found::Kind::away);
         note_look(read->sent);
     }
-    if (auto marked = found_marked(key)) co_return std::move(*marked);
-    if (!read->entry) co_return found_none(key);
-    const Position held = read->entry->position.load(std::memory_order_relaxed);
+    co_return judge_read(*read, key, now);
+}
+
+/// What the store had, once everything is known that the log had at that moment.
+Found Shard::judge_read(const StoreRead& read, std::string_view key, rules::WallTime now)
+{
+    if (auto marked = found_marked(key)) return std::move(*marked);
+    if (!read.entry) return found_none(key);
+    const Position held = read.entry->position.load(std::memory_order_relaxed);
     // Exact purges have removed the entry itself; patterns and the floor are held against its number.
-    if (matched_pattern_since(*read->entry, held) != Since::clean && guarded(Guard::pattern_check)) {
+    if (matched_pattern_since(*read.entry, held) != Since::clean && guarded(Guard::pattern_check)) {
         Found found = found_nothing(Found::Kind::purged);
-        found.voided = read->entry->times.stored;
-        co_return found;
+        found.voided = read.entry->times.stored;
+        return found;
     }
-    read->entry->epoch = epoch_;
+    read.entry->epoch = epoch_;
     // It may be served: its request is older than what came since. It must not be kept.
-    const bool insert = matched_since(*read->entry, read->counter) == Since::clean || !guarded(Guard::watch);
+    const bool insert = matched_since(*read.entry, read.counter) == Since::clean || !guarded(Guard::watch);
     if (insert) {
-        read->entry->position.store(replica_.position(), std::memory_order_relaxed);
-        insert_memory(read->entry, now);
+        read.entry->position.store(replica_.position(), std::memory_order_relaxed);
+        insert_memory(read.entry, now);
     }
-    Found found{Found::Kind::hit, read->entry, token(), false};
-    co_return found;
+    return Found{Found::Kind::hit, read.entry, token(), false};
+}
+
+/// `ask` without a coroutine, as far as nothing has to be learnt of the log: the usual case.
+class Shard::Asking final : public Completion<rules::Result<Position>>, public Completion<rules::Result<StoreRead>> {
+  public:
+    Asking(Shard& shard, const std::string& key, rules::WallTime now, Completion<std::optional<Found>>& done)
+        : shard_(shard), key_(key), now_(now), done_(done)
+    {
+    }
+
+    bool begin_look(EntryPtr entry)
+    {
+        entry_ = std::move(entry);
+        connection_ = shard_.log_.connection();
+        sent_ = instant_now();
+        return shard_.log_.begin_look(*this);
+    }
+    bool begin_get(const std::string& variant) { return shard_.store_->begin_get(key_, variant, *this); }
+
+    void complete(rules::Result<Position>&& counter) override
+    {
+        if (counter.has_error()) return end(shard_.found_nothing(Found::Kind::away));
+        if (!shard_.knows(*counter, connection_)) return end(std::nullopt);
+        shard_.note_look(sent_);
+        if (auto marked = shard_.found_marked(key_)) return end(std::move(marked));
+        Found found = shard_.judge_memory(std::move(entry_));
+        if (found.kind != Found::Kind::hit) return end(std::nullopt);
+        end(std::move(found));
+    }
+    void complete(rules::Result<StoreRead>&& read) override
+    {
+        if (read.has_error()) return end(shard_.found_nothing(Found::Kind::away));
+        if (guarded(Guard::validate_read) || !shard_.replica_.ready()) {
+            if (!shard_.knows(read->counter, read->connection)) return end(std::nullopt);
+            shard_.note_look(read->sent);
+        }
+        end(shard_.judge_read(*read, key_, now_));
+    }
+    void abandon() noexcept override
+    {
+        const std::unique_ptr<Asking> self(this);
+        done_.abandon();
+    }
+
+  private:
+    void end(std::optional<Found>&& found)
+    {
+        const std::unique_ptr<Asking> self(this);
+        done_.complete(std::move(found));
+    }
+
+    Shard& shard_;
+    const std::string& key_;
+    rules::WallTime now_;
+    Completion<std::optional<Found>>& done_;
+    EntryPtr entry_;
+    std::uint64_t connection_ = 0;
+    rules::Instant sent_;
+};
+
+bool Shard::begin_ask(const std::string& key, const std::string& variant, const std::string& storage_key,
+                      rules::WallTime now, Completion<std::optional<Found>>& done)
+{
+    if (!trusted() || wants_tending()) return false;
+    auto asking = std::make_unique<Asking>(*this, key, now, done);
+    EntryPtr entry = memory_.find(storage_key, now);
+    const bool in_memory = entry && entry->epoch == epoch_;
+    const bool begun = in_memory ? asking->begin_look(std::move(entry)) : asking->begin_get(variant);
+    if (begun) asking.release();
+    return begun;
 }
 
 // --- stores ----------------------------------------------------------------------------------------------------------
@@ -372,19 +466,21 @@ bool Shard::is_fenced(const Entry& entry, LogToken since)
            });
 }
 
+NotStored Shard::store_here(std::shared_ptr<Entry> entry, LogToken since)
+{
+    if (is_fenced(*entry, since) && guarded(Guard::fence)) return NotStored::fenced;
+    entry->epoch = epoch_;
+    entry->position.store(replica_.position(), std::memory_order_relaxed);
+    insert_memory(std::move(entry), wall_now());
+    return NotStored::none;
+}
+
 asio::awaitable<NotStored> Shard::store(std::shared_ptr<Entry> entry, LogToken since, FillLease* lease)
 {
+    if (embedded()) co_return store_here(std::move(entry), since);
     const rules::WallTime now = wall_now();
-    if (embedded()) {
-        if (is_fenced(*entry, since) && guarded(Guard::fence)) co_return NotStored::fenced;
-        entry->epoch = epoch_;
-        entry->position.store(replica_.position(), std::memory_order_relaxed);
-        insert_memory(std::move(entry), now);
-        co_return NotStored::none;
-    }
     if (!trusted() || !replica_.ready()) co_return NotStored::store_failed;
     if (is_fenced(*entry, since) && guarded(Guard::fence)) co_return NotStored::fenced;
-    counters_.add(Counter::store_puts);
     const std::uint64_t connection = connection_;
     const std::uint32_t epoch = epoch_;
     // Records up to here have been held against it: the script looks at those after it only.

@@ -11,6 +11,7 @@
 #include "proxy/coherence/purge_log.hpp"
 #include "proxy/coherence/replica.hpp"
 #include "proxy/coherence/shared_log_state.hpp"
+#include "proxy/net/waiter.hpp"
 #include "proxy/net/wake_up.hpp"
 #include "proxy/observe/counters.hpp"
 #include "proxy/store/memory_store.hpp"
@@ -63,6 +64,10 @@ class Shard {
 
     std::optional<Found> find_here(std::string_view key, std::string_view storage_key, rules::WallTime now);
     asio::awaitable<Found> find(const std::string& key, const std::string& variant, rules::WallTime now);
+    asio::awaitable<Found> ask(const std::string& key, const std::string& variant, const std::string& storage_key,
+                               rules::WallTime now);
+    bool begin_ask(const std::string& key, const std::string& variant, const std::string& storage_key,
+                   rules::WallTime now, Completion<std::optional<Found>>& done);
     asio::awaitable<Found> find_in_store(const std::string& key, const std::string& variant, rules::WallTime now);
 
     bool behind_own_writes() const noexcept;
@@ -70,6 +75,7 @@ class Shard {
 
     bool voided_since(std::string_view key, LogToken since);
     bool voided_since(const Entry& entry, LogToken since);
+    rules::NotStored store_here(std::shared_ptr<Entry> entry, LogToken token);
     asio::awaitable<rules::NotStored> store(std::shared_ptr<Entry> entry, LogToken token, FillLease* lease);
 
     // shard_leases.cpp; what they say is in coherent_cache.hpp
@@ -94,6 +100,10 @@ class Shard {
 
   private:
     class Synchronising;
+    class Asking;
+    asio::awaitable<Found> check(const std::string& key, const std::string& variant, EntryPtr entry,
+                                 rules::WallTime now);
+    bool knows(Position counter, std::uint64_t connection) const noexcept;
     bool embedded() const noexcept { return store_ == nullptr; }
     SharedShardState& shared() const noexcept { return process_.shard(index_); }
     LogToken token() const noexcept { return {replica_.position(), epoch_}; }
@@ -107,7 +117,8 @@ class Shard {
     asio::awaitable<bool> replay_deferred();
     Found found_nothing(Found::Kind kind) const noexcept;
     Found found_none(std::string_view key) const noexcept;
-    Found judge_memory(const EntryPtr& entry);
+    Found judge_memory(EntryPtr entry);
+    Found judge_read(const StoreRead& read, std::string_view key, rules::WallTime now);
     /// Has anything after `since` voided it, by its key or by one of its groups? `unknown` only of the key.
     Since matched_since(const Entry& entry, Position since) const noexcept;
     /// The same without exact purges: for entries that these remove themselves.

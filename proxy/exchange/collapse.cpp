@@ -3,11 +3,11 @@
 
 #include "proxy/coherence/guards.hpp"
 #include "proxy/exchange/fill.hpp"
+#include "proxy/exchange/filling.hpp"
 #include "proxy/exchange/forward.hpp"
 #include "proxy/exchange/heads.hpp"
 #include "proxy/exchange/hit.hpp"
 #include "proxy/exchange/refuse.hpp"
-#include "proxy/exchange/run_fill.hpp"
 #include "proxy/net/clock.hpp"
 #include "rules/http/conditional.hpp"
 
@@ -46,14 +46,6 @@ class FillReader {
 
     asio::awaitable<FillAnswer> run()
     {
-        const FillAnswer read = co_await run_until_end();
-        if (leader_) fill_->leader_left();
-        co_return read;
-    }
-
-  private:
-    asio::awaitable<FillAnswer> run_until_end()
-    {
         bool timed_out = false;
         auto on_expiry = [&] {
             timed_out = true;
@@ -63,8 +55,10 @@ class FillReader {
         if (!leader_) patience.arm(services_.wheel, services_.config.upstream.first_byte_timeout / 2);
         for (;;) {
             const Fill::View view = fill_->look(body_seen_, interim_seen_);
-            const bool interim = co_await send_interim(view);
-            if (interim) continue;
+            if (!view.interim.empty()) {
+                co_await send_interim(view);
+                continue;
+            }
             switch (view.state) {
             case Fill::State::waiting: break;
             case Fill::State::streaming: {
@@ -84,7 +78,9 @@ class FillReader {
                 if (!head_sent_) {
                     if (!leader_ && !may_be_shared(view)) co_return FillAnswer::alone;
                     if (!leader_ && !is_mine(*view.whole)) co_return FillAnswer::look_again;
-                    co_await serve_whole(view);
+                    serve_whole(view);
+                    if (client_.blocked()) co_await client_.flush();
+                    note_client();
                     co_return FillAnswer::done;
                 }
                 co_await stream(view);
@@ -118,6 +114,7 @@ class FillReader {
         }
     }
 
+  private:
     /// Of my variant, and no purge that I know of (each that was acknowledged before I asked) has taken one of its
     /// groups since it was asked for: joining knew the key only.
     bool is_mine(const Entry& entry) const
@@ -133,15 +130,13 @@ class FillReader {
         return variant_digest(rules::vary_values(spec, exchange_->head.fields, exchange_->view.path)) == entry.variant;
     }
 
-    asio::awaitable<bool> send_interim(const Fill::View& view)
+    asio::awaitable<void> send_interim(const Fill::View& view)
     {
-        if (view.interim.empty()) co_return false;
         interim_seen_ += view.interim.size();
         if (leader_ && !head_sent_ && exchange_->head.minor_version > 0) {
             client_.put(view.interim);
             if (client_.blocked()) co_await client_.flush();
         }
-        co_return true;
     }
 
     void describe(const Fill::View& view)
@@ -159,7 +154,7 @@ class FillReader {
             count.outcome = leader_ ? (exchange_->stored ? Outcome::stored : Outcome::passed) : Outcome::collapsed;
     }
 
-    asio::awaitable<void> serve_whole(const Fill::View& view)
+    void serve_whole(const Fill::View& view)
     {
         describe(view);
         // A response that has just come shows the age it came with; one from the store, its age now.
@@ -170,8 +165,6 @@ class FillReader {
                                                                           : rules::Milliseconds{-1};
         services_.out.clear();
         put_stored_answer(services_, client_, *exchange_, view.whole, age);
-        if (client_.blocked()) co_await client_.flush();
-        note_client();
     }
 
     /// Sends what is new. False: the client has left, or has all it asked for.
@@ -184,8 +177,9 @@ class FillReader {
             const Entry& meta = *view.meta;
             const bool known = view.length_known;
             if (meta.status == 200) {
-                const auto met = rules::evaluate_preconditions(exchange_->head.fields, meta.etag, meta.last_modified,
-                                                               meta.date, exchange_->now);
+                const Validators held = meta.validators();
+                const auto met = rules::evaluate_preconditions(exchange_->head.fields, held.etag, held.last_modified,
+                                                               held.date, exchange_->now);
                 if (met != rules::Precondition::proceed) {
                     append_stored_answer(services_, *exchange_, meta, rules::Milliseconds{-1});
                     client_.put(out);
@@ -298,12 +292,18 @@ asio::awaitable<FillAnswer> answer_from_fill(Services& services, Client& client,
         request.seen = looked.seen;
         request.stale = std::move(looked.entry);
         request.index = std::move(looked.index);
-        services.tasks.spawn("fill", run_fill(services, std::move(request)));
+        // Usually all that the leader has to do is wait. When there is more, the rest goes on by itself: others may
+        // wait for it too, and it ends whatever becomes of this client.
+        auto filling = std::make_unique<Filling>(services, std::move(request));
+        co_await filling->run_for_leader();
+        if (!filling->has_ended()) services.tasks.spawn("fill", run_filling(std::move(filling)));
     } else {
         services.counters.add(Counter::joins);
     }
     FillReader reader(services, client, std::move(exchange), joined.fill, joined.begun);
-    co_return co_await reader.run();
+    const FillAnswer answer = co_await reader.run();
+    if (joined.begun) joined.fill->leader_left();
+    co_return answer;
 }
 
 asio::awaitable<FillAnswer> share_pass(Services& services, Client& client, std::shared_ptr<Exchange> exchange)
@@ -320,6 +320,7 @@ asio::awaitable<FillAnswer> share_pass(Services& services, Client& client, std::
     }
     FillReader reader(services, client, std::move(exchange), joined.fill, joined.begun);
     const FillAnswer answer = co_await reader.run();
+    if (joined.begun) joined.fill->leader_left();
     if (answer == FillAnswer::look_again) co_return FillAnswer::alone;  // another variant's
     co_return answer;
 }
@@ -337,7 +338,7 @@ void start_refresh(Services& services, std::shared_ptr<Exchange> exchange, Looke
     request.seen = looked.seen;
     request.stale = std::move(looked.entry);
     request.index = std::move(looked.index);
-    services.tasks.spawn("refresh", run_fill(services, std::move(request)));
+    services.tasks.spawn("refresh", run_filling(std::make_unique<Filling>(services, std::move(request))));
 }
 
 }  // namespace larder::proxy

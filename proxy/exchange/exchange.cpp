@@ -78,23 +78,28 @@ std::shared_ptr<Exchange> own(Services& services, const Exchange& exchange, cons
     owned->judgement.parameter = {};  // a view into the buffer that is left; only `explain` names it
     owned->key = exchange.key;
     count_judgement(*owned);
-    owned->shows_key = may_see_key(services.config, owned->head.fields, client.address);
-    // Kept when it is a plain token of decent length, so that it can be put into any log or document; else made anew.
-    const std::string_view given = owned->head.fields.value(rules::FieldId::x_request_id);
-    owned->request_id = given.size() <= 128 && rules::is_token(given) ? std::string(given) : make_request_id();
+    owned->shows_key = may_see_key(services.config, owned->view, client.address);
     return owned;
 }
 
 namespace {
 
-bool wants_range(const Exchange& exchange) noexcept { return exchange.head.fields.has(rules::FieldId::range); }
+/// The client's when it is a plain token of decent length, so that it can be put into any log or document; else a new
+/// one.
+void give_request_id(Exchange& exchange)
+{
+    const std::string_view given = exchange.head.fields.value(rules::FieldId::x_request_id);
+    exchange.request_id = given.size() <= 128 && rules::is_token(given) ? std::string(given) : make_request_id();
+}
+
+bool wants_range(const Exchange& exchange) noexcept { return exchange.view.fields.has(rules::FieldId::range); }
 
 /// Do the directives of requests count here (client_cache_control)?
 bool honours_directives(const Services& services, const Exchange& exchange) noexcept
 {
     using rules::ClientCacheControl;
     const rules::Rule* rule = exchange.judgement.rule;
-    const bool has_own = rule && rule != &rules::respect_origin_rule() && rule->client_cache_control;
+    const bool has_own = rule && rule->client_cache_control && rule != &rules::respect_origin_rule();
     if (has_own) return *rule->client_cache_control == ClientCacheControl::respect;
     // The built-in rule's word is what holds when the operator says nothing.
     const auto unsaid = rule && rule->client_cache_control ? *rule->client_cache_control : ClientCacheControl::ignore;
@@ -103,9 +108,7 @@ bool honours_directives(const Services& services, const Exchange& exchange) noex
 
 bool has_directives(const Exchange& exchange) noexcept
 {
-    for (const rules::Field& field : exchange.head.fields.all)
-        if (field.id == rules::FieldId::cache_control || field.id == rules::FieldId::pragma) return true;
-    return false;
+    return exchange.view.fields.has_any({rules::FieldId::cache_control, rules::FieldId::pragma});
 }
 
 /// The directives of a stored response, from the fields that it was stored with.
@@ -118,6 +121,11 @@ rules::CacheControl stored_directives(const Entry& entry)
     if (!entry.own_policy.empty())
         stored.fields.all.push_back({"", entry.own_policy, rules::FieldId::larder_cache_control});
     return rules::cache_policy(stored.fields).directives;
+}
+
+void note_client(const Client& client, Exchange& exchange)
+{
+    if (client.gone()) exchange.count.outcome = Outcome::client_gone;
 }
 
 /// `only-if-cached`, and nothing that is stored will do (RFC 9111 §5.2.1.7).
@@ -133,7 +141,7 @@ asio::awaitable<void> refuse_only_if_cached(Services& services, Client& client, 
                    "nothing is stored that this request allows, and it does not want to be forwarded");
     client.put(out);
     if (client.blocked()) co_await client.flush();
-    if (client.gone()) exchange.count.outcome = Outcome::client_gone;
+    note_client(client, exchange);
 }
 
 /// Does the app see all of the request, and does its sender let the answer be stored?
@@ -209,8 +217,9 @@ bool may_fill(Services& services, Exchange& exchange, bool is_stored)
     return false;
 }
 
-asio::awaitable<void> serve(Services& services, Client& client, Exchange& exchange, const EntryPtr& entry,
-                            const rules::LookupJudgement& judged)
+/// Hands a stored response to the client; `blocked()` tells whether there is a rest to be waited for.
+void serve(Services& services, Client& client, Exchange& exchange, const EntryPtr& entry,
+           const rules::LookupJudgement& judged)
 {
     exchange.count.verdict = judged.verdict;
     exchange.count.forward = Forward::none;
@@ -224,28 +233,25 @@ asio::awaitable<void> serve(Services& services, Client& client, Exchange& exchan
     exchange.ttl = judged.ttl;
     services.out.clear();
     put_stored_answer(services, client, exchange, entry, judged.age);
-    if (client.blocked()) co_await client.flush();
-    if (client.gone()) exchange.count.outcome = Outcome::client_gone;
 }
 
 }  // namespace
 
 bool answer_at_once(Services& services, Client& client, Exchange& exchange)
 {
-    if (exchange.judgement.bypass != Forward::none) return false;
-    if (honours_directives(services, exchange) && has_directives(exchange)) return false;
+    if (!may_be_found(services, exchange)) return false;
     const auto looked = lookup_here(services, exchange);
     if (!looked || !looked->entry) return false;
     const rules::LookupJudgement judged = rules::judge_lookup(looked->entry->times, exchange.now);
     if (judged.verdict != Verdict::hit) return false;
     if (looked->entry->is_part() && !serves_part(exchange, *looked->entry)) return false;
-    exchange.shows_key = may_see_key(services.config, exchange.head.fields, client.address);
+    exchange.shows_key = may_see_key(services.config, exchange.view, client.address);
     exchange.count.verdict = Verdict::hit;
     exchange.count.forward = Forward::none;
     exchange.count.outcome = Outcome::served;
     exchange.ttl = judged.ttl;
     constexpr std::size_t copied_bytes = 16 * 1024;
-    if (looked->entry->body.size() <= copied_bytes)
+    if (looked->entry->body().size() <= copied_bytes)
         services.out += append_stored_answer(services, exchange, *looked->entry, judged.age);
     else
         put_stored_answer(services, client, exchange, looked->entry, judged.age);
@@ -253,8 +259,28 @@ bool answer_at_once(Services& services, Client& client, Exchange& exchange)
     return true;
 }
 
-asio::awaitable<void> run_exchange(Services& services, Client& client, std::shared_ptr<Exchange> exchange)
+bool may_be_found(const Services& services, const Exchange& exchange)
 {
+    if (exchange.judgement.bypass != Forward::none) return false;
+    return !honours_directives(services, exchange) || !has_directives(exchange);
+}
+
+bool answer_found(Services& services, Client& client, Exchange& exchange, const Found& found)
+{
+    if (found.kind != Found::Kind::hit || found.entry->kind != EntryKind::response || found.entry->is_part())
+        return false;
+    const rules::LookupJudgement judged = rules::judge_lookup(found.entry->times, exchange.now);
+    if (judged.verdict != Verdict::hit) return false;
+    serve(services, client, exchange, found.entry, judged);
+    note_client(client, exchange);
+    finish_exchange(services, client, exchange);
+    return true;
+}
+
+asio::awaitable<void> run_exchange(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
+                                   std::optional<Found> found)
+{
+    give_request_id(*exchange);
     const std::uint64_t body_limit = services.config.limits.request_body;
     if (body_limit != 0 && exchange->head.content_length > body_limit)
         co_return co_await refuse(services, client, *exchange, rules::Errc::body_too_large);
@@ -271,7 +297,8 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
 
     constexpr int tries = 3;  // an answer that was another variant's, or another replica's, sends us back to the lookup
     for (int i = 0; i < tries; ++i) {
-        Looked looked = co_await lookup(services, *exchange);
+        std::optional<Found> known = std::exchange(found, std::nullopt);
+        Looked looked = co_await lookup(services, *exchange, std::move(known));
         FillTerms terms;
         terms.alone = directives.no_cache;
         if (looked.bypass && directives.only_if_cached)
@@ -301,9 +328,14 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
                 const EntryPtr entry = looked.entry;
                 // The next client will do: this one's answer is not for all.
                 if (may_be_of_all(*exchange)) start_refresh(services, exchange, std::move(looked));
-                co_return co_await serve(services, client, *exchange, entry, judged);
+                serve(services, client, *exchange, entry, judged);
+                if (client.blocked()) co_await client.flush();
+                co_return note_client(client, *exchange);
             }
-            case Verdict::hit: co_return co_await serve(services, client, *exchange, looked.entry, judged);
+            case Verdict::hit:
+                serve(services, client, *exchange, looked.entry, judged);
+                if (client.blocked()) co_await client.flush();
+                co_return note_client(client, *exchange);
             case Verdict::revalidate:
                 exchange->count.verdict = Verdict::revalidate;
                 exchange->count.forward = judged.by_request ? Forward::client_cache_control : Forward::stale;

@@ -58,9 +58,16 @@ bool answer_at_once(Services& services, Client& client, Exchange& exchange);
 /// Gives the exchange its own copy of the head, so that it may outlive the shared buffer, and what it was judged to be.
 std::shared_ptr<Exchange> own(Services& services, const Exchange& exchange, const Client& client);
 
+/// May the cache be asked about this request without a coroutine? `answer_found` takes what it says.
+bool may_be_found(const Services& services, const Exchange& exchange);
+/// Answers with what the cache has found, when that is a fresh response as it was stored. False: nothing was done.
+bool answer_found(Services& services, Client& client, Exchange& exchange, const Found& found);
+
 /// One request, from rule to response. The exchange owns its head. When it returns the answer has been handed to the
 /// kernel or the client is gone; `exchange->keep_alive` says whether the connection can go on.
-asio::awaitable<void> run_exchange(Services& services, Client& client, std::shared_ptr<Exchange> exchange);
+/// @param found  what the cache has said already of its key; empty: nothing
+asio::awaitable<void> run_exchange(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
+                                   std::optional<Found> found = std::nullopt);
 
 /// Counts the exchange and writes its access-log line. Once per exchange, at its end.
 void finish_exchange(Services& services, const Client& client, const Exchange& exchange);

@@ -8,6 +8,12 @@
 
 namespace larder::proxy {
 
+namespace {
+
+constexpr std::size_t segment_cost_bytes = sizeof(Fill::Segment) + 24;  // with its counters and the allocator's header
+
+}  // namespace
+
 // --- Fill ------------------------------------------------------------------------------------------------------------
 
 Fill::View Fill::look(std::uint64_t body_from, std::size_t interim_from) const
@@ -100,13 +106,19 @@ void Fill::append(std::string_view body)
     wake_all();
 }
 
-std::string Fill::take_body()
+void Fill::give_body(Entry& entry)
 {
     const std::lock_guard lock(mutex_);
+    if (segments_.size() == 1 && segments_.front()->size == segments_.front()->capacity) {
+        const SegmentPtr& only = segments_.front();
+        entry.share_body({only->bytes.get(), only->size}, only,
+                         allocated_bytes(only->bytes.get()) + segment_cost_bytes);
+        return;
+    }
     std::string body;
     body.reserve(static_cast<std::size_t>(now_.received));
     for (const SegmentPtr& segment : segments_) body.append(segment->bytes.get(), segment->size);
-    return body;
+    entry.set_body(std::move(body));
 }
 
 std::uint64_t Fill::received() const

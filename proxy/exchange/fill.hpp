@@ -78,8 +78,8 @@ class Fill {
     void start(std::shared_ptr<const Entry> meta, bool length_known, std::uint64_t length, std::size_t reserve_bytes,
                rules::NotStored so_far);
     void append(std::string_view body);
-    /// The body in one piece. Call once, when it has ended.
-    std::string take_body();
+    /// Makes what has come the body of `entry`, without a copy when it is in one piece. Once, when it has ended.
+    void give_body(Entry& entry);
     std::uint64_t received() const;
     void complete(std::shared_ptr<const Entry> whole, int forward_status, bool stale_on_error, rules::NotStored reason);
     /// Not storable: hands the fetch to the leader if there is one, else ends it.

@@ -18,11 +18,6 @@ namespace {
 
 constexpr Milliseconds wait_limit{1'000};
 
-bool is_shared(const Services& services, const FillRequest& request)
-{
-    return !services.cache.embedded() && request.exchange->judgement.rule->coalesce == rules::Coalesce::fleet;
-}
-
 /// What another replica has stored: is it an answer for those who wait here?
 bool is_usable(const Found& found, bool refresh)
 {
@@ -53,9 +48,19 @@ void note_given_up(Services& services)
 
 }  // namespace
 
+bool is_shared(const Services& services, const FillRequest& request) noexcept
+{
+    return request.fill->may_store && !services.cache.embedded() &&
+           request.exchange->judgement.rule->coalesce == rules::Coalesce::fleet;
+}
+
+bool owes_lease(const Services& services, const FillRequest& request) noexcept
+{
+    return is_shared(services, request) && (!request.lease.owner.empty() || request.uncacheable != NotStored::none);
+}
+
 asio::awaitable<bool> may_fetch(Services& services, FillRequest& request)
 {
-    if (!is_shared(services, request)) co_return true;
     using Step = LeaseWait::Step;
     CoherentCache& cache = services.cache;
     Fill& fill = *request.fill;
@@ -113,9 +118,7 @@ asio::awaitable<bool> may_fetch(Services& services, FillRequest& request)
 
 asio::awaitable<void> end_lease(Services& services, FillRequest& request)
 {
-    if (!is_shared(services, request)) co_return;
     const bool uncacheable = request.uncacheable != NotStored::none;
-    if (request.lease.owner.empty() && !uncacheable) co_return;
     co_await services.cache.release(request.lease, request.uncacheable, uncacheable_memory);
     services.counters.add(uncacheable ? Counter::uncacheable_told : Counter::leases_released);
 }

@@ -2,18 +2,22 @@
 // process asks for it; who has it fetches, the others wait a bounded time and look again.
 #pragma once
 
-#include "proxy/exchange/run_fill.hpp"
+#include "proxy/exchange/filling.hpp"
 
 namespace larder::proxy {
+
+/// Does the fill need the lease? Not when the rule shares nothing, or there is no fleet.
+bool is_shared(const Services& services, const FillRequest& request) noexcept;
 
 /// Asks for the lease and, when another replica has it, waits: until that one's fetch has ended, a purge has overtaken
 /// this fill, or the wait has been long enough: one second, half of `first_byte_timeout` at most, from the request's
 /// beginning. True: fetch, under the lease (`request.lease.owner`) or, when it could not be had, without it. False: the
-/// fill has ended, its readers know how to go on. At once true when the rule shares nothing, or there is no fleet.
+/// fill has ended, its readers know how to go on. Only when it is shared.
 asio::awaitable<bool> may_fetch(Services& services, FillRequest& request);
 
-/// Ends the lease that the store has not ended yet, and tells the others of an answer that could not be stored. On
-/// every path.
+/// Is there something for `end_lease` to do? On every path.
+bool owes_lease(const Services& services, const FillRequest& request) noexcept;
+/// Ends the lease that the store has not ended yet, and tells the others of an answer that could not be stored.
 asio::awaitable<void> end_lease(Services& services, FillRequest& request);
 
 }  // namespace larder::proxy

@@ -25,25 +25,9 @@ void append_not_modified_fields(std::string& out, std::string_view head)
     });
 }
 
-bool has_conditions(const rules::Fields& fields) noexcept
-{
-    for (const rules::Field& field : fields.all) {
-        switch (field.id) {
-        case FieldId::if_none_match:
-        case FieldId::if_modified_since: return true;
-        default: break;
-        }
-    }
-    return false;
-}
-
 void append_cache_fields(std::string& out, const Exchange& exchange, rules::Milliseconds age)
 {
-    if (age.count() >= 0) {
-        out += "Age: ";
-        append_number(out, static_cast<std::uint64_t>(std::chrono::floor<rules::Seconds>(age).count()));
-        out += "\r\n";
-    }
+    if (age.count() >= 0) append_with_number(out, "Age: ", std::chrono::floor<rules::Seconds>(age).count(), "\r\n");
     append_cache_status(out, exchange);
 }
 
@@ -64,8 +48,8 @@ std::string_view append_fields_of_part(std::string& out, std::string_view head, 
 rules::ContentRange place_of(const Entry& entry)
 {
     if (entry.is_part())
-        if (const auto place = rules::parse_content_range(entry.content_range)) return *place;
-    const std::uint64_t size = entry.body.size();
+        if (const auto place = rules::parse_content_range(entry.validators().content_range)) return *place;
+    const std::uint64_t size = entry.body().size();
     return {{0, size == 0 ? 0 : size - 1}, size};
 }
 
@@ -80,7 +64,7 @@ std::string_view append_part(std::string& out, Exchange& exchange, const Entry& 
     append_cache_fields(out, exchange, age);
     append_framing(out, {BodyKind::length, range.size()}, exchange);
     exchange.body_bytes = range.size();
-    return std::string_view(entry.body).substr(range.first - held.range.first, range.size());
+    return entry.body().substr(range.first - held.range.first, range.size());
 }
 
 /// 206 with several (RFC 9110 §15.3.7.2). They are copied: merged ranges are not longer than the body.
@@ -94,8 +78,8 @@ void append_parts(std::string& out, Exchange& exchange, const Entry& entry, rule
     for (const rules::ByteRange& range : ranges) {
         ((body += "\r\n--") += boundary) += "\r\n";
         if (!content_type.empty()) ((body += "Content-Type: ") += content_type) += "\r\n";
-        rules::append_content_range(body, {range, entry.body.size()});
-        (body += "\r\n") += std::string_view(entry.body).substr(range.first, range.size());
+        rules::append_content_range(body, {range, entry.body().size()});
+        (body += "\r\n") += entry.body().substr(range.first, range.size());
     }
     ((body += "\r\n--") += boundary) += "--\r\n";
     ((out += "Content-Type: multipart/byteranges; boundary=") += boundary) += "\r\n";
@@ -116,17 +100,20 @@ void append_unsatisfiable(std::string& out, Exchange& exchange, const Entry& ent
     append_framing(out, {BodyKind::length, 0}, exchange);
 }
 
+/// For a request with Range.
 rules::SelectedRanges ranges_of(const Exchange& exchange, const Entry& entry)
 {
     const rules::Fields& fields = exchange.head.fields;
-    const bool asks = (entry.status == 200 || entry.is_part()) && exchange.head.method == rules::Method::get &&
-                      fields.has(FieldId::range);
-    if (!asks || !rules::if_range_holds(fields, entry.etag, entry.last_modified, entry.date, exchange.now)) return {};
+    const Validators validators = entry.validators();
+    const bool asks =
+        exchange.head.method == rules::Method::get &&
+        rules::if_range_holds(fields, validators.etag, validators.last_modified, validators.date, exchange.now);
+    if (!asks) return {};
     const rules::ContentRange held = place_of(entry);
     rules::SelectedRanges selected = rules::select_ranges(fields, held.size);
     const auto lacks = [&held](const rules::ByteRange& range) { return !held.range.contains(range); };
     // The origin gave another part than the one asked for, or than it says (never stored): it goes out as it came.
-    const bool is_odd = entry.is_part() && entry.body.size() != held.range.size();
+    const bool is_odd = entry.is_part() && entry.body().size() != held.range.size();
     if (is_odd || std::any_of(selected.ranges.begin(), selected.ranges.end(), lacks)) return {};
     return selected;
 }
@@ -140,9 +127,12 @@ std::string_view append_stored_answer(Services& services, Exchange& exchange, co
     if (services.draining) exchange.keep_alive = false;
     exchange.answered = true;
     exchange.count.status = entry.status;
-    if ((entry.status == 200 || entry.is_part()) && has_conditions(exchange.head.fields)) {
-        const auto precondition = rules::evaluate_preconditions(exchange.head.fields, entry.etag, entry.last_modified,
-                                                                entry.date, exchange.now);
+    const rules::FieldSet fields = exchange.view.fields;
+    const bool may_select = entry.status == 200 || entry.is_part();
+    if (may_select && fields.has_any({FieldId::if_none_match, FieldId::if_modified_since})) {
+        const Validators held = entry.validators();
+        const auto precondition =
+            rules::evaluate_preconditions(exchange.head.fields, held.etag, held.last_modified, held.date, exchange.now);
         if (precondition == rules::Precondition::not_modified) {
             exchange.count.status = 304;
             append_status_line(out, 304, reason_phrase(304));
@@ -152,7 +142,8 @@ std::string_view append_stored_answer(Services& services, Exchange& exchange, co
             return {};
         }
     }
-    const rules::SelectedRanges selected = ranges_of(exchange, entry);
+    rules::SelectedRanges selected;
+    if (may_select && fields.has(FieldId::range)) selected = ranges_of(exchange, entry);
     switch (selected.kind) {
     case rules::SelectedRanges::Kind::whole: break;
     case rules::SelectedRanges::Kind::unsatisfiable:
@@ -169,8 +160,8 @@ std::string_view append_stored_answer(Services& services, Exchange& exchange, co
     append_cache_fields(out, exchange, age);
     append_framing(out, Framing{}, exchange);  // Content-Length is in the stored head
     if (exchange.is_head()) return {};
-    exchange.body_bytes = entry.body.size();
-    return entry.body;
+    exchange.body_bytes = entry.body().size();
+    return entry.body();
 }
 
 bool put_stored_answer(Services& services, Client& client, Exchange& exchange, const EntryPtr& entry,

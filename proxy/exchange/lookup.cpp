@@ -13,18 +13,18 @@ namespace {
 
 /// Turns what the cache found into what the request path needs. True: `found` is an index, the variant is to be found
 /// next.
-bool settle(const Found& found, Looked& looked)
+bool settle(Found&& found, Looked& looked)
 {
     looked.token = found.token;
     looked.seen = found.voided;
     switch (found.kind) {
     case Found::Kind::hit:
         if (found.entry->kind == EntryKind::vary_index) {
-            looked.index = found.entry;
+            looked.index = std::move(found.entry);
             return true;
         }
-        looked.entry = found.entry;
-        looked.seen = found.entry->times.stored;
+        looked.entry = std::move(found.entry);
+        looked.seen = looked.entry->times.stored;
         break;
     case Found::Kind::none: looked.reason = looked.index ? Forward::vary_miss : Forward::uri_miss; break;
     case Found::Kind::purged: looked.reason = looked.index ? Forward::vary_miss : Forward::purged; break;
@@ -59,46 +59,49 @@ void check_variant(Looked& looked)
     looked.reason = is_purged ? Forward::purged : Forward::vary_miss;
 }
 
+/// A purge between the two looks has voided the index: what is filled now must not join its generation, so the fill's
+/// token is where the index was valid.
+void settle_variant(Found&& found, Looked& looked)
+{
+    const Position index_position = looked.token.position;
+    settle(std::move(found), looked);
+    looked.token.position = std::min(looked.token.position, index_position);
+    check_variant(looked);
+}
+
 }  // namespace
 
 std::optional<Looked> lookup_here(Services& services, Exchange& exchange)
 {
-    Looked looked;
-    exchange.variant.clear();
-    exchange.stored_as = exchange.key;
-    auto found = services.cache.find_here(exchange.key, exchange.stored_as, exchange.now);
-    if (!found) return std::nullopt;
-    if (settle(*found, looked)) {
-        // A purge between the two looks has voided the index: what is filled now must not join its generation, so the
-        // fill's token is where the index was valid.
-        const Position index_position = looked.token.position;
-        choose_variant(exchange, *looked.index);
+    std::optional<Looked> looked;
+    auto found = services.cache.find_here(exchange.key, exchange.key, exchange.now);
+    if (!found) return looked;
+    if (settle(std::move(*found), looked.emplace())) {
+        choose_variant(exchange, *looked->index);
         found = services.cache.find_here(exchange.key, exchange.stored_as, exchange.now);
         if (!found) return std::nullopt;
-        settle(*found, looked);
-        looked.token.position = std::min(looked.token.position, index_position);
-        check_variant(looked);
+        settle_variant(std::move(*found), *looked);
     }
     return looked;
 }
 
-asio::awaitable<Looked> lookup(Services& services, Exchange& exchange)
+asio::awaitable<Looked> lookup(Services& services, Exchange& exchange, std::optional<Found> found)
 {
-    if (auto here = lookup_here(services, exchange)) co_return std::move(*here);
+    CoherentCache& cache = services.cache;
     const rules::Instant begun = instant_now();
     Looked looked;
     exchange.variant.clear();
     exchange.stored_as = exchange.key;
-    const Found found = co_await services.cache.find(exchange.key, exchange.variant, exchange.now);
-    if (settle(found, looked)) {
-        const Position index_position = looked.token.position;
+    if (!found) found = cache.find_here(exchange.key, exchange.stored_as, exchange.now);
+    const bool waits = !found;
+    if (!found) found = co_await cache.ask(exchange.key, exchange.variant, exchange.stored_as, exchange.now);
+    if (settle(std::move(*found), looked)) {
         choose_variant(exchange, *looked.index);
-        const Found variant = co_await services.cache.find(exchange.key, exchange.variant, exchange.now);
-        settle(variant, looked);
-        looked.token.position = std::min(looked.token.position, index_position);
-        check_variant(looked);
+        found = cache.find_here(exchange.key, exchange.stored_as, exchange.now);
+        if (!found) found = co_await cache.ask(exchange.key, exchange.variant, exchange.stored_as, exchange.now);
+        settle_variant(std::move(*found), looked);
     }
-    exchange.store_time = instant_now() - begun;
+    if (waits) exchange.store_time = instant_now() - begun;
     co_return looked;
 }
 

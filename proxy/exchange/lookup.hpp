@@ -19,8 +19,10 @@ struct Looked {
     rules::WallTime seen{};  // when what is stored, and cannot be used, was stored; the epoch: nothing is
 };
 
-/// What memory can say without waiting; empty: `lookup` must be asked. Sets `exchange.variant` and `stored_as`.
+/// What memory can say without waiting; empty: `lookup` must be asked. Sets `exchange.variant` and `stored_as`, if
+/// there are variants.
 std::optional<Looked> lookup_here(Services& services, Exchange& exchange);
-asio::awaitable<Looked> lookup(Services& services, Exchange& exchange);
+/// @param found  what the cache has said already of the key without a variant; empty: nothing
+asio::awaitable<Looked> lookup(Services& services, Exchange& exchange, std::optional<Found> found = std::nullopt);
 
 }  // namespace larder::proxy

@@ -10,7 +10,8 @@ asio::awaitable<void> review_by_head(Services& services, const Exchange& exchang
                                      const rules::ResponseHead& response, rules::WallTime requested)
 {
     if (response.status != 200 || stored.status != 200) co_return;
-    if (rules::describes(response, stored.etag, stored.last_modified, stored.body.size())) {
+    const Validators held = stored.validators();
+    if (rules::describes(response, held.etag, held.last_modified, stored.body().size())) {
         Renewed renewed = renew_entry(exchange, stored, response.fields, requested, wall_now());
         if (!renewed.entry || renewed.reason != rules::NotStored::none || !renewed.varies_as_before) co_return;
         const rules::NotStored refused = co_await services.cache.store(renewed.entry, token);

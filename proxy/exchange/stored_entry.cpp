@@ -24,7 +24,11 @@ std::shared_ptr<Entry> make_entry(const Exchange& exchange, const rules::StoredT
     return entry;
 }
 
-bool has_validator(const Entry& entry) noexcept { return !entry.etag.empty() || !entry.last_modified.empty(); }
+bool has_validator(const Entry& entry) noexcept
+{
+    const Validators held = entry.validators();
+    return !held.etag.empty() || !held.last_modified.empty();
+}
 
 rules::WallTime hard_expiry(const rules::StoredTimes& times, bool has_validator)
 {
@@ -73,12 +77,11 @@ Renewed renew_entry(const Exchange& exchange, const Entry& stored, const rules::
     entry->times = judged.times;
     entry->status = stored.status;
     entry->head = std::move(head);
-    entry->body = stored.body;
+    entry->share_body(stored);
     entry->variant = stored.variant;
     entry->vary_names = stored.vary_names;
     entry->generation = stored.generation;
     entry->groups = rules::groups_of(merged.fields, exchange.head.authority, rule.tags_of_response);
-    entry->index_head();
     entry->expires = hard_expiry(judged.times, has_validator(*entry));
     renewed.vary = rules::parse_vary(merged.fields);
     const auto& names = renewed.vary.names;
@@ -92,8 +95,10 @@ bool serves_part(const Exchange& exchange, const Entry& part)
 {
     const rules::Fields& fields = exchange.head.fields;
     if (exchange.head.method != rules::Method::get || !rules::asks_one_range(fields)) return false;
-    if (!rules::if_range_holds(fields, part.etag, part.last_modified, part.date, exchange.now)) return false;
-    const auto held = rules::parse_content_range(part.content_range);
+    const Validators validators = part.validators();
+    if (!rules::if_range_holds(fields, validators.etag, validators.last_modified, validators.date, exchange.now))
+        return false;
+    const auto held = rules::parse_content_range(validators.content_range);
     if (!held) return false;
     const rules::SelectedRanges asked = rules::select_ranges(fields, held->size);
     if (asked.kind == rules::SelectedRanges::Kind::unsatisfiable) return true;
@@ -102,17 +107,18 @@ bool serves_part(const Exchange& exchange, const Entry& part)
 
 bool finish_part(Entry& entry, const Entry* before, std::uint64_t max_object)
 {
-    auto place = rules::parse_content_range(entry.content_range);
-    if (!place || entry.body.size() != place->range.size()) return false;
-    const auto other = before && rules::strongly_equal(entry.etag, before->etag)
-                           ? rules::parse_content_range(before->content_range)
+    const Validators ours = entry.validators(), theirs = before ? before->validators() : Validators();
+    auto place = rules::parse_content_range(ours.content_range);
+    if (!place || entry.body().size() != place->range.size()) return false;
+    const auto other = before && rules::strongly_equal(ours.etag, theirs.etag)
+                           ? rules::parse_content_range(theirs.content_range)
                            : std::nullopt;
     if (other) {
         std::string bytes;
-        const auto joined = rules::join_parts(*place, entry.body, *other, before->body, bytes);
+        const auto joined = rules::join_parts(*place, entry.body(), *other, before->body(), bytes);
         if (joined && bytes.size() <= max_object) {
             place = joined;
-            entry.body = std::move(bytes);
+            entry.set_body(std::move(bytes));
         }
     }
     std::string head;
@@ -123,7 +129,6 @@ bool finish_part(Entry& entry, const Entry* before, std::uint64_t max_object)
     });
     if (entry.is_part()) rules::append_content_range(head, *place);
     entry.head = std::move(head);
-    entry.index_head();
     return true;
 }
 

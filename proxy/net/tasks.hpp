@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <exception>
 #include <string_view>
 
 #include "proxy/net/asio.hpp"
@@ -20,6 +21,21 @@ class Tasks {
     /// inside this call: keep no view of a shared buffer across it.
     void spawn(std::string_view what, asio::awaitable<void> task);
 
+    /// What runs without a coroutine for a while, and is waited for like one, as long as this lives.
+    class Hold {
+      public:
+        explicit Hold(Tasks& tasks) noexcept : tasks_(tasks) { ++tasks_.running_; }
+        ~Hold() { tasks_.end_one(); }
+        Hold(const Hold&) = delete;
+        Hold& operator=(const Hold&) = delete;
+
+      private:
+        Tasks& tasks_;
+    };
+
+    /// Logs the exception that has ended one. `what` as for `spawn`.
+    static void report(std::string_view what, const std::exception_ptr& error) noexcept;
+
     /// Stops the io_context once no task is left, whatever else it may still wait for (a look-up of a name, say).
     void stop_when_none() noexcept { stop_when_none_ = true; }
 
@@ -27,6 +43,8 @@ class Tasks {
     asio::io_context& context() noexcept { return context_; }
 
   private:
+    void end_one() noexcept;
+
     asio::io_context& context_;
     std::size_t running_ = 0;
     bool stop_when_none_ = false;

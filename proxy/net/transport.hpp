@@ -67,7 +67,12 @@ class Transport {
 
     /// Waits until a try in that direction is worth it. False when `abort` or `close` ended the wait.
     asio::awaitable<bool> wait(Direction direction);
-    /// The same of writing, for whoever is no coroutine. `handler(bool)` comes later, never from within the call.
+    /// The same for whoever is no coroutine. `handler(bool)` comes later, never from within the call.
+    template <class Handler>
+    void when_readable(Handler handler)
+    {
+        watched_.async_wait(Direction::read, std::move(handler));
+    }
     template <class Handler>
     void when_writable(Handler handler)
     {
@@ -90,6 +95,9 @@ class Transport {
     bool is_tls() const noexcept { return ssl_ != nullptr; }
     /// True when bytes have been decrypted already and a try_read would give them without the socket being readable.
     bool has_pending() const noexcept { return ssl_ && SSL_pending(ssl_) > 0; }
+
+    /// False: nothing has come since the last read, up to the last turn of the event loop.
+    bool may_be_readable() const noexcept { return ssl_ || watched_.is_readable(); }
 
     /// Bytes that were written and that the peer has not acknowledged yet; 0 where the kernel does not say.
     std::uint64_t unacknowledged() noexcept;

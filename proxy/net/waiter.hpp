@@ -11,6 +11,17 @@
 
 namespace larder::proxy {
 
+/// Somebody to be told of a value. Exactly one of the two is called, once, and ends it; `abandon` resumes nobody.
+template <class Value>
+class Completion {
+  public:
+    virtual void complete(Value&& value) = 0;
+    virtual void abandon() noexcept = 0;
+
+  protected:
+    ~Completion() = default;
+};
+
 /// `Base` has `virtual void complete(Value&&)` and `virtual void abandon() noexcept`, of which exactly one is called,
 /// once; both free the waiter. `abandon` resumes nobody.
 template <class Base, class Value, class Handler>

@@ -22,11 +22,8 @@ class WakeUp {
     /// Resumes on the waiter's io_context once `wake` has been called, at once if it was called already. One wait only.
     asio::awaitable<void> wait()
     {
-        if (state_.load(std::memory_order_acquire) == State::woken) co_return;
         auto initiation = [this](auto handler) { begin(std::move(handler)); };
-        auto waiting =
-            asio::async_initiate<const asio::use_awaitable_t<>, void()>(std::move(initiation), asio::use_awaitable);
-        co_await std::move(waiting);
+        return asio::async_initiate<const asio::use_awaitable_t<>, void()>(std::move(initiation), asio::use_awaitable);
     }
 
     /// Any thread; calls after the first do nothing. Does not touch the object after the waiter may have resumed.

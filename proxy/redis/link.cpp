@@ -6,6 +6,7 @@
 #include "proxy/net/waiter.hpp"
 #include "proxy/observe/log.hpp"
 #include "proxy/redis/link_news.hpp"
+#include "proxy/redis/resp.hpp"
 #include "proxy/redis/side_connection.hpp"
 
 namespace larder::proxy {
@@ -16,10 +17,6 @@ using rules::Errc;
 using rules::Milliseconds;
 using rules::Result;
 
-constexpr std::size_t input_bytes = 64 * 1024;
-// hiredis moves what is left of its buffer after each reply of 1 KiB or more: small portions keep that cheap. It looks
-// at an incomplete reply anew with each portion: growing ones keep that cheap.
-constexpr std::size_t feed_bytes = 2 * 1024;
 constexpr std::size_t output_keep_bytes = 1024 * 1024;
 constexpr std::size_t output_limit_bytes = 64 * 1024 * 1024;
 constexpr Milliseconds role_every{1000};
@@ -45,7 +42,6 @@ Link::Link(asio::io_context& context, DeadlineWheel& wheel, const config::Store&
       counters_(counters),
       locator_(locator),
       timer_(context),
-      input_(input_bytes),
       pause_timer_(context),
       random_(std::random_device{}())
 {
@@ -169,12 +165,13 @@ asio::awaitable<std::string> Link::set_up(Transport& transport)
     std::size_t answered = 0;
     bool open = co_await transport.write_all(commands);
     while (open && answered < steps.size()) {
-        const IoTry tried = transport.try_read(input_);
+        const IoTry tried = transport.try_read(reader_.room());
         if (tried.blocked()) {
             open = co_await transport.wait(tried.wait_for);
             continue;
         }
-        if (!tried.ok() || !reader_.feed({input_.data(), tried.bytes})) break;
+        if (!tried.ok()) break;
+        reader_.received(tried.bytes);
         Reply reply;
         while (answered < steps.size() && reader_.next(reply)) {
             const std::string_view step = steps[answered];
@@ -212,29 +209,16 @@ asio::awaitable<void> Link::run_replies(Transport& transport)
     if (role_is_told_ && locator_.role_must_be_asked()) role_poll_.arm();
 
     while (breaker_.is_closed()) {
-        const IoTry tried = transport.try_read(input_);
+        const std::span<char> room = reader_.room();
+        const IoTry tried = transport.try_read(room);
         if (tried.ok()) {
             const rules::Instant now = instant_now();
-            std::string_view rest(input_.data(), tried.bytes);
-            std::size_t portion_bytes = feed_bytes;
-            while (breaker_.is_closed() && !rest.empty()) {
-                const std::string_view portion = rest.substr(0, portion_bytes);
-                rest.remove_prefix(portion.size());
-                portion_bytes *= 2;
-                if (!reader_.feed(portion)) {
-                    lose(Errc::store_malformed, "out of memory");
-                    break;
-                }
-                Reply reply;
-                while (breaker_.is_closed() && reader_.next(reply)) {
-                    deliver(std::move(reply), now);
-                    portion_bytes = feed_bytes;
-                }
-                if (breaker_.is_closed() && reader_.failed())
-                    lose(Errc::store_malformed, "reply could not be understood");
-            }
+            reader_.received(tried.bytes);
+            Reply reply;
+            while (breaker_.is_closed() && reader_.next(reply)) deliver(std::move(reply), now);
+            if (breaker_.is_closed() && reader_.failed()) lose(Errc::store_malformed, "reply could not be understood");
             // A short read emptied a plain socket: the next try would only say so.
-            if (tried.bytes == input_.size() || transport.is_tls()) continue;
+            if (tried.bytes == room.size() || transport.is_tls()) continue;
         } else if (!tried.blocked()) {
             if (breaker_.is_closed()) lose(Errc::store_unreachable, "connection closed");
             break;

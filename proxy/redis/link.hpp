@@ -18,8 +18,7 @@
 #include "proxy/observe/counters.hpp"
 #include "proxy/redis/breaker.hpp"
 #include "proxy/redis/locator.hpp"
-#include "proxy/redis/reply.hpp"
-#include "proxy/redis/resp.hpp"
+#include "proxy/redis/reply_reader.hpp"
 #include "rules/base/errors.hpp"
 
 namespace larder::proxy {
@@ -148,7 +147,6 @@ class Link {
     bool timer_armed_ = false;
 
     ReplyReader reader_;
-    std::vector<char> input_;
 
     asio::steady_timer pause_timer_;
     std::minstd_rand random_;

@@ -1,4 +1,4 @@
-// What Redis answered, as a value: no hiredis type leaves proxy/redis.
+// What Redis answered, as a value.
 #pragma once
 
 #include <cstdint>

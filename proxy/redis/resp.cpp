@@ -1,86 +1,51 @@
 #include "proxy/redis/resp.hpp"
 
-#include <hiredis/hiredis.h>
-
+#include <algorithm>
+#include <array>
 #include <charconv>
-#include <exception>
-#include <new>
 
 namespace larder::proxy {
 
 namespace {
 
-constexpr int elements_limit = 1'000'000;
+constexpr std::size_t longest_length = 24;  // "$", digits, CR LF
 
-Reply* place(const redisReadTask* task) noexcept
+/// `kind`, the number, CR LF, at `at`. Returns the end.
+char* write_number(char* at, char kind, std::size_t number) noexcept
 {
-    if (!task->parent) return static_cast<Reply*>(task->privdata);
-    return &static_cast<Reply*>(task->parent->obj)->elements[static_cast<std::size_t>(task->idx)];
-}
-
-// The reader's callbacks. The bytes are copied here: they are dead once redisReaderGetReply returns. No exception may
-// pass through C; null makes the reader fail, which closes the connection.
-void* make_string(const redisReadTask* task, char* bytes, std::size_t size) noexcept
-try {
-    Reply* reply = place(task);
-    reply->kind = task->type == REDIS_REPLY_ERROR    ? Reply::Kind::error
-                  : task->type == REDIS_REPLY_STATUS ? Reply::Kind::status
-                                                     : Reply::Kind::text;
-    reply->text.assign(bytes, size);
-    return reply;
-} catch (const std::exception&) {
-    return nullptr;
-}
-
-void* make_array(const redisReadTask* task, int elements) noexcept
-try {
-    if (elements < 0 || elements > elements_limit) return nullptr;
-    Reply* reply = place(task);
-    reply->kind = Reply::Kind::array;
-    reply->elements.resize(static_cast<std::size_t>(elements));
-    return reply;
-} catch (const std::exception&) {
-    return nullptr;
-}
-
-void* make_integer(const redisReadTask* task, long long value) noexcept
-{
-    Reply* reply = place(task);
-    reply->kind = Reply::Kind::integer;
-    reply->integer = value;
-    return reply;
-}
-
-void* make_nil(const redisReadTask* task) noexcept
-{
-    Reply* reply = place(task);
-    reply->kind = Reply::Kind::nil;
-    return reply;
-}
-
-void free_nothing(void*) noexcept {}
-
-redisReplyObjectFunctions reply_functions{make_string, make_array, make_integer, make_nil, free_nothing};
-
-void append_number(std::string& out, char kind, std::size_t number)
-{
-    char digits[24];
-    digits[0] = kind;
-    char* end = std::to_chars(digits + 1, digits + sizeof digits - 2, number).ptr;
-    *end++ = '\r';
-    *end++ = '\n';
-    out.append(digits, end);
+    *at++ = kind;
+    at = std::to_chars(at, at + 20, number).ptr;
+    *at++ = '\r';
+    *at++ = '\n';
+    return at;
 }
 
 }  // namespace
 
 void append_command(std::string& out, std::span<const std::string_view> args)
 {
-    append_number(out, '*', args.size());
+    // Most commands are short and become one piece here; an append for each part costs more than all else.
+    std::array<char, 512> room;
+    std::size_t bytes = longest_length;
+    for (const std::string_view arg : args) bytes += arg.size() + longest_length + 2;
+    const bool is_short = bytes <= room.size();
+    char* at = write_number(room.data(), '*', args.size());
+    const auto flush = [&] {
+        out.append(room.data(), static_cast<std::size_t>(at - room.data()));
+        at = room.data();
+    };
     for (const std::string_view arg : args) {
-        append_number(out, '$', arg.size());
-        out.append(arg).append("\r\n");
+        at = write_number(at, '$', arg.size());
+        if (is_short) {
+            at = std::copy(arg.begin(), arg.end(), at);
+        } else {
+            flush();
+            out.append(arg);
+        }
+        *at++ = '\r';
+        *at++ = '\n';
     }
+    flush();
 }
 
 bool append_login(std::string& out, std::string_view user, std::string_view password)
@@ -95,32 +60,5 @@ bool append_login(std::string& out, std::string_view user, std::string_view pass
     append_command(out, auth);
     return true;
 }
-
-void ReplyReader::Deleter::operator()(redisReader* reader) const noexcept { redisReaderFree(reader); }
-
-void ReplyReader::reset()
-{
-    reader_.reset(redisReaderCreateWithFunctions(&reply_functions));
-    if (!reader_) throw std::bad_alloc();
-    reader_->maxbuf = 0;  // else its buffer is given back and made anew around each large value
-    reader_->privdata = &root_;
-    root_ = Reply{};
-}
-
-bool ReplyReader::feed(std::string_view bytes)
-{
-    return redisReaderFeed(reader_.get(), bytes.data(), bytes.size()) == REDIS_OK;
-}
-
-bool ReplyReader::next(Reply& reply)
-{
-    void* done = nullptr;
-    if (redisReaderGetReply(reader_.get(), &done) != REDIS_OK || !done) return false;
-    reply = std::move(root_);
-    root_ = Reply{};
-    return true;
-}
-
-bool ReplyReader::failed() const noexcept { return reader_->err != 0; }
 
 }  // namespace larder::proxy

@@ -1,6 +1,6 @@
 #include "proxy/redis/side_connection.hpp"
 
-#include <array>
+#include "proxy/redis/resp.hpp"
 
 // g++ 12 takes Asio's recycling of coroutine frames for a mismatch, here as in sentinel_topology.
 #pragma GCC diagnostic ignored "-Wmismatched-new-delete"
@@ -59,14 +59,13 @@ asio::awaitable<Result<Reply>> SideConnection::next(Milliseconds timeout)
     };
     DeadlineOf<decltype(on_expiry)> deadline(on_expiry);
     deadline.arm(wheel_, timeout);
-    std::array<char, 4096> input;
     for (;;) {
         Reply reply;
         if (reader_.next(reply)) co_return reply;
         if (reader_.failed()) co_return Errc::store_malformed;
-        const IoTry tried = transport_.try_read(input);
+        const IoTry tried = transport_.try_read(reader_.room());
         if (tried.ok()) {
-            if (!reader_.feed({input.data(), tried.bytes})) co_return Errc::store_malformed;
+            reader_.received(tried.bytes);
             continue;
         }
         if (!tried.blocked()) co_return Errc::store_unreachable;

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "proxy/net/transport.hpp"
-#include "proxy/redis/resp.hpp"
+#include "proxy/redis/reply_reader.hpp"
 
 namespace larder::proxy {
 
@@ -33,7 +33,7 @@ class SideConnection {
   private:
     DeadlineWheel& wheel_;
     Transport transport_;
-    ReplyReader reader_;
+    ReplyReader reader_{16 * 1024};
 };
 
 /// The words for a connection attempt that failed: the transport speaks of the upstream.

@@ -1,5 +1,5 @@
-// The loop of one client connection: waits for readability without holding a buffer, scans one head after another out
-// of the thread's buffer, answers hits on the spot and everything else through run_exchange.
+// One client connection: waits for readability without holding a buffer, scans one head after another out of the
+// thread's buffer, answers hits on the spot and everything else through run_exchange.
 #include <sys/socket.h>
 
 #include "proxy/exchange/refuse.hpp"
@@ -11,63 +11,240 @@ namespace larder::proxy {
 using rules::Errc;
 using rules::Scan;
 
-/// The connection stands in the list of open ones for as long as this lives, however it ends.
-class Server::Registration {
+namespace {
+
+bool is_open_after(const Exchange& exchange, const Client& client) noexcept
+{
+    return exchange.keep_alive && !client.gone() && client.transport.aborted() == Errc::ok;
+}
+
+}  // namespace
+
+// An open connection has a coroutine only while there is something to wait for but its next request: hits are answered
+// where their bytes are read, and an idle connection is no more than its socket and its deadline.
+Server::Connection::Connection(Server& s, Listener::Accepted accepted)
+    : server(s),
+      hold(s.services_.tasks),
+      client(s.services_, std::move(accepted.socket), std::move(accepted.address)),
+      patience(client.transport)
+{
+    server.connections_.push_back(*this);
+    ++server.open_count_;
+    server.services_.counters.open_connections.fetch_add(1, std::memory_order_relaxed);
+}
+
+Server::Connection::~Connection()
+{
+    client.transport.close();
+    server.connections_.erase(server.connections_.iterator_to(*this));
+    --server.open_count_;
+    server.limit_.open.fetch_sub(1, std::memory_order_relaxed);
+    server.services_.counters.open_connections.fetch_sub(1, std::memory_order_relaxed);
+    server.services_.counters.add(Counter::connections_closed);
+}
+
+void Server::wait_for_request(ConnectionPtr connection)
+{
+    connection->idle = true;
+    connection->patience.arm(services_.wheel, services_.config.timeouts.client_idle);
+    Transport& transport = connection->client.transport;
+    transport.when_readable([this, connection = std::move(connection)](bool ready) mutable {
+        try {
+            on_readable(std::move(connection), ready);
+        } catch (...) {
+            Tasks::report("connection", std::current_exception());
+        }
+    });
+}
+
+/// The connection ends when nobody keeps it.
+void Server::on_readable(ConnectionPtr connection, bool ready)
+{
+    if (connection->patience.expired) return services_.counters.add(Counter::client_timeouts);
+    if (!ready || services_.draining) return;
+    const IoTry got = connection->client.transport.try_read(services_.read_buffer);
+    if (got.blocked()) return wait_for_request(std::move(connection));
+    if (!got.ok()) return;
+    connection->patience.disarm();
+    connection->idle = false;
+    services_.counters.add(Counter::bytes_in, got.bytes);
+    std::string_view input(services_.read_buffer.data(), got.bytes);
+    const Stop stop = answer_hits(*connection, input);
+    go_on(std::move(connection), stop, input);
+}
+
+/// Waits for what the shared store has, with the connection and the request it is about.
+class Server::Asking final : public Completion<std::optional<Found>> {
   public:
-    Registration(Server& server, Connection& connection) : server_(server), connection_(connection)
+    Asking(Server& server, ConnectionPtr connection, std::shared_ptr<Exchange> exchange)
+        : server_(server), connection_(std::move(connection)), exchange_(std::move(exchange)), begun_(instant_now())
     {
-        server_.connections_.push_back(connection_);
-        ++server_.open_count_;
-        server_.services_.counters.open_connections.fetch_add(1, std::memory_order_relaxed);
     }
-    ~Registration()
+
+    bool begin()
     {
-        connection_.client.transport.close();
-        server_.connections_.erase(server_.connections_.iterator_to(connection_));
-        --server_.open_count_;
-        server_.limit_.open.fetch_sub(1, std::memory_order_relaxed);
-        server_.services_.counters.open_connections.fetch_sub(1, std::memory_order_relaxed);
-        server_.services_.counters.add(Counter::connections_closed);
+        exchange_->variant.clear();
+        exchange_->stored_as = exchange_->key;
+        return server_.services_.cache.begin_ask(exchange_->key, exchange_->variant, exchange_->stored_as,
+                                                 exchange_->now, *this);
     }
-    Registration(const Registration&) = delete;
-    Registration& operator=(const Registration&) = delete;
+    ConnectionPtr take_connection() { return std::move(connection_); }
+
+    void complete(std::optional<Found>&& found) override
+    {
+        const std::unique_ptr<Asking> self(this);
+        try {
+            exchange_->store_time = instant_now() - begun_;
+            server_.on_found(std::move(connection_), std::move(exchange_), std::move(found));
+        } catch (...) {
+            Tasks::report("connection", std::current_exception());
+        }
+    }
+    void abandon() noexcept override { const std::unique_ptr<Asking> self(this); }
 
   private:
     Server& server_;
-    Connection& connection_;
+    ConnectionPtr connection_;
+    std::shared_ptr<Exchange> exchange_;
+    rules::Instant begun_;
 };
 
-asio::awaitable<void> Server::run_connection(Descriptor socket, std::string address)
+/// After `answer_hits`, while the connection has no coroutine.
+void Server::go_on(ConnectionPtr connection, Stop stop, std::string_view input)
 {
-    Connection connection(services_, std::move(socket), std::move(address));
-    const Registration registration(*this, connection);
-    co_await serve_connection(connection);
+    Client& client = connection->client;
+    if (stop == Stop::drained && input.empty() && !services_.draining) {
+        client.inbox.clear();
+        return wait_for_request(std::move(connection));
+    }
+    std::shared_ptr<Exchange> exchange;
+    if (stop == Stop::exchange && !client.blocked() && !services_.cache.embedded() &&
+        may_be_found(services_, scratch_)) {
+        exchange = own(services_, scratch_, client);
+        client.inbox = std::string(input.substr(exchange->head.bytes.size()));
+        auto asking = std::make_unique<Asking>(*this, std::move(connection), exchange);
+        if (asking->begin()) {
+            asking.release();
+            return;
+        }
+        connection = asking->take_connection();
+    }
+    services_.tasks.spawn("connection", run_connection(std::move(connection), stop, input, std::move(exchange), {}));
 }
 
-asio::awaitable<void> Server::run_refusal(Descriptor socket, std::string address)
+/// The answer is handed out here when it is a hit; everything else needs a coroutine.
+void Server::on_found(ConnectionPtr connection, std::shared_ptr<Exchange> exchange, std::optional<Found> found)
 {
-    Connection connection(services_, std::move(socket), std::move(address));
-    const Registration registration(*this, connection);
-    refuse_head(connection.client, 503, "connection-limit", "as many connections are open as may be",
-                "Retry-After: 1\r\n");
-    if (connection.client.blocked()) co_await connection.client.flush();
-    co_await linger(connection);
+    Client& client = connection->client;
+    if (!found || !answer_found(services_, client, *exchange, *found)) {
+        services_.tasks.spawn("connection", run_connection(std::move(connection), Stop::exchange, {},
+                                                           std::move(exchange), std::move(found)));
+        return;
+    }
+    std::string_view input = client.inbox;
+    Stop stop = Stop::end;
+    if (is_open_after(*exchange, client)) stop = client.blocked() ? Stop::blocked : answer_hits(*connection, input);
+    go_on(std::move(connection), stop, input);
 }
 
-asio::awaitable<void> Server::serve_connection(Connection& connection)
+Server::Stop Server::answer_hits(Connection& connection, std::string_view& input)
 {
     Client& client = connection.client;
+    std::string& out = services_.out;
+    out.clear();
+    const rules::Instant begun = instant_now();
+    const rules::WallTime now = wall_now();
+    Stop stop = Stop::drained;
+    while (!input.empty() && stop == Stop::drained) {
+        Exchange& exchange = scratch_;
+        const Scan scan = rules::scan_request(input, services_.request_limits, exchange.head);
+        if (scan == Scan::incomplete) break;
+        if (scan != Scan::ok) {
+            services_.counters.add_head_fault(scan);
+            refuse_head(client, rules::status_for(scan), rules::word(scan), rules::text(scan));
+            stop = Stop::end;
+            break;
+        }
+        connection.patience.disarm();
+        exchange.now = now;
+        exchange.begun = begun;
+        judge(services_, exchange);
+        if (!answer_at_once(services_, client, exchange)) {
+            stop = Stop::exchange;
+            break;
+        }
+        input.remove_prefix(exchange.head.bytes.size());
+        if (!exchange.keep_alive) stop = Stop::end;
+        constexpr std::size_t batch_bytes = 64 * 1024;
+        if (out.size() < batch_bytes && !client.blocked()) continue;
+        client.put(out);
+        out.clear();
+        if (client.blocked() && stop == Stop::drained) stop = Stop::blocked;
+    }
+    if (!out.empty()) client.put(out);
+    out.clear();
+    if (stop == Stop::drained && client.gone()) stop = Stop::end;
+    if (stop == Stop::drained && client.blocked()) stop = Stop::blocked;
+    return stop;
+}
+
+/// Takes a connection over, until there is nothing to wait for but its next request.
+/// @param input     what is received and not answered: in the shared buffer, and valid until the first suspension
+/// @param exchange  the request to go on with, of which `found` is what the cache has said; null: it is in `scratch_`
+asio::awaitable<void> Server::run_connection(ConnectionPtr owned, Stop stop, std::string_view input,
+                                             std::shared_ptr<Exchange> exchange, std::optional<Found> found)
+{
+    Connection& connection = *owned;
+    Client& client = connection.client;
     for (;;) {
+        bool needs_coroutine = false;  // the last request did: so may the next
+        while (stop == Stop::exchange || stop == Stop::blocked) {
+            bool open = true;
+            if (stop == Stop::exchange) {
+                if (!exchange) {
+                    exchange = own(services_, scratch_, client);
+                    client.inbox = std::string(input.substr(exchange->head.bytes.size()));
+                }
+                if (client.blocked()) co_await client.flush();
+                std::optional<Found> known = std::exchange(found, std::nullopt);
+                co_await run_exchange(services_, client, exchange, std::move(known));
+                finish_exchange(services_, client, *exchange);
+                open = is_open_after(*exchange, client);
+                needs_coroutine = exchange->count.verdict != rules::Verdict::hit;
+                exchange.reset();
+            } else {
+                client.inbox = std::string(input);
+                open = co_await client.flush();
+            }
+            input = client.inbox;
+            stop = open ? answer_hits(connection, input) : Stop::end;
+        }
+        if (stop == Stop::end) {
+            if (client.blocked()) co_await client.flush();
+            co_await linger(connection);
+            break;
+        }
+        client.inbox = std::string(input);
+
         // An empty line that nothing follows is no head yet (RFC 9112 §2.2).
         connection.idle = client.inbox.empty() || client.inbox == "\r\n";
+        const rules::Milliseconds idle_limit = services_.config.timeouts.client_idle;
+        constexpr rules::Milliseconds pause_limit{100};  // then it goes on without a coroutine
+        const bool may_rest = client.inbox.empty() && pause_limit < idle_limit;
         if (connection.idle) {
             if (services_.draining) break;
-            connection.patience.arm(services_.wheel, services_.config.timeouts.client_idle);
+            if (may_rest && !needs_coroutine) co_return wait_for_request(std::move(owned));
+            connection.patience.arm(services_.wheel, may_rest ? pause_limit : idle_limit);
         } else if (!connection.patience.armed()) {
             // One deadline for the whole head, so that trickling bytes do not buy time.
             connection.patience.arm(services_.wheel, services_.config.timeouts.client_head);
         }
         const bool ready = co_await client.transport.wait(Direction::read);
+        if (connection.patience.expired && connection.idle && may_rest && !services_.draining) {
+            connection.patience.expired = false;
+            wait_for_request(std::move(owned));
+            co_return;
+        }
         if (connection.patience.expired) {
             services_.counters.add(Counter::client_timeouts);
             if (!connection.idle)
@@ -76,19 +253,28 @@ asio::awaitable<void> Server::serve_connection(Connection& connection)
         }
         if (!ready) break;
         const IoTry got = client.transport.try_read(services_.read_buffer);
-        if (got.blocked()) continue;
+        if (got.blocked()) {
+            input = client.inbox;
+            continue;
+        }
         if (!got.ok()) break;
         if (connection.idle) connection.patience.disarm();
         connection.idle = false;
         services_.counters.add(Counter::bytes_in, got.bytes);
-        const std::string_view received(services_.read_buffer.data(), got.bytes);
-        const bool open = co_await serve_requests(connection, received);
-        if (!open) {
-            co_await linger(connection);
-            break;
-        }
+        input = {services_.read_buffer.data(), got.bytes};
+        if (!client.inbox.empty()) input = client.inbox += input;
+        stop = answer_hits(connection, input);
     }
     connection.patience.disarm();
+}
+
+asio::awaitable<void> Server::run_refusal(ConnectionPtr owned)
+{
+    Connection& connection = *owned;
+    refuse_head(connection.client, 503, "connection-limit", "as many connections are open as may be",
+                "Retry-After: 1\r\n");
+    if (connection.client.blocked()) co_await connection.client.flush();
+    co_await linger(connection);
 }
 
 void Server::refuse_head(Client& client, int status, std::string_view word, std::string_view text,
@@ -103,66 +289,6 @@ void Server::refuse_head(Client& client, int status, std::string_view word, std:
     append_problem(out, scratch_, status, word, text, extra_fields);
     services_.counters.add_response(status);
     client.put(out);
-}
-
-asio::awaitable<bool> Server::serve_requests(Connection& connection, std::string_view received)
-{
-    Client& client = connection.client;
-    if (!client.inbox.empty()) client.inbox += received;
-    std::string_view input = client.inbox.empty() ? received : std::string_view(client.inbox);
-    std::string& out = services_.out;
-    out.clear();
-    bool open = true;
-    rules::Instant begun = instant_now();
-    rules::WallTime now = wall_now();
-    while (open && !input.empty()) {
-        Exchange& exchange = scratch_;
-        exchange.head.clear();
-        const Scan scan = rules::scan_request(input, services_.request_limits, exchange.head);
-        if (scan == Scan::incomplete) break;
-        if (scan != Scan::ok) {
-            services_.counters.add_head_fault(scan);
-            refuse_head(client, rules::status_for(scan), rules::word(scan), rules::text(scan));
-            open = false;
-            break;
-        }
-        connection.patience.disarm();
-        exchange.now = now;
-        exchange.begun = begun;
-        judge(services_, exchange);
-        if (answer_at_once(services_, client, exchange)) {
-            input.remove_prefix(exchange.head.bytes.size());
-            open = exchange.keep_alive;
-            constexpr std::size_t batch_bytes = 64 * 1024;
-            if (out.size() < batch_bytes && !client.blocked()) continue;
-            client.put(out);
-            out.clear();
-            if (!client.blocked()) continue;
-            client.inbox = std::string(input);
-            const bool there = co_await client.flush();
-            input = client.inbox;
-            open = open && there;
-            continue;
-        }
-        const std::shared_ptr<Exchange> owned = own(services_, exchange, client);
-        client.inbox = std::string(input.substr(exchange.head.bytes.size()));
-        if (!out.empty()) client.put(out);
-        out.clear();
-        if (client.blocked()) co_await client.flush();
-        co_await run_exchange(services_, client, owned);
-        finish_exchange(services_, client, *owned);
-        out.clear();
-        begun = instant_now();
-        now = wall_now();
-        open = owned->keep_alive && !client.gone() && client.transport.aborted() == Errc::ok;
-        input = client.inbox;
-    }
-    if (!out.empty()) client.put(out);
-    out.clear();
-    std::string rest(input);
-    client.inbox = std::move(rest);
-    if (client.blocked()) co_await client.flush();
-    co_return open && !client.gone();
 }
 
 asio::awaitable<void> Server::linger(Connection& connection)

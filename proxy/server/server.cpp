@@ -34,14 +34,13 @@ asio::awaitable<void> Server::run_listener()
             services_.counters.add(Counter::connections_accepted);
             const std::uint64_t open = limit_.open.fetch_add(1, std::memory_order_relaxed);
             if (open < limit_.most) {
-                services_.tasks.spawn("connection",
-                                      run_connection(std::move(accepted->socket), std::move(accepted->address)));
+                wait_for_request(std::make_unique<Connection>(*this, std::move(*accepted)));
                 continue;
             }
             services_.counters.add(Counter::connections_refused);
             if (open < std::uint64_t{limit_.most} + ConnectionLimit::told_at_once)
                 services_.tasks.spawn("refusal",
-                                      run_refusal(std::move(accepted->socket), std::move(accepted->address)));
+                                      run_refusal(std::make_unique<Connection>(*this, std::move(*accepted))));
             else
                 limit_.open.fetch_sub(1, std::memory_order_relaxed);
         }

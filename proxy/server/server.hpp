@@ -1,5 +1,5 @@
-// The clients' side of one worker: accepts connections and runs one coroutine for each. See connection.cpp for its
-// loop.
+// The clients' side of one worker: accepts connections, answers hits on them, and runs a coroutine for each that needs
+// one. See connection.cpp.
 #pragma once
 
 #include <atomic>
@@ -50,22 +50,37 @@ class Server {
         Transport& transport_;
     };
 
+    /// Stands in the list of open ones and counts as a task for as long as it lives. Belongs to its coroutine or, while
+    /// it has none, to the wait for its next bytes, or for what the shared store has.
     struct Connection : boost::intrusive::list_base_hook<> {
-        Connection(Services& services, Descriptor socket, std::string address)
-            : client(services, std::move(socket), std::move(address)), patience(client.transport)
-        {
-        }
+        Connection(Server& server, Listener::Accepted accepted);
+        ~Connection();
+        Server& server;
+        Tasks::Hold hold;
         Client client;
         Patience patience;
         bool idle = false;  // waits for a request, of which nothing has come yet
     };
+    using ConnectionPtr = std::unique_ptr<Connection>;
 
-    class Registration;
-    asio::awaitable<void> run_connection(Descriptor socket, std::string address);
-    asio::awaitable<void> serve_connection(Connection& connection);
-    asio::awaitable<bool> serve_requests(Connection& connection, std::string_view received);
+    /// Why answering what has been received went no further.
+    enum class Stop : std::uint8_t {
+        drained,   // what is left is no whole head
+        exchange,  // the next request, in `scratch_` or an exchange of its own, is no hit that needs no waiting
+        blocked,   // the client does not take its answers
+        end,       // the connection is to be closed
+    };
+
+    class Asking;
+    void wait_for_request(ConnectionPtr connection);
+    void on_readable(ConnectionPtr connection, bool ready);
+    Stop answer_hits(Connection& connection, std::string_view& input);
+    void go_on(ConnectionPtr connection, Stop stop, std::string_view input);
+    void on_found(ConnectionPtr connection, std::shared_ptr<Exchange> exchange, std::optional<Found> found);
+    asio::awaitable<void> run_connection(ConnectionPtr owned, Stop stop, std::string_view input,
+                                         std::shared_ptr<Exchange> exchange, std::optional<Found> found);
     /// 503 before anything is read, then the end.
-    asio::awaitable<void> run_refusal(Descriptor socket, std::string address);
+    asio::awaitable<void> run_refusal(ConnectionPtr owned);
     void refuse_head(Client& client, int status, std::string_view word, std::string_view text,
                      std::string_view extra_fields = {});
     asio::awaitable<void> linger(Connection& connection);

@@ -1,6 +1,6 @@
 #include "proxy/store/entry.hpp"
 
-#define XXH_INLINE_ALL
+#include <malloc.h>
 #include <openssl/sha.h>
 
 #include <algorithm>
@@ -10,37 +10,49 @@
 namespace larder::proxy {
 namespace {
 
-// Above this glibc maps an allocation by itself at first, in whole pages; later it may not. The larger cost is counted.
-constexpr std::size_t mapped_from_bytes = 128 * 1024;
-constexpr std::size_t page_bytes = 4096;
+// glibc keeps the size in front of each block.
+constexpr std::size_t block_header_bytes = 8;
 // std::make_shared puts its two counters and a vtable pointer in front of the object.
 constexpr std::size_t shared_header_bytes = 16;
 
 std::size_t heap_bytes(const std::string& text) noexcept
 {
     static const std::size_t inline_capacity = std::string{}.capacity();
-    return text.capacity() > inline_capacity ? allocated_bytes(text.capacity() + 1) : 0;
+    return text.capacity() > inline_capacity ? allocated_bytes(text.data()) : 0;
 }
 
 std::size_t heap_bytes(const std::vector<std::string>& texts) noexcept
 {
     if (texts.capacity() == 0) return 0;
-    std::size_t sum = allocated_bytes(texts.capacity() * sizeof(std::string));
+    std::size_t sum = allocated_bytes(texts.data());
     for (const std::string& text : texts) sum += heap_bytes(text);
     return sum;
 }
 
 }  // namespace
 
-std::size_t allocated_bytes(std::size_t requested) noexcept
+std::size_t allocated_bytes(const void* block) noexcept
 {
-    if (requested >= mapped_from_bytes) return (requested + 16 + page_bytes - 1) / page_bytes * page_bytes;
-    return std::max<std::size_t>(32, (requested + 8 + 15) / 16 * 16);
+    return ::malloc_usable_size(const_cast<void*>(block)) + block_header_bytes;
 }
 
-void Entry::index_head()
+void Entry::set_body(std::string bytes, std::size_t from)
 {
-    etag = last_modified = date = content_range = {};
+    auto owner = std::make_shared<const std::string>(std::move(bytes));
+    const std::size_t held = heap_bytes(*owner) + sizeof(std::string) + shared_header_bytes + block_header_bytes;
+    share_body(std::string_view(*owner).substr(from), owner, held);
+}
+
+void Entry::share_body(std::string_view part, std::shared_ptr<const void> owner, std::size_t held_bytes)
+{
+    body_ = part;
+    body_owner_ = std::move(owner);
+    body_held_bytes_ = held_bytes;
+}
+
+Validators Entry::validators() const noexcept
+{
+    Validators in_head;
     std::string_view rest = head;
     while (!rest.empty()) {  // the status line has no colon where a name would end
         const std::size_t end = rest.find('\n');
@@ -51,21 +63,22 @@ void Entry::index_head()
         std::size_t colon = 4;  // the lengths of the names tell them apart from nearly every other field
         if (line.size() > 4 && line[4] == ':') {
             if (rules::equals_ignoring_case(line.substr(0, 4), "etag"))
-                found = &etag;
+                found = &in_head.etag;
             else if (rules::equals_ignoring_case(line.substr(0, 4), "date"))
-                found = &date;
+                found = &in_head.date;
         } else if (line.size() > 13 && line[13] == ':') {
             colon = 13;
             if (rules::equals_ignoring_case(line.substr(0, 13), "last-modified"))
-                found = &last_modified;
+                found = &in_head.last_modified;
             else if (rules::equals_ignoring_case(line.substr(0, 13), "content-range"))
-                found = &content_range;
+                found = &in_head.content_range;
         }
         if (!found || !found->empty()) continue;
         std::string_view value = line.substr(colon + 1);
         if (!value.empty() && value.back() == '\r') value.remove_suffix(1);
         *found = rules::trim(value);
     }
+    return in_head;
 }
 
 bool Entry::has_variant(const Entry& variant) const noexcept
@@ -77,8 +90,8 @@ bool Entry::has_variant(const Entry& variant) const noexcept
 
 std::size_t Entry::cost_bytes() const noexcept
 {
-    return allocated_bytes(sizeof(Entry) + shared_header_bytes) + store_node_bytes + heap_bytes(key) +
-           heap_bytes(variant) + heap_bytes(head) + heap_bytes(body) + heap_bytes(vary_names) + heap_bytes(variants) +
+    return sizeof(Entry) + shared_header_bytes + block_header_bytes + store_node_bytes + heap_bytes(key) +
+           heap_bytes(variant) + heap_bytes(head) + body_held_bytes_ + heap_bytes(vary_names) + heap_bytes(variants) +
            heap_bytes(generation) + heap_bytes(rule) + heap_bytes(own_policy) + heap_bytes(groups);
 }
 

@@ -23,6 +23,11 @@ enum class EntryKind : std::uint8_t { response, vary_index };
 /// Variants of a key at a time.
 constexpr std::size_t variants_limit = 16;
 
+/// Fields of a stored head, the first of each; empty: there is none. Views into it.
+struct Validators {
+    std::string_view etag, last_modified, date, content_range;
+};
+
 struct Entry {
     std::string key;      // logical key: what patterns are held against
     std::string variant;  // digest of the nominated request fields; empty: not a variant
@@ -33,16 +38,12 @@ struct Entry {
     /// Status line and end-to-end fields as on the wire, each line with CR LF, without the empty line, Age, Date kept,
     /// Content-Length always there. Empty for an index.
     std::string head;
-    std::string body;
     std::vector<std::string> vary_names;  // of an index: lower case, sorted
     std::vector<std::string> variants;    // of an index: digests of the newest, oldest first
     std::string generation;               // of an index and of its variants: they belong together when equal
     std::string rule;                     // name of the rule it was stored under
     std::string own_policy;               // Larder-Cache-Control: obeyed, kept for the next 304, and not sent on
     std::vector<std::string> groups;      // names that it can be purged by besides its key: rules/key/groups.hpp
-
-    // Views into `head`, found by `index_head()`; not stored.
-    std::string_view etag, last_modified, date, content_range;
 
     /// A 206: the bytes that `content_range` names, and not the whole.
     bool is_part() const noexcept { return status == 206; }
@@ -59,19 +60,32 @@ struct Entry {
     /// one that lists fewer may lack what another replica stored at the same time.
     bool has_variant(const Entry& variant) const noexcept;
 
-    /// Finds the fields above in `head`. Call once, when the entry is complete and before it is shared.
-    void index_head();
+    /// Stays where it is as long as the entry.
+    std::string_view body() const noexcept { return body_; }
+    /// The body is `bytes`, from an offset on.
+    void set_body(std::string bytes, std::size_t from = 0);
+    /// The body is part of what `owner` keeps, which takes `held_bytes` of memory in all.
+    void share_body(std::string_view part, std::shared_ptr<const void> owner, std::size_t held_bytes);
+    /// The body is that of another entry.
+    void share_body(const Entry& other) { share_body(other.body_, other.body_owner_, other.body_held_bytes_); }
+
+    /// Found in `head` anew each time: only conditional and range requests and revalidations ask for them.
+    Validators validators() const noexcept;
     /// Bytes of real use: this object, its strings' capacities and the store's node.
     std::size_t cost_bytes() const noexcept;
+
+  private:
+    std::string_view body_;
+    std::shared_ptr<const void> body_owner_;
+    std::size_t body_held_bytes_ = 0;
 };
 
 using EntryPtr = std::shared_ptr<const Entry>;
 
 /// Bytes of real use that a store adds to an entry: its node. Part of `cost_bytes`.
 inline constexpr std::size_t store_node_bytes = 64;
-/// What an allocation of so many bytes really takes (glibc: 8 bytes of header, multiples of 16, whole pages when
-/// large).
-std::size_t allocated_bytes(std::size_t requested) noexcept;
+/// What the allocator really gave for an allocation, and what it needs to keep it.
+std::size_t allocated_bytes(const void* block) noexcept;
 
 /// Key under which a store keeps an entry. A newline never stands in a logical key.
 std::string storage_key(std::string_view key, std::string_view variant);

@@ -1,11 +1,17 @@
 #include "proxy/store/entry_codec.hpp"
 
+// Of a body of some KiB the sum costs more than all else, so the instructions of this very machine are used for it.
+#if defined(__x86_64__) && __has_include(<xxh_x86dispatch.h>)
+#include <xxh_x86dispatch.h>
+#else
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+#endif
 
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstring>
 #include <new>
 #include <optional>
 
@@ -27,7 +33,7 @@ void append_number(std::string& out, std::uint64_t value)
 {
     std::array<char, 20> digits;
     const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
-    out.append(digits.data(), end);
+    out.append(digits.data(), static_cast<std::size_t>(end - digits.data()));
 }
 
 void append_milliseconds(std::string& out, std::string_view name, std::int64_t count)
@@ -91,11 +97,20 @@ struct LineReader {
     std::string_view rest;
     bool ok = true;
 
-    /// The value of the field that stands next; empty when another one does.
-    std::string_view take(std::string_view name) noexcept
+    /// Takes the name of the field that stands next. Names are literals, so that comparing them is a few loads.
+    template <std::size_t Size>
+    bool take_name(const char (&name)[Size]) noexcept
     {
-        if (!rest.starts_with(name)) return {};
-        rest.remove_prefix(name.size());
+        if (rest.size() < Size - 1 || std::memcmp(rest.data(), name, Size - 1) != 0) return false;
+        rest.remove_prefix(Size - 1);
+        return true;
+    }
+
+    /// The value of the field that stands next; empty when another one does.
+    template <std::size_t Size>
+    std::string_view take(const char (&name)[Size]) noexcept
+    {
+        if (!take_name(name)) return {};
         const std::size_t length = std::min(rest.find(' '), rest.size());
         const std::string_view value = rest.substr(0, length);
         rest.remove_prefix(length);
@@ -103,22 +118,40 @@ struct LineReader {
         return value;
     }
 
-    std::uint64_t number(std::string_view name, std::uint64_t least, std::uint64_t most) noexcept
+    template <std::size_t Size>
+    std::uint64_t number(const char (&name)[Size], std::uint64_t least, std::uint64_t most) noexcept
     {
-        const std::optional<std::uint64_t> value = rules::parse_digits(take(name));
-        if (value && *value >= least && *value <= most) return *value;
+        constexpr std::size_t digits_limit = 19;  // of which none overflows
+        if (take_name(name)) {
+            const char* at = rest.data();
+            const char* const end = at + std::min(rest.size(), digits_limit);
+            std::uint64_t value = 0;
+            for (; at != end && rules::is_digit(*at); ++at) value = value * 10 + static_cast<std::uint64_t>(*at - '0');
+            const auto digits = static_cast<std::size_t>(at - rest.data());
+            const bool is_whole = digits > 0 && (digits == rest.size() || *at == ' ');
+            if (is_whole && value >= least && value <= most) {
+                rest.remove_prefix(digits);
+                return value;
+            }
+        }
         ok = false;
         return least;
     }
 
-    rules::Milliseconds milliseconds(std::string_view name) noexcept
+    template <std::size_t Size>
+    rules::Milliseconds milliseconds(const char (&name)[Size]) noexcept
     {
         return rules::Milliseconds{static_cast<std::int64_t>(number(name, 0, latest_ms))};
     }
 
-    void text(std::string_view name, std::string& into) { unescape(take(name), into); }
+    template <std::size_t Size>
+    void text(const char (&name)[Size], std::string& into)
+    {
+        if (const std::string_view value = take(name); !value.empty()) unescape(value, into);
+    }
 
-    void list(std::string_view name, std::vector<std::string>& into)
+    template <std::size_t Size>
+    void list(const char (&name)[Size], std::vector<std::string>& into)
     {
         std::string_view values = take(name);
         if (values.empty()) return;
@@ -159,8 +192,9 @@ bool read_hex(std::string_view digits, std::uint64_t& value) noexcept
 {
     value = 0;
     for (char c : digits) {
-        if (!rules::is_digit(c) && (c < 'a' || c > 'f')) return false;
-        value = value << 4 | static_cast<std::uint64_t>(rules::hex_value(c));
+        const bool is_letter = c >= 'a' && c <= 'f';
+        if (!rules::is_digit(c) && !is_letter) return false;
+        value = value << 4 | static_cast<std::uint64_t>(is_letter ? c - 'a' + 10 : c - '0');
     }
     return true;
 }
@@ -182,8 +216,9 @@ bool read_flags(std::string_view flags, Entry& entry) noexcept
     return !flags.empty();
 }
 
-std::shared_ptr<Entry> decode(std::string_view value, std::string_view expected_key, std::string_view expected_variant)
+std::shared_ptr<Entry> decode(std::string&& bytes, std::string_view expected_key, std::string_view expected_variant)
 {
+    const std::string_view value = bytes;
     const std::size_t line_end = value.find('\n');
     if (line_end == value.npos) return nullptr;
     const std::string_view whole_line = value.substr(0, line_end);
@@ -230,8 +265,7 @@ std::shared_ptr<Entry> decode(std::string_view value, std::string_view expected_
     const std::string_view head = payload.substr(0, head_bytes);
     if (!head.empty() && !head.ends_with("\r\n")) return nullptr;
     entry->head = head;
-    entry->body = payload.substr(head_bytes + 2);
-    entry->index_head();
+    entry->set_body(std::move(bytes), line_end + 1 + head_bytes + 2);  // nothing is read from `value` after this
     entry->position.store(*position, std::memory_order_relaxed);
     return entry;
 }
@@ -245,7 +279,7 @@ std::string encode_entry(const Entry& entry)
     // Room for the fixed fields, and for keys and lists with some escapes; more only costs a second allocation.
     out.reserve(320 + 2 * entry.key.size() +
                 32 * (entry.vary_names.size() + entry.variants.size() + entry.groups.size()) + entry.head.size() +
-                entry.body.size());
+                entry.body().size());
     out += magic.substr(0, magic.size() - 1);
     out += " status=";
     append_number(out, static_cast<std::uint64_t>(std::clamp(entry.status, 100, 999)));
@@ -271,7 +305,7 @@ std::string encode_entry(const Entry& entry)
     out += " head=";
     append_number(out, entry.head.size());
     out += " body=";
-    append_number(out, entry.body.size());
+    append_number(out, entry.body().size());
 
     const std::size_t line_bytes = out.size();
     out += checksum_name;
@@ -281,7 +315,7 @@ std::string encode_entry(const Entry& entry)
     const std::size_t payload_at = out.size();
     out += entry.head;
     out += "\r\n";
-    out += entry.body;
+    out += entry.body();
 
     const std::string_view written = out;
     std::string digits;
@@ -290,12 +324,11 @@ std::string encode_entry(const Entry& entry)
     return out;
 }
 
-std::shared_ptr<Entry> decode_entry(std::string_view value, std::string_view expected_key,
-                                    std::string_view expected_variant)
+std::shared_ptr<Entry> decode_entry(std::string value, std::string_view expected_key, std::string_view expected_variant)
 {
     // Only memory can run out here; that is a miss like any other unreadable value.
     try {
-        return decode(value, expected_key, expected_variant);
+        return decode(std::move(value), expected_key, expected_variant);
     } catch (const std::bad_alloc&) {
         return nullptr;
     }

@@ -16,10 +16,10 @@ namespace larder::proxy {
 /// space or newline.
 std::string encode_entry(const Entry& entry);
 
-/// @param value         the whole string from Redis, position first
+/// @param value         the whole string from Redis, position first; the entry keeps it, so that no body is copied
 /// @param expected_key, expected_variant  what was asked for: a foreign writer or hash collision decodes to null
 /// @return null when anything is off: version, lengths, checksum, key
-std::shared_ptr<Entry> decode_entry(std::string_view value, std::string_view expected_key,
+std::shared_ptr<Entry> decode_entry(std::string value, std::string_view expected_key,
                                     std::string_view expected_variant);
 
 }  // namespace larder::proxy

@@ -1,5 +1,6 @@
 #include "proxy/store/redis_store.hpp"
 
+#include <boost/asio/post.hpp>
 #include <deque>
 
 #include "proxy/net/clock.hpp"
@@ -13,6 +14,12 @@ namespace larder::proxy {
 using rules::Errc;
 using rules::NotStored;
 using rules::Result;
+
+namespace {
+
+asio::awaitable<Result<StoreRead>> failed(Errc why) { co_return why; }
+
+}  // namespace
 
 Errc RedisStore::away() noexcept
 {
@@ -31,34 +38,88 @@ void RedisStore::report_malformed(std::string_view name, rules::Instant now)
               {{"key", name}});
 }
 
-asio::awaitable<Result<StoreRead>> RedisStore::get(std::string key, std::string variant)
+/// One `get` under way. Belongs to itself from `send` on.
+class RedisStore::Reading final : public LinkOperation {
+  public:
+    Reading(RedisStore& store, const std::string& k, const std::string& v, Completion<Result<StoreRead>>& done)
+        : key(k), variant(v), name(store.keys_.entry(k, v)), store_(store), done_(done)
+    {
+    }
+
+    bool send()
+    {
+        Link& link = store_.link_;
+        const std::string_view args[] = {"MGET", name, store_.keys_.counter()};
+        look.connection = link.connection();
+        look.sent = instant_now();  // not later than the command: a look is dated by it
+        link.counters().add(Counter::store_gets);
+        return link.send(*this, args);
+    }
+    void complete(Result<Reply>&& reply) override
+    {
+        const std::unique_ptr<Reading> self(this);
+        done_.complete(store_.understand(*this, std::move(reply)));
+    }
+    void abandon() noexcept override
+    {
+        const std::unique_ptr<Reading> self(this);
+        done_.abandon();
+    }
+
+    const std::string& key;
+    const std::string& variant;
+    const std::string name;
+    StoreRead look;
+
+  private:
+    RedisStore& store_;
+    Completion<Result<StoreRead>>& done_;
+};
+
+Result<StoreRead> RedisStore::understand(Reading& reading, Result<Reply>&& reply)
 {
-    if (link_.connection() == 0) co_return away();
-    const std::string name = keys_.entry(key, variant);
-    const std::string_view args[] = {"MGET", name, keys_.counter()};
-    StoreRead read;
-    read.connection = link_.connection();
-    read.sent = instant_now();  // not later than the command: a look is dated by it
-    link_.counters().add(Counter::store_gets);
-    const Result<Reply> reply = co_await link_.execute(args);
-    if (!reply) co_return reply.error();
-    if (reply->is_error()) co_return Errc::store_refused;
+    if (!reply) return reply.error();
+    if (reply->is_error()) return Errc::store_refused;
     if (!reply->is_array() || reply->elements.size() != 2) {
         link_.counters().add(Counter::store_malformed);
-        co_return Errc::store_refused;
+        return Errc::store_refused;
     }
-    const Reply& value = reply->elements[0];
+    StoreRead read = std::move(reading.look);
+    Reply& value = reply->elements[0];
     const Reply& counter = reply->elements[1];
     // A counter that is no number is as good as none: the log starts over.
     if (counter.is_text()) read.counter = rules::parse_digits(counter.text).value_or(0);
     if (value.is_text()) {
-        read.entry = decode_entry(value.text, key, variant);
+        read.entry = decode_entry(std::move(value.text), reading.key, reading.variant);
         // Both were read at once, and no honest entry is ahead of the counter: one that is would outlive each purge by
         // pattern. (Without a counter the log starts over, and voids what is stored.)
         if (read.entry && read.entry->position.load(std::memory_order_relaxed) > read.counter) read.entry.reset();
-        if (!read.entry) report_malformed(name, read.sent);
+        if (!read.entry) report_malformed(reading.name, read.sent);
     }
-    co_return read;
+    return read;
+}
+
+bool RedisStore::begin_get(const std::string& key, const std::string& variant, Completion<Result<StoreRead>>& done)
+{
+    if (link_.connection() == 0) return false;
+    auto reading = std::make_unique<Reading>(*this, key, variant, done);
+    if (!reading->send()) return false;
+    reading.release();
+    return true;
+}
+
+asio::awaitable<Result<StoreRead>> RedisStore::get(const std::string& key, const std::string& variant)
+{
+    if (link_.connection() == 0) return failed(away());
+    auto start = [this, &key, &variant](auto&& handler) {
+        using Handler = std::decay_t<decltype(handler)>;
+        using Read = Result<StoreRead>;
+        Completion<Read>* const done = Waiter<Completion<Read>, Read, Handler>::make(std::move(handler));
+        if (begin_get(key, variant, *done)) return;
+        asio::post(link_.context(), [this, done] { done->complete(link_.send_error()); });
+    };
+    return asio::async_initiate<decltype(asio::use_awaitable), void(Result<StoreRead>)>(std::move(start),
+                                                                                        asio::use_awaitable);
 }
 
 asio::awaitable<StoreWrite> RedisStore::put(std::shared_ptr<const Entry> entry, Position token, FillLease& lease)

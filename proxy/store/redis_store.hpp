@@ -14,7 +14,9 @@ class RedisStore final : public Store {
     RedisStore(Link& link, const Keyspace& keys) : link_(link), keys_(keys) {}
 
     /// `MGET entry counter`. A value that cannot be read is no entry, and counted.
-    asio::awaitable<rules::Result<StoreRead>> get(std::string key, std::string variant) override;
+    asio::awaitable<rules::Result<StoreRead>> get(const std::string& key, const std::string& variant) override;
+    bool begin_get(const std::string& key, const std::string& variant,
+                   Completion<rules::Result<StoreRead>>& done) override;
     asio::awaitable<StoreWrite> put(std::shared_ptr<const Entry> entry, Position token, FillLease& lease) override;
 
     /// A lease lives for so long. A fetch that takes longer goes on without it: another replica may fetch too then.
@@ -27,7 +29,9 @@ class RedisStore final : public Store {
     asio::awaitable<rules::Errc> forget_uncacheable(std::string key, std::string variant) override;
 
   private:
+    class Reading;
     rules::Errc away() noexcept;
+    rules::Result<StoreRead> understand(Reading& reading, rules::Result<Reply>&& reply);
     /// Counts a value that cannot be read, and says so at most every 10 s.
     void report_malformed(std::string_view name, rules::Instant now);
 

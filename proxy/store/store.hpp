@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "proxy/net/asio.hpp"
+#include "proxy/net/waiter.hpp"
 #include "proxy/store/entry.hpp"
 #include "rules/base/errors.hpp"
 #include "rules/verdict/verdict.hpp"
@@ -63,7 +64,15 @@ class Store {
 
     /// Errors: store_unreachable, store_timeout, store_refused. Never throws. Cancellation is not supported: the
     /// operation ends by its own deadline.
-    virtual asio::awaitable<rules::Result<StoreRead>> get(std::string key, std::string variant) = 0;
+    /// @param key, variant  must stay until then: name them in the awaiting frame
+    virtual asio::awaitable<rules::Result<StoreRead>> get(const std::string& key, const std::string& variant) = 0;
+
+    /// The same without a coroutine: `done` is completed later, never from within. False: `get` tells why it cannot be
+    /// had, `done` is not touched. The parameters stay until then.
+    virtual bool begin_get(const std::string&, const std::string&, Completion<rules::Result<StoreRead>>&)
+    {
+        return false;
+    }
 
     /// @param token  the position up to which the log has been held against this response already
     /// @param lease  of the fill; its owner is emptied when the store has freed it

@@ -28,7 +28,7 @@ std::optional<Errc> Fetch::send(std::string_view head, std::string_view body, bo
         if (limit.now.fetch_add(1, std::memory_order_relaxed) >= limit.most) return Errc::upstream_busy;
     }
     pool_.counters().add(Counter::fetches);
-    connection_ = pool_.take_idle();
+    connection_ = pool_.take_idle(may_retry);
     if (!connection_) return std::nullopt;
     pool_.counters().upstream_busy.fetch_add(1, std::memory_order_relaxed);
     unsent_head_ = request_head_;

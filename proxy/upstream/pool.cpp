@@ -30,14 +30,18 @@ bool is_silent(Transport& transport) noexcept
 
 }  // namespace
 
-UpstreamPtr UpstreamPool::take_idle()
+UpstreamPtr UpstreamPool::take_idle(bool may_retry)
 {
     while (!idle_.empty()) {
         UpstreamPtr connection = std::move(idle_.back());
         idle_.pop_back();
         counters_.upstream_idle.fetch_sub(1, std::memory_order_relaxed);
         const bool expired = instant_now() - connection->idle_since > options_.keep_alive;
-        if (expired || connection->transport.has_pending() || !is_silent(connection->transport)) continue;
+        if (expired || connection->transport.has_pending()) continue;
+        // The poller tells of what comes. Whoever cannot send his request again asks the kernel all the same: the end
+        // may have come since the poller's last turn.
+        const bool may_have_spoken = connection->transport.may_be_readable() || !may_retry;
+        if (may_have_spoken && !is_silent(connection->transport)) continue;
         connection->reused = true;
         counters_.add(Counter::upstream_reuses);
         return connection;

@@ -34,8 +34,9 @@ class UpstreamPool {
     UpstreamPool(asio::io_context& context, const config::Upstream& options, DeadlineWheel& wheel, Counters& counters,
                  InflightLimit& inflight);
 
-    /// An idle connection that is still open and silent; null when there is none.
-    UpstreamPtr take_idle();
+    /// An idle connection that is still open and silent, as far as is known; null when there is none.
+    /// @param may_retry  the request can be sent again: the kernel is not asked once more whether it is open
+    UpstreamPtr take_idle(bool may_retry);
     /// A new connection. Errors: upstream_unresolved, upstream_refused, upstream_connect_timeout, upstream_tls.
     asio::awaitable<rules::Result<UpstreamPtr>> connect();
     /// Takes back a connection whose exchange has ended cleanly.

@@ -10,11 +10,20 @@ namespace larder::rules {
 
 constexpr char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
+/// For short texts, whose comparison costs less than a call.
+constexpr bool same_text(std::string_view a, std::string_view b) noexcept
+{
+    if (a.size() != b.size()) return false;
+    for (std::size_t i = 0; i < a.size(); ++i)
+        if (a[i] != b[i]) return false;
+    return true;
+}
+
 constexpr bool equals_ignoring_case(std::string_view a, std::string_view b) noexcept
 {
     if (a.size() != b.size()) return false;
     for (std::size_t i = 0; i < a.size(); ++i)
-        if (lower(a[i]) != lower(b[i])) return false;
+        if (a[i] != b[i] && lower(a[i]) != lower(b[i])) return false;
     return true;
 }
 
@@ -73,11 +82,12 @@ constexpr bool is_token(std::string_view s) noexcept
 constexpr std::optional<std::uint64_t> parse_digits(std::string_view s) noexcept
 {
     if (s.empty()) return std::nullopt;
+    constexpr std::size_t always_fit = 19;  // so many digits
     std::uint64_t value = 0;
-    for (char c : s) {
-        if (!is_digit(c)) return std::nullopt;
-        const auto digit = static_cast<std::uint64_t>(c - '0');
-        if (value > (UINT64_MAX - digit) / 10) return std::nullopt;
+    for (std::size_t i = 0; i < s.size(); ++i) {
+        if (!is_digit(s[i])) return std::nullopt;
+        const auto digit = static_cast<std::uint64_t>(s[i] - '0');
+        if (i >= always_fit && value > (UINT64_MAX - digit) / 10) return std::nullopt;
         value = value * 10 + digit;
     }
     return value;

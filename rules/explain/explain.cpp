@@ -83,13 +83,12 @@ class Explanation {
     void tell_rule(const Rule& rule, const RequestView& request)
     {
         line("rule", name_of(rule) + ": " + match_text(rule.match));
-        tell_values(rule, request);
+        const Matched matched = matcher_.match_cache(request);
+        if (matched.rule == &rule) tell_values(rule, matched.values);
     }
 
-    void tell_values(const Rule& rule, const RequestView& request)
+    void tell_values(const Rule& rule, const PathValues& values)
     {
-        PathValues values;
-        if (!matches_rule(rule, request, values)) return;
         std::vector<std::string> texts;
         for (const PathSegment& segment : rule.match.segments) {
             if (segment.kind == PathSegment::Kind::literal) continue;
@@ -164,7 +163,7 @@ class Explanation {
     {
         const Rule& rule = *write.rule;
         line("purge rule", name_of(rule) + ": " + match_text(rule.match));
-        tell_values(rule, request);
+        tell_values(rule, write.values);
         for (const Template& pattern : rule.purge) {
             // One template at a time, so that each line can say where it comes from.
             Rule single = rule;

@@ -27,11 +27,15 @@ class Reader {
 
     int number(std::size_t digits) noexcept
     {
-        const auto value = parse_digits(rest_.substr(0, digits));
-        good_ = good_ && rest_.size() >= digits && value;
+        good_ = good_ && rest_.size() >= digits;
+        int value = 0;
+        for (std::size_t i = 0; good_ && i < digits; ++i) {
+            good_ = is_digit(rest_[i]);
+            value = value * 10 + (rest_[i] - '0');
+        }
         if (!good_) return 0;
         rest_.remove_prefix(digits);
-        return static_cast<int>(*value);
+        return value;
     }
 
     /// One or two digits in two columns, as asctime writes the day.
@@ -45,9 +49,11 @@ class Reader {
     template <std::size_t Count>
     std::size_t one_of(const std::array<std::string_view, Count>& words, std::size_t bytes) noexcept
     {
+        const char first = good_ && !rest_.empty() ? lower(rest_.front()) : '\0';
         for (std::size_t i = 0; i < Count; ++i) {
+            if (lower(words[i].front()) != first) continue;
             const std::string_view word = words[i].substr(0, bytes);
-            if (!good_ || !begins_with(word)) continue;
+            if (!begins_with(word)) continue;
             rest_.remove_prefix(word.size());
             return i;
         }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 #include <string_view>
 #include <vector>
 
@@ -75,6 +76,8 @@ enum class FieldId : std::uint8_t {
 #undef X
 };
 
+static_assert(static_cast<unsigned>(FieldId::xkey) < 64, "FieldSet has a bit for each");
+
 /// The id of a field name (a token) in any case; `other` when Larder has no interest in it.
 FieldId field_id(std::string_view name) noexcept;
 
@@ -84,9 +87,32 @@ struct Field {
     FieldId id = FieldId::other;
 };
 
+/// Some of the fields that Larder knows.
+class FieldSet {
+  public:
+    constexpr FieldSet() = default;
+    constexpr FieldSet(std::initializer_list<FieldId> ids) noexcept
+    {
+        for (const FieldId id : ids) add(id);
+    }
+    constexpr void add(FieldId id) noexcept { bits_ |= std::uint64_t{1} << static_cast<unsigned>(id); }
+    constexpr bool has(FieldId id) const noexcept { return has_any({id}); }
+    constexpr bool has_any(FieldSet others) const noexcept { return (bits_ & others.bits_) != 0; }
+
+  private:
+    std::uint64_t bits_ = 0;
+};
+
 /// Fields in the order received.
 class Fields {
   public:
+    /// Which there are. For who has several questions: one look at each line answers them all.
+    FieldSet ids() const noexcept
+    {
+        FieldSet set;
+        for (const Field& field : all) set.add(field.id);
+        return set;
+    }
     /// The first field of that id, or null. Do not use for list-valued fields: they may stand several times.
     const Field* find(FieldId id) const noexcept
     {

@@ -1,5 +1,9 @@
 #include "rules/http/target.hpp"
 
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
+
 #include <algorithm>
 #include <array>
 
@@ -32,8 +36,45 @@ constexpr std::array<bool, 256> may_be_spelt_otherwise = [] {
     return may;
 }();
 
+#ifdef __SSE2__
+/// May one of these bytes, each with the one behind it in `next`, be where a path leaves its normal form? "/." may.
+bool has_odd_byte(__m128i bytes, __m128i next) noexcept
+{
+    const auto is = [](__m128i some, char c) { return _mm_cmpeq_epi8(some, _mm_set1_epi8(c)); };
+    const __m128i visible = _mm_cmpgt_epi8(bytes, _mm_set1_epi8(' '));                  // signed: not from 0x80 on
+    const __m128i special = _mm_or_si128(_mm_or_si128(is(bytes, '%'), is(bytes, ';')),  //
+                                         _mm_or_si128(is(bytes, '\\'), is(bytes, 0x7f)));
+    const __m128i begins_odd = _mm_and_si128(is(bytes, '/'), _mm_or_si128(is(next, '/'), is(next, '.')));
+    return _mm_movemask_epi8(_mm_andnot_si128(_mm_or_si128(special, begins_odd), visible)) != 0xffff;
+}
+#endif
+
+/// Is it certain, at little cost, that a path is in its normal form?
+bool is_surely_plain(std::string_view path) noexcept
+{
+#ifdef __SSE2__
+    const char* at = path.data();
+    const char* const end = at + path.size();
+    const auto load = [](const char* from) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)); };
+    for (; end - at > 16; at += 16)
+        if (has_odd_byte(load(at), load(at + 1))) return false;
+    if (path.size() >= 16) {
+        const __m128i last = load(end - 16);
+        return !has_odd_byte(last, _mm_srli_si128(last, 1));
+    }
+    if (path.size() >= 8) {  // the two halves overlap
+        const auto half = [](const char* from) { return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)); };
+        const __m128i last = half(end - 8);
+        const __m128i next = path.size() > 8 ? half(at + 1) : _mm_srli_si128(last, 1);
+        return !has_odd_byte(_mm_unpacklo_epi64(half(at), last), _mm_unpacklo_epi64(next, _mm_srli_si128(last, 1)));
+    }
+#endif
+    return false;
+}
+
 bool is_plain_path(std::string_view path) noexcept
 {
+    if (is_surely_plain(path)) return true;
     for (std::size_t i = 0; i < path.size(); ++i) {
         if (plain_bytes[static_cast<unsigned char>(path[i])]) continue;
         if (path[i] != '/') return false;

@@ -19,7 +19,9 @@ const Template& key_of(const Rule& rule) { return rule.key ? *rule.key : default
 
 void append_decoded(std::string& out, std::string_view path_text)
 {
-    if (path_text.find('%') == std::string_view::npos)
+    if (plain_prefix(path_text) == path_text.size())
+        out += path_text;
+    else if (path_text.find('%') == std::string_view::npos)
         append_key_value(out, path_text);
     else
         append_key_value(out, percent_decode(path_text));
@@ -228,6 +230,32 @@ bool append_value(std::string& out, const TemplatePart& part, const Rule& rule, 
     return false;
 }
 
+/// Texts that are short, and become one before a string has to grow: most keys are made of nothing else.
+class Pieces {
+  public:
+    explicit Pieces(std::string& out) : out_(out) {}
+    void add(std::string_view text)
+    {
+        if (text.size() > bytes_.size() - size_) flush();
+        if (text.size() > bytes_.size()) {
+            out_ += text;
+            return;
+        }
+        std::copy(text.begin(), text.end(), bytes_.data() + size_);
+        size_ += text.size();
+    }
+    void flush()
+    {
+        out_.append(bytes_.data(), size_);
+        size_ = 0;
+    }
+
+  private:
+    std::string& out_;
+    std::array<char, 128> bytes_;
+    std::size_t size_ = 0;
+};
+
 /// What is known of a value that a purge template takes.
 enum class Known { filled_in, absent, unknown };
 
@@ -357,12 +385,26 @@ void append_target(std::vector<PurgeTarget>& targets, PurgeTarget target)
 
 KeyNotes append_key(std::string& key, const Rule& rule, const RequestView& request, const PathValues& values)
 {
+    Pieces pieces(key);
     for (const TemplatePart& part : key_of(rule).parts) {
+        if (part.source == Source::literal) {
+            pieces.add(part.name);
+            continue;
+        }
+        if (part.source == Source::path_value) {
+            const std::string_view value = values.find(part.name).value_or(std::string_view());
+            if (!value.empty() && plain_prefix(value) == value.size()) {
+                pieces.add(value);
+                continue;
+            }
+        }
+        pieces.flush();
         const std::size_t before = key.size();
         if (append_value(key, part, rule, request, values)) continue;
         key.resize(before);
         if (part.fallback) append_key_value(key, *part.fallback);
     }
+    pieces.flush();
     KeyNotes notes;
     if (!request.head->query.empty()) {
         for_each_named(rule, [&](std::string_view name) {

@@ -29,46 +29,33 @@ std::string_view bare_host(std::string_view host) noexcept
 /// Takes the first segment off `rest`, which begins after a "/".
 std::string_view take_segment(std::string_view& rest) noexcept
 {
-    const std::size_t slash = rest.find('/');
-    const std::string_view segment = rest.substr(0, slash);
-    rest = slash == std::string_view::npos ? std::string_view{} : rest.substr(slash + 1);
-    return segment;
+    const char* const begin = rest.data();
+    const char* const end = begin + rest.size();
+    const char* at = begin;
+    while (at != end && *at != '/') ++at;  // segments are short: std::find costs more
+    rest = at == end ? std::string_view{} : std::string_view(at + 1, static_cast<std::size_t>(end - at) - 1);
+    return {begin, static_cast<std::size_t>(at - begin)};
 }
 
-bool path_matches(const Rule& rule, std::string_view path, PathValues& values)
+/// Takes `literal` off `rest` if it is the first segment, without looking for the segment's end first.
+bool take_literal(std::string_view& rest, std::string_view literal) noexcept
 {
-    using Kind = PathSegment::Kind;
-    if (path.empty() || path.front() != '/') return false;
-    const auto& segments = rule.match.segments;
-    const bool slash_at_end = path.size() > 1 && path.back() == '/';
-    const bool takes_rest = !segments.empty() && segments.back().kind == Kind::rest;
-    if (!takes_rest && !rule.is_purge() && path.size() > 1 && slash_at_end != rule.match.trailing_slash) return false;
-
-    bool open = path.size() > 1;  // a "/" was read, and what follows it is in `rest`
-    std::string_view rest = path.substr(1);
-    if (slash_at_end && !takes_rest) rest.remove_suffix(1);
-    for (const PathSegment& segment : segments) {
-        if (segment.kind == Kind::rest) {
-            // "/files" is not under "/files/": they are two resources, often one a redirect to the other.
-            if (!open && !rule.is_purge() && path != "/") return false;
-            values.add(segment.text, rest);
-            return true;
-        }
-        if (!open || rest.empty()) return segment.kind == Kind::optional_value;
-        const std::size_t slash = rest.find('/');
-        open = slash != std::string_view::npos;
-        const std::string_view text = take_segment(rest);
-        if (segment.kind == Kind::literal ? text != segment.text : text.empty()) return false;
-        if (segment.kind != Kind::literal) values.add(segment.text, text);
+    if (!same_text(rest.substr(0, literal.size()), literal)) return false;
+    if (rest.size() == literal.size()) {
+        rest = {};
+        return true;
     }
-    return !open;
+    if (rest[literal.size()] != '/') return false;
+    rest.remove_prefix(literal.size() + 1);
+    return true;
 }
 
 bool method_matches(const Rule& rule, std::string_view method)
 {
-    const auto& methods = rule.match.methods;
-    const auto named = [&methods](std::string_view name) {
-        return std::find(methods.begin(), methods.end(), name) != methods.end();
+    const auto named = [&methods = rule.match.methods](std::string_view name) {
+        for (const std::string& one : methods)
+            if (same_text(one, name)) return true;
+        return false;
     };
     return named(method) || (method == "HEAD" && named("GET"));
 }
@@ -91,18 +78,6 @@ bool parameter_holds(const Condition& condition, std::string_view query)
     return holds;
 }
 
-/// All conditions of a rule but those on header fields.
-bool matches_target(const Rule& rule, const RequestView& request, PathValues& values)
-{
-    values.clear();
-    const Match& match = rule.match;
-    if (!method_matches(rule, request.head->method_text)) return false;
-    if (!match.host.empty() && !equals_ignoring_case(bare_host(request.host), match.host)) return false;
-    return path_matches(rule, request.path, values) &&
-           std::all_of(match.query.begin(), match.query.end(),
-                       [&](const Condition& condition) { return parameter_holds(condition, request.head->query); });
-}
-
 /// Sorted, because a place in a path has few names: comparing some costs less than a hash.
 template <class T>
 using ByText = boost::container::flat_map<std::string, T, std::less<>>;
@@ -112,10 +87,11 @@ using Indices = std::vector<std::uint32_t>;  // into the rules, ascending
 /// The rules of one kind that a path reaches.
 struct Candidates {
     Indices cache, purge;
+    bool empty() const noexcept { return cache.empty() && purge.empty(); }
     void add(const Rule& rule, std::uint32_t index) { (rule.is_purge() ? purge : cache).push_back(index); }
 };
 
-/// A place in a path: what was read so far. Trailing slashes play no part here; `matches_rule` looks at them.
+/// A place in a path: what was read so far. Trailing slashes play no part here; `end_matches` looks at them.
 struct Node {
     ByText<std::unique_ptr<Node>> literals;
     std::unique_ptr<Node> value;  // below any one segment
@@ -141,16 +117,91 @@ void insert(Node& root, const Rule& rule, std::uint32_t index)
     node->ends.add(rule, index);
 }
 
-/// Calls `visit` with each list of candidates that the path leads to. `rest` is what follows the slashes read so far.
+/// How a path led to a list of candidates.
+struct Way {
+    bool slash_at_end = false;  // of the whole path, which is more than "/"
+    bool is_root = false;       // the whole path is "/"
+
+    struct Value {
+        const char* begin;
+        std::size_t size;
+    };
+    std::array<Value, max_path_values> values;  // the segments that were taken for values; not zeroed
+    std::size_t values_count = 0;
+    bool open = false;      // a slash was read, and what follows it is `rest`
+    std::string_view rest;  // of a rule that takes it
+};
+
+/// Calls `visit(candidates, way)` with each list of candidates that the path leads to. `rest` is what follows the
+/// slashes read so far.
 template <class Visit>
-void walk(const Node& node, std::string_view rest, Visit& visit)
+void walk(const Node& node, std::string_view rest, Way& way, Visit& visit)
 {
-    visit(node.rests);
-    if (rest.empty()) return visit(node.ends);
+    way.rest = rest;
+    if (!node.rests.empty()) visit(node.rests, way);
+    if (rest.empty()) return visit(node.ends, way);
+    if (!node.value && node.literals.size() == 1) {
+        const auto& [literal, below] = *node.literals.begin();
+        way.open = rest.size() > literal.size();
+        if (take_literal(rest, literal)) walk(*below, rest, way, visit);
+        return;
+    }
+    if (!node.value && node.literals.empty()) return;
+    const std::size_t size = rest.size();
     const std::string_view segment = take_segment(rest);
-    if (const auto literal = node.literals.find(segment); literal != node.literals.end())
-        walk(*literal->second, rest, visit);
-    if (node.value) walk(*node.value, rest, visit);
+    way.open = segment.size() < size;
+    if (!node.literals.empty())
+        if (const auto literal = node.literals.find(segment); literal != node.literals.end())
+            walk(*literal->second, rest, way, visit);
+    if (node.value && !segment.empty()) {
+        way.open = segment.size() < size;
+        if (way.values_count < max_path_values) way.values[way.values_count] = {segment.data(), segment.size()};
+        ++way.values_count;
+        walk(*node.value, rest, way, visit);
+        --way.values_count;
+    }
+}
+
+/// May the path end as it does? "/files" is not under "/files/", nor "/events/" the same as "/events": they are two
+/// resources, often one a redirect to the other.
+bool end_matches(const Rule& rule, const Way& way)
+{
+    if (rule.is_purge()) return true;
+    const auto& segments = rule.match.segments;
+    if (!segments.empty() && segments.back().kind == PathSegment::Kind::rest) return way.open || way.is_root;
+    return way.is_root || way.slash_at_end == rule.match.trailing_slash;
+}
+
+/// Names what the path has for the rule's values.
+void take_values(const Rule& rule, const Way& way, PathValues& values)
+{
+    values.clear();
+    std::size_t taken = 0;
+    for (const PathSegment& segment : rule.match.segments) {
+        if (segment.kind == PathSegment::Kind::literal) continue;
+        if (segment.kind == PathSegment::Kind::rest)
+            values.add(segment.text, way.rest);
+        else if (taken < way.values_count && taken < max_path_values) {
+            values.add(segment.text, {way.values[taken].begin, way.values[taken].size});
+            ++taken;
+        }
+    }
+}
+
+/// Does a rule match that the host and the path have led to, but for conditions on header fields?
+bool target_matches(const Rule& rule, const RequestView& request, const Way& way)
+{
+    if (!method_matches(rule, request.head->method_text) || !end_matches(rule, way)) return false;
+    for (const Condition& condition : rule.match.query)
+        if (!parameter_holds(condition, request.head->query)) return false;
+    return true;
+}
+
+bool headers_match(const Rule& rule, const RequestView& request)
+{
+    for (const Condition& condition : rule.match.headers)
+        if (!header_holds(condition, request.head->fields)) return false;
+    return true;
 }
 
 }  // namespace
@@ -165,14 +216,19 @@ struct Matcher::Tree {
     {
         if (request.path.empty() || request.path.front() != '/') return;
         const std::string_view rest = request.path.substr(1);
-        walk(any_host, rest, visit);
+        Way way;
+        way.is_root = rest.empty();
+        way.open = !rest.empty();
+        way.slash_at_end = way.open && rest.back() == '/';
+        walk(any_host, rest, way, visit);
         if (hosts.empty()) return;
         const std::string_view host = bare_host(request.host);
         if (host.size() > longest_host) return;
         std::array<char, longest_host> lowered;
         std::transform(host.begin(), host.end(), lowered.begin(), lower);
+        way.open = !rest.empty();
         if (const auto found = hosts.find(std::string_view{lowered.data(), host.size()}); found != hosts.end())
-            walk(*found->second, rest, visit);
+            walk(*found->second, rest, way, visit);
     }
 };
 
@@ -198,14 +254,13 @@ Matched Matcher::match_cache(const RequestView& request) const
 {
     Matched best;
     std::uint32_t best_index = std::numeric_limits<std::uint32_t>::max();
-    tree_->visit_candidates(request, [&](const Candidates& candidates) {
+    tree_->visit_candidates(request, [&](const Candidates& candidates, const Way& way) {
         for (const std::uint32_t index : candidates.cache) {
             if (index >= best_index) return;
             const Rule& rule = (*tree_->rules)[index];
-            PathValues values;
-            if (!matches_rule(rule, request, best.rule ? values : best.values)) continue;
-            if (best.rule) best.values = values;
+            if (!target_matches(rule, request, way) || !headers_match(rule, request)) continue;
             best.rule = &rule;
+            take_values(rule, way, best.values);
             best_index = index;
             return;
         }
@@ -216,12 +271,13 @@ Matched Matcher::match_cache(const RequestView& request) const
 void Matcher::match_target(const RequestView& target, std::vector<Matched>& found) const
 {
     const auto first = static_cast<std::ptrdiff_t>(found.size());
-    tree_->visit_candidates(target, [&](const Candidates& candidates) {
+    tree_->visit_candidates(target, [&](const Candidates& candidates, const Way& way) {
         for (const std::uint32_t index : candidates.cache) {
-            Matched matched;
-            if (!matches_target((*tree_->rules)[index], target, matched.values)) continue;
-            matched.rule = &(*tree_->rules)[index];
-            found.push_back(matched);
+            const Rule& rule = (*tree_->rules)[index];
+            if (!target_matches(rule, target, way)) continue;
+            Matched& matched = found.emplace_back();
+            matched.rule = &rule;
+            take_values(rule, way, matched.values);
         }
     });
     std::sort(found.begin() + first, found.end(), [](const Matched& a, const Matched& b) { return a.rule < b.rule; });
@@ -233,24 +289,17 @@ void Matcher::match_target(const RequestView& target, std::vector<Matched>& foun
 
 void Matcher::match_purge(const RequestView& request, std::vector<Matched>& found) const
 {
-    const std::size_t first = found.size();
-    tree_->visit_candidates(request, [&](const Candidates& candidates) {
+    const auto first = static_cast<std::ptrdiff_t>(found.size());
+    tree_->visit_candidates(request, [&](const Candidates& candidates, const Way& way) {
         for (const std::uint32_t index : candidates.purge) {
-            Matched matched;
-            if (!matches_rule((*tree_->rules)[index], request, matched.values)) continue;
-            matched.rule = &(*tree_->rules)[index];
-            found.push_back(matched);
+            const Rule& rule = (*tree_->rules)[index];
+            if (!target_matches(rule, request, way) || !headers_match(rule, request)) continue;
+            Matched& matched = found.emplace_back();
+            matched.rule = &rule;
+            take_values(rule, way, matched.values);
         }
     });
-    std::sort(found.begin() + static_cast<std::ptrdiff_t>(first), found.end(),
-              [](const Matched& a, const Matched& b) { return a.rule < b.rule; });
-}
-
-bool matches_rule(const Rule& rule, const RequestView& request, PathValues& values)
-{
-    return matches_target(rule, request, values) &&
-           std::all_of(rule.match.headers.begin(), rule.match.headers.end(),
-                       [&](const Condition& condition) { return header_holds(condition, request.head->fields); });
+    std::sort(found.begin() + first, found.end(), [](const Matched& a, const Matched& b) { return a.rule < b.rule; });
 }
 
 }  // namespace larder::rules

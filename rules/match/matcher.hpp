@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "rules/base/text.hpp"
 #include "rules/match/rule.hpp"
 
 namespace larder::rules {
@@ -24,7 +25,7 @@ class PathValues {
     std::optional<std::string_view> find(std::string_view name) const noexcept
     {
         for (const auto& [known, value] : values_)
-            if (known == name) return value;
+            if (same_text(known, name)) return value;
         return std::nullopt;
     }
 
@@ -35,9 +36,16 @@ class PathValues {
 
 /// A request as the rules see it. Views only; lives as long as the head it was made from.
 struct RequestView {
+    RequestView() = default;
+    RequestView(const RequestHead* of, std::string_view normal_path, std::string_view of_host)
+        : head(of), path(normal_path), host(of_host), fields(of->fields.ids())
+    {
+    }
+
     const RequestHead* head = nullptr;
     std::string_view path;  // normalised
     std::string_view host;  // as received; compared without case and port
+    FieldSet fields;        // those of the head
 };
 
 struct Matched {
@@ -45,6 +53,12 @@ struct Matched {
     PathValues values;
 };
 
+/// A cache rule takes the slash at the end of a path as it is written: "/events" and "/events/" are two resources,
+/// often one a redirect to the other. A purge rule takes both, because most frameworks lead both to one handler, and a
+/// write that slips by would leave stale answers. `{name}` takes one segment that is not empty, `{name?}` one or none,
+/// `{rest*}` everything after the slash before it, maybe nothing ("/files/", but "/files" in purge rules only).
+/// Literals are compared with case, in the path's normal form. HEAD matches where GET does. Hosts are compared without
+/// case, port and final dot. A header or query condition holds when any line or parameter of that name fits.
 class Matcher {
   public:
     /// The rules must outlive the matcher and not move.
@@ -66,15 +80,5 @@ class Matcher {
     struct Tree;
     std::unique_ptr<Tree> tree_;
 };
-
-/// Does a rule match, and what are its values? The one definition; the tree only finds candidates.
-///
-/// A cache rule takes the slash at the end of a path as it is written: "/events" and "/events/" are two resources,
-/// often one a redirect to the other. A purge rule takes both, because most frameworks lead both to one handler, and a
-/// write that slips by would leave stale answers. `{name}` takes one segment that is not empty, `{name?}` one or none,
-/// `{rest*}` everything after the slash before it, maybe nothing ("/files/", but "/files" in purge rules only).
-/// Literals are compared with case, in the path's normal form. HEAD matches where GET does. Hosts are compared without
-/// case, port and final dot. A header or query condition holds when any line or parameter of that name fits.
-bool matches_rule(const Rule& rule, const RequestView& request, PathValues& values);
 
 }  // namespace larder::rules

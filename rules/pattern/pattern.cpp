@@ -111,11 +111,18 @@ std::string widened(std::string_view pattern, std::size_t limit_bytes)
     return std::string(pattern.substr(0, end)) += '*';
 }
 
+std::size_t plain_prefix(std::string_view value) noexcept
+{
+    std::size_t size = 0;
+    while (size != value.size() && plain_value_bytes[static_cast<unsigned char>(value[size])]) ++size;
+    return size;
+}
+
 void append_key_value(std::string& out, std::string_view value)
 {
     constexpr std::string_view digits = "0123456789ABCDEF";
     std::size_t start = 0;
-    for (std::size_t i = 0; i < value.size(); ++i) {
+    for (std::size_t i = plain_prefix(value); i < value.size(); ++i) {
         const auto byte = static_cast<unsigned char>(value[i]);
         if (plain_value_bytes[byte]) continue;
         out.append(value, start, i - start);

@@ -25,6 +25,8 @@ std::string widened(std::string_view pattern, std::size_t limit_bytes);
 /// A request's value as it stands in a key: percent-escaped so that it never contains ':' '*' '?' '{' '}' '\' '%',
 /// a space, a control byte or a byte above 0x7E. Injective. Appends to `out`.
 void append_key_value(std::string& out, std::string_view value);
+/// So many bytes at the beginning of a value stand in a key as they are.
+std::size_t plain_prefix(std::string_view value) noexcept;
 
 /// Could some key match both? Never says no when there is one. For `explain`, `lint` and the dry run of a purge.
 bool may_overlap(std::string_view pattern_a, std::string_view pattern_b) noexcept;

@@ -16,17 +16,13 @@ Forward judge_head(const RequestHead& head, CacheMode mode) noexcept
 }
 
 /// Why the fields of a request keep it from the cache: it names somebody that the key does not, or states a condition
-/// that no cache may judge (RFC 9111 §4.3.2). One pass: every hit comes through here.
+/// that no cache may judge (RFC 9111 §4.3.2).
 Forward judge_fields(const Rule& rule, const RequestView& request)
 {
-    bool authorization = false, cookie = false, condition = false;
-    for (const Field& field : request.head->fields.all) {
-        authorization |= field.id == FieldId::authorization;
-        cookie |= field.id == FieldId::cookie;
-        condition |= field.id == FieldId::if_match || field.id == FieldId::if_unmodified_since;
-    }
-    if ((authorization || cookie) && !rule.shared && !names_requester(rule, request))
-        return authorization ? Forward::authorization : Forward::cookie;
+    const bool identified = request.fields.has_any({FieldId::authorization, FieldId::cookie});
+    if (identified && !rule.shared && !names_requester(rule, request))
+        return request.fields.has(FieldId::authorization) ? Forward::authorization : Forward::cookie;
+    const bool condition = request.fields.has_any({FieldId::if_match, FieldId::if_unmodified_since});
     return condition ? Forward::condition : Forward::none;
 }
 

@@ -116,13 +116,12 @@ std::shared_ptr<Entry> made(std::string key, std::string body, std::string varia
     entry->times.lifetime = 60s;
     entry->expires = wall_now() + 600s;
     entry->head = "HTTP/1.1 203 OK\r\nETag: \"v\"\r\nContent-Length: " + std::to_string(body.size()) + "\r\n";
-    entry->body = std::move(body);
+    entry->set_body(std::move(body));
     entry->rule = "items";
-    entry->index_head();
     return entry;
 }
 
-std::string body_of(const EntryPtr& entry) { return entry ? entry->body : "(none)"; }
+std::string body_of(const EntryPtr& entry) { return entry ? std::string(entry->body()) : "(none)"; }
 
 }  // namespace
 
@@ -151,8 +150,8 @@ TEST_CASE_TEMPLATE("an entry comes back as it was put", Backend, Memory, Redis)
     CHECK(found->key == put->key);
     CHECK(found->status == 203);
     CHECK(found->head == put->head);
-    CHECK(found->body == bytes);
-    CHECK(found->etag == "\"v\"");
+    CHECK(found->body() == bytes);
+    CHECK(found->validators().etag == "\"v\"");
     CHECK(found->times.stored == put->times.stored);
     CHECK(found->times.lifetime == 60s);
     CHECK(found->expires == put->expires);

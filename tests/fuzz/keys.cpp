@@ -15,6 +15,7 @@
 #include "rules/verdict/invalidation.hpp"
 #include "rules/verdict/judge_request.hpp"
 #include "targets.hpp"
+#include "tests/unit/rules/match/plain_match.hpp"
 
 namespace larder::fuzz {
 
@@ -59,14 +60,14 @@ const config::Config& configuration()
     return *loaded;
 }
 
-/// A rule that is found by the tree is the one that the definition finds.
+/// A rule that is found by the tree is the one that a plain look at each rule finds.
 void check_matcher(const RequestView& request)
 {
     const std::vector<Rule>& all = configuration().rules;
     const Matcher& matcher = *configuration().matcher;
     PathValues values;
     const auto first = std::find_if(all.begin(), all.end(), [&](const Rule& rule) {
-        return !rule.is_purge() && matches_rule(rule, request, values);
+        return !rule.is_purge() && rules::test::matches_rule(rule, request, values);
     });
     const Matched found = matcher.match_cache(request);
     expect(found.rule == (first == all.end() ? nullptr : &*first), "the tree finds the first rule that matches");
@@ -74,7 +75,7 @@ void check_matcher(const RequestView& request)
     matcher.match_purge(request, purges);
     std::size_t count = 0;
     for (const Rule& rule : all) {
-        if (!rule.is_purge() || !matches_rule(rule, request, values)) continue;
+        if (!rule.is_purge() || !rules::test::matches_rule(rule, request, values)) continue;
         expect(count < purges.size() && purges[count].rule == &rule, "the tree finds every purge rule that matches");
         ++count;
     }

@@ -55,6 +55,21 @@ TEST_CASE("Redis may be reached over TCP, over a unix socket and with TLS, alway
     }
 }
 
+TEST_CASE("a look-up in Redis counts as one read, and what is stored as one write")
+{
+    RedisProcess redis;
+    ScriptedOrigin origin;
+    LarderProcess larder("upstream: http://127.0.0.1:" + std::to_string(origin.port()) +
+                         "\nmemory: 0\nstore:\n  url: " + redis.url() + "\n" + item_rules);
+    HttpClient client(larder.port());
+    CHECK(client.get("/items/1").cache_status() == "larder; fwd=uri-miss; stored");
+    await_condition("it is stored", [&] { return is_hit(client.get("/items/1")); });
+    CHECK(larder.metric("larder_store_puts_total") == 1);
+    const auto reads = larder.metric("larder_store_gets_total");
+    for (int i = 0; i < 3; ++i) CHECK(is_hit(client.get("/items/1")));
+    CHECK(larder.metric("larder_store_gets_total") == reads + 3);
+}
+
 TEST_CASE("the password may come from a file, and stands in no log")
 {
     RedisProcess redis;

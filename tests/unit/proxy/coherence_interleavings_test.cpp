@@ -185,7 +185,8 @@ class Play final : public Story {
             if (sidecar(i).dead) continue;
             const int floor = std::max(acknowledged_version_, newest_seen_);
             const Found found = find_now(i);
-            const int version = found.kind == Found::Kind::hit ? std::stoi(found.entry->body) : backend_.version;
+            const int version =
+                found.kind == Found::Kind::hit ? std::stoi(std::string(found.entry->body())) : backend_.version;
             const int wanted = setting_.monotonic ? std::max(floor, backend_.version) : acknowledged_version_;
             if (version < wanted)
                 wrong = "at rest sidecar " + std::to_string(i) + " serves version " + std::to_string(version) +
@@ -298,7 +299,7 @@ class Play final : public Story {
     {
         const Found found = co_await cache(through).find(key, no_variant_, wall_now());
         if (found.kind == Found::Kind::hit) {
-            end_read(std::stoi(found.entry->body), acknowledged, seen);
+            end_read(std::stoi(std::string(found.entry->body())), acknowledged, seen);
             co_return;
         }
         const int version = co_await ask_backend(through, false);

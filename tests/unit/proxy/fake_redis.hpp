@@ -312,7 +312,7 @@ inline std::shared_ptr<Entry> fake_entry(std::string key, std::string body)
     entry->key = std::move(key);
     entry->expires = wall_now() + std::chrono::hours(1);
     entry->times.lifetime = std::chrono::hours(1);
-    entry->body = std::move(body);
+    entry->set_body(std::move(body));
     return entry;
 }
 
@@ -320,7 +320,7 @@ class FakeStore final : public Store {
   public:
     explicit FakeStore(Wire& wire) : wire_(wire) {}
 
-    asio::awaitable<rules::Result<StoreRead>> get(std::string key, std::string) override
+    asio::awaitable<rules::Result<StoreRead>> get(const std::string& key, const std::string&) override
     {
         std::function<StoreRead(FakeRedis&)> command = [key, connection = wire_.connection()](FakeRedis& redis) {
             StoreRead read;
@@ -339,7 +339,7 @@ class FakeStore final : public Store {
     asio::awaitable<StoreWrite> put(std::shared_ptr<const Entry> entry, Position token, FillLease& lease) override
     {
         std::function<StoreWrite(FakeRedis&)> command = [entry, token, owner = lease.owner](FakeRedis& redis) {
-            return redis.store(entry->key, token, entry->body, owner);
+            return redis.store(entry->key, token, std::string(entry->body()), owner);
         };
         const rules::Result<StoreWrite> written = co_await wire_.ask(true, command);
         if (!written) co_return StoreWrite{rules::NotStored::store_failed, 0};

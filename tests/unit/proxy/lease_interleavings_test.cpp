@@ -306,7 +306,8 @@ class Play final : public Story {
         for (int tries = 0; tries < 3; ++tries) {
             const Found found = co_await replica.cache->find(key, no_variant_, wall_now());
             if (over_) co_return;
-            if (found.kind == Found::Kind::hit) co_return end_read(i, std::stoi(found.entry->body), owed);
+            if (found.kind == Found::Kind::hit)
+                co_return end_read(i, std::stoi(std::string(found.entry->body())), owed);
             if (found.kind == Found::Kind::marked) break;
             if (found.kind == Found::Kind::away) break;
             if (replica.fills.uncacheable(key, replica.now) != NotStored::none) break;
@@ -326,7 +327,8 @@ class Play final : public Story {
             }
             if (over_) co_return;
             const Fill::View view = joined.fill->look(UINT64_MAX);
-            if (view.state == Fill::State::complete) co_return end_read(i, std::stoi(view.whole->body), owed);
+            if (view.state == Fill::State::complete)
+                co_return end_read(i, std::stoi(std::string(view.whole->body())), owed);
             if (view.state == Fill::State::failed) co_return end_read(i, INT_MAX, owed);  // 502: no version at all
             if (view.state == Fill::State::released && *taken_over != 0) co_return end_read(i, *taken_over, owed);
             if (view.state == Fill::State::released) break;

@@ -35,7 +35,7 @@ std::shared_ptr<Entry> made(std::string key, std::size_t body_bytes = 0, rules::
     entry->times.stored = now;
     entry->expires = now + kept;
     entry->head = "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n";
-    entry->body.assign(body_bytes, 'x');
+    entry->set_body(std::string(body_bytes, 'x'));
     return entry;
 }
 

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <fcntl.h>
-#include <hiredis/hiredis.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -29,6 +28,7 @@
 #include "proxy/redis/acl.hpp"
 #include "proxy/redis/keyspace.hpp"
 #include "proxy/redis/link.hpp"
+#include "tests/unit/proxy/hiredis_reply.hpp"
 
 namespace larder::proxy::test {
 
@@ -137,22 +137,6 @@ class RedisServer {
             throw std::runtime_error("redis-server did not start: " + seen);
     }
 
-    static Reply convert(const redisReply& from)
-    {
-        Reply reply;
-        reply.integer = from.integer;
-        switch (from.type) {
-        case REDIS_REPLY_STRING: reply.kind = Reply::Kind::text; break;
-        case REDIS_REPLY_STATUS: reply.kind = Reply::Kind::status; break;
-        case REDIS_REPLY_ERROR: reply.kind = Reply::Kind::error; break;
-        case REDIS_REPLY_INTEGER: reply.kind = Reply::Kind::integer; break;
-        case REDIS_REPLY_ARRAY: reply.kind = Reply::Kind::array; break;
-        default: break;
-        }
-        if (from.str) reply.text.assign(from.str, from.len);
-        for (std::size_t i = 0; i < from.elements; ++i) reply.elements.push_back(convert(*from.element[i]));
-        return reply;
-    }
     static Reply run(redisContext* context, const std::vector<std::string>& words)
     {
         std::vector<const char*> texts;
@@ -166,7 +150,7 @@ class RedisServer {
                 redisCommandArgv(context, static_cast<int>(words.size()), texts.data(), sizes.data())),
             freeReplyObject);
         if (!reply) throw std::runtime_error("admin: no answer");
-        return convert(*reply);
+        return to_reply(*reply);
     }
 
     ScratchDirectory directory_;

@@ -83,9 +83,8 @@ std::shared_ptr<Entry> make_entry(std::string key, std::string body, std::string
     entry->times.lifetime = 60s;
     entry->expires = wall_now() + 60s;
     entry->head = "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n";
-    entry->body = std::move(body);
+    entry->set_body(std::move(body));
     entry->rule = "rule";
-    entry->index_head();
     return entry;
 }
 
@@ -127,7 +126,7 @@ TEST_CASE("what is put is got, with the position the log had, until it expires")
         CAPTURE(row.why);
         const StoreRead read = one.get(row.key, row.variant);
         REQUIRE(read.entry);
-        CHECK(read.entry->body == row.body);
+        CHECK(read.entry->body() == row.body);
         CHECK(read.entry->key == row.key);
         CHECK(read.entry->position.load() == start);
         CHECK(read.counter == start);
@@ -153,9 +152,9 @@ TEST_CASE("values of others are misses and counted")
     for (const char* key : {"a", "b", "c", "d", "e"}) CHECK_FALSE(one.get(key).entry);
     CHECK(one.loop.counters.get(Counter::store_malformed) == 4);
     CHECK(one.put(make_entry("a", "mine again"), one.get("a").counter) == NotStored::none);
-    CHECK(one.get("a").entry->body == "mine again");
+    CHECK(one.get("a").entry->body() == "mine again");
     CHECK(one.put(make_entry("e", "now mine"), one.get("e").counter) == NotStored::none);
-    CHECK(one.get("e").entry->body == "now mine");
+    CHECK(one.get("e").entry->body() == "now mine");
 }
 
 TEST_CASE("a put is refused when the log speaks against it")
@@ -228,7 +227,7 @@ TEST_CASE("a put is refused when the log speaks against it")
         const Position later = two.purge({"other"}, {}).position;
         CHECK(two.put(make_entry("a", "new"), later) == NotStored::none);
         CHECK(one.put(make_entry("a", "old"), token) == NotStored::newer);
-        CHECK(one.get("a").entry->body == "new");
+        CHECK(one.get("a").entry->body() == "new");
     }
     SUBCASE("gap: records are missing")
     {

@@ -61,8 +61,7 @@ class Process {
         entry->times.lifetime = 60s;
         entry->expires = wall_now() + 60s;
         entry->head = "HTTP/1.1 200 OK\r\nContent-Length: " + std::to_string(body.size()) + "\r\n";
-        entry->body = body;
-        entry->index_head();
+        entry->set_body(body);
         return loop_.wait(cache->store(std::move(entry), token));
     }
     void fill(const std::string& key)

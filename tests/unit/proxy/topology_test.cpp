@@ -5,7 +5,7 @@
 #include <boost/asio/write.hpp>
 #include <map>
 
-#include "proxy/redis/resp.hpp"
+#include "proxy/redis/reply_reader.hpp"
 #include "tests/unit/proxy/redis_server.hpp"
 
 using namespace larder;

@@ -7,6 +7,7 @@
 #include <random>
 
 #include "rules/pattern/pattern.hpp"
+#include "tests/unit/rules/match/plain_match.hpp"
 #include "tests/unit/rules/rule_text.hpp"
 
 using namespace larder::rules;

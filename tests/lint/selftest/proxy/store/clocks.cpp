@@ -1,7 +1,7 @@
 #include "config/config.hpp"
 #include "proxy/net/clock.hpp"
 #include "proxy/coherence/purge_log.hpp"  // expect: arrows
-#include <hiredis/hiredis.h>              // expect: arrows
+#include <yaml-cpp/yaml.h>                // expect: arrows
 auto a = std::chrono::steady_clock::now();          // expect: clock
 auto b = Clock::now ();                             // expect: clock
 auto c = time(nullptr);                             // expect: clock

@@ -1,0 +1,183 @@
+#include "proxy/redis/reply_reader.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <exception>
+#include <optional>
+
+namespace larder::proxy {
+
+namespace {
+
+constexpr std::int64_t elements_limit = 1'000'000;
+constexpr std::int64_t reserved_limit = 1024;           // what a server announces is not memory yet
+constexpr std::int64_t text_limit = 512 * 1024 * 1024;  // Redis' proto-max-bulk-len
+constexpr std::size_t line_limit = 64 * 1024;           // of a status, an error or a number
+// From here on a text that is not all there is read to where it stays; a shorter one is waited for.
+constexpr std::size_t large_from = 8 * 1024;
+
+std::optional<std::int64_t> parse_number(std::string_view text) noexcept
+{
+    std::int64_t number = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+    return number;
+}
+
+}  // namespace
+
+void ReplyReader::reset()
+{
+    begin_ = end_ = depth_ = large_received_ = 0;
+    root_ = Reply{};
+    item_ = &root_;
+    is_large_ = whole_ = failed_ = false;
+}
+
+std::span<char> ReplyReader::room()
+{
+    if (is_large_ && large_received_ < item_->text.size())
+        return {item_->text.data() + large_received_, item_->text.size() - large_received_};
+    if (begin_ == end_) {
+        begin_ = end_ = 0;
+    } else if (begin_ > buffer_.size() / 2) {
+        std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+        end_ -= begin_;
+        begin_ = 0;
+    }
+    if (end_ == buffer_.size()) buffer_.resize(buffer_.size() * 2);
+    return {buffer_.data() + end_, buffer_.size() - end_};
+}
+
+void ReplyReader::received(std::size_t bytes) noexcept
+{
+    if (is_large_ && large_received_ < item_->text.size())
+        large_received_ += bytes;
+    else
+        end_ += bytes;
+}
+
+void ReplyReader::feed(std::string_view bytes)
+{
+    while (!bytes.empty()) {
+        const std::span<char> into = room();
+        const std::size_t count = std::min(bytes.size(), into.size());
+        std::memcpy(into.data(), bytes.data(), count);
+        received(count);
+        bytes.remove_prefix(count);
+    }
+}
+
+bool ReplyReader::next(Reply& reply)
+try {
+    while (!whole_ && !failed_) {
+        const bool went_on = is_large_ ? end_large() : step();
+        if (!went_on) return false;
+    }
+    if (failed_) return false;
+    reply = std::move(root_);
+    root_ = Reply{};
+    item_ = &root_;
+    whole_ = false;
+    return true;
+} catch (const std::exception&) {  // memory: what has come is of no use without the rest
+    return fail();
+}
+
+/// Takes one item, or the head of an array. False: it is not all there, or bad.
+bool ReplyReader::step()
+{
+    const char* const at = buffer_.data() + begin_;
+    const std::size_t here = end_ - begin_;
+    const auto* const feed_at = static_cast<const char*>(std::memchr(at, '\n', std::min(here, line_limit)));
+    if (!feed_at) return here < line_limit ? false : fail();
+    const auto line_bytes = static_cast<std::size_t>(feed_at - at) + 1;
+    if (line_bytes < 3 || feed_at[-1] != '\r') return fail();
+    const std::string_view line(at + 1, line_bytes - 3);
+
+    switch (at[0]) {
+    case '+':
+    case '-':
+        item_->kind = at[0] == '+' ? Reply::Kind::status : Reply::Kind::error;
+        item_->text = line;
+        begin_ += line_bytes;
+        return end_item();
+    case ':': break;
+    case '$': break;
+    case '*': break;
+    default: return fail();
+    }
+    const auto number = parse_number(line);
+    if (!number) return fail();
+    if (at[0] == ':') {
+        item_->kind = Reply::Kind::integer;
+        item_->integer = *number;
+        begin_ += line_bytes;
+        return end_item();
+    }
+    if (*number == -1) {
+        item_->kind = Reply::Kind::nil;
+        begin_ += line_bytes;
+        return end_item();
+    }
+    if (*number < 0 || *number > (at[0] == '$' ? text_limit : elements_limit)) return fail();
+    if (at[0] == '$') return take_text(static_cast<std::uint64_t>(*number), line_bytes);
+
+    item_->kind = Reply::Kind::array;
+    begin_ += line_bytes;
+    if (*number == 0) return end_item();
+    if (depth_ == depth_limit) return fail();
+    item_->elements.reserve(static_cast<std::size_t>(std::min(*number, reserved_limit)));
+    levels_[depth_++] = {item_, static_cast<std::size_t>(*number)};
+    item_ = &item_->elements.emplace_back();
+    return true;
+}
+
+bool ReplyReader::take_text(std::uint64_t size, std::size_t header_bytes)
+{
+    const std::size_t here = end_ - begin_ - header_bytes;
+    const char* const from = buffer_.data() + begin_ + header_bytes;
+    if (here >= size + 2) {
+        if (from[size] != '\r' || from[size + 1] != '\n') return fail();
+        item_->kind = Reply::Kind::text;
+        item_->text = std::string(from, size);  // a third of what assigning to an empty one costs
+        begin_ += header_bytes + size + 2;
+        return end_item();
+    }
+    if (size < large_from) return false;
+    item_->kind = Reply::Kind::text;
+    item_->text.resize(size);
+    is_large_ = true;
+    large_received_ = std::min<std::size_t>(here, size);
+    std::memcpy(item_->text.data(), from, large_received_);
+    begin_ += header_bytes + large_received_;
+    return true;
+}
+
+/// The line end of a large text, once it is there.
+bool ReplyReader::end_large()
+{
+    if (large_received_ < item_->text.size() || end_ - begin_ < 2) return false;
+    if (buffer_[begin_] != '\r' || buffer_[begin_ + 1] != '\n') return fail();
+    begin_ += 2;
+    is_large_ = false;
+    return end_item();
+}
+
+/// `item_` is whole, and with it each array that it is the last of.
+bool ReplyReader::end_item()
+{
+    while (depth_ > 0) {
+        const Level& level = levels_[depth_ - 1];
+        if (level.array->elements.size() < level.size) {
+            item_ = &level.array->elements.emplace_back();  // the arrays around it stay where they are
+            return true;
+        }
+        --depth_;
+    }
+    whole_ = true;
+    return true;
+}
+
+}  // namespace larder::proxy

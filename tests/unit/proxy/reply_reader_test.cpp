@@ -1,0 +1,162 @@
+#include "proxy/redis/reply_reader.hpp"
+
+#include <doctest/doctest.h>
+
+#include <memory>
+#include <random>
+#include <vector>
+
+#include "tests/unit/proxy/hiredis_reply.hpp"
+
+using namespace larder::proxy;
+
+namespace {
+
+/// Written so that two readings can be compared, and read by a person.
+std::string written(const Reply& reply)
+{
+    switch (reply.kind) {
+    case Reply::Kind::nil: return "nil";
+    case Reply::Kind::status: return "+" + reply.text;
+    case Reply::Kind::error: return "-" + reply.text;
+    case Reply::Kind::integer: return ":" + std::to_string(reply.integer);
+    case Reply::Kind::text: return "'" + reply.text + "'";
+    case Reply::Kind::array: break;
+    }
+    std::string out = "[";
+    for (const Reply& element : reply.elements) out += written(element) + ",";
+    return out + "]";
+}
+
+std::string by_hiredis(const std::string& bytes)
+{
+    const std::unique_ptr<redisReader, decltype(&redisReaderFree)> reader(redisReaderCreate(), redisReaderFree);
+    redisReaderFeed(reader.get(), bytes.data(), bytes.size());
+    std::string out;
+    for (;;) {
+        void* reply = nullptr;
+        if (redisReaderGetReply(reader.get(), &reply) != REDIS_OK || !reply) return out;
+        out += written(test::to_reply(*static_cast<redisReply*>(reply))) + "\n";
+        freeReplyObject(reply);
+    }
+}
+
+/// Gives the reader portions that `next_size` sizes, as a socket would.
+template <class NextSize>
+std::string by_larder(ReplyReader& reader, std::string_view bytes, NextSize next_size)
+{
+    std::string out;
+    while (!bytes.empty() && !reader.failed()) {
+        const auto into = reader.room();
+        const std::size_t count = std::min({bytes.size(), into.size(), next_size()});
+        bytes.copy(into.data(), count);
+        reader.received(count);
+        bytes.remove_prefix(count);
+        Reply reply;
+        while (reader.next(reply)) out += written(reply) + "\n";
+    }
+    return out;
+}
+
+class RandomReplies {
+  public:
+    explicit RandomReplies(unsigned seed) : random_(seed) {}
+    std::size_t below(std::size_t limit) { return random_() % limit; }
+
+    std::string reply(int depth = 0)
+    {
+        switch (below(depth < 5 ? 8 : 6)) {
+        case 0: return "+OK " + std::to_string(below(1000)) + "\r\n";
+        case 1: return "-ERR no " + std::string(below(50), 'x') + "\r\n";
+        case 2: return ":" + std::to_string(static_cast<long long>(below(1u << 30)) - (1 << 29)) + "\r\n";
+        case 3: return below(2) ? "$-1\r\n" : "*-1\r\n";
+        case 4:
+        case 5: return text();
+        default: break;
+        }
+        const std::size_t count = below(5);
+        std::string out = "*" + std::to_string(count) + "\r\n";
+        for (std::size_t i = 0; i < count; ++i) out += reply(depth + 1);
+        return out;
+    }
+
+  private:
+    std::string text()
+    {
+        // Around the sizes that are handled in different ways, now and then.
+        static constexpr std::size_t sizes[] = {0,    1,    2,      30,     300,    8190,   8191,
+                                                8192, 8193, 20'000, 65'534, 65'536, 200'000};
+        std::string bytes(below(3) ? below(100) : sizes[below(std::size(sizes))], '\0');
+        for (char& byte : bytes) byte = static_cast<char>(below(8) ? random_() : "\r\n$*"[below(4)]);
+        return "$" + std::to_string(bytes.size()) + "\r\n" + bytes + "\r\n";
+    }
+    std::mt19937 random_;
+};
+
+}  // namespace
+
+TEST_CASE("replies are read as hiredis reads them, however their bytes arrive")
+{
+    for (unsigned seed = 0; seed < 60; ++seed) {
+        CAPTURE(seed);
+        RandomReplies random(seed);
+        std::string bytes;
+        for (int i = 0; i < 20; ++i) bytes += random.reply();
+        const std::string expected = by_hiredis(bytes);
+        ReplyReader reader(seed % 2 ? 64 * 1024 : 16 * 1024);
+        CHECK(by_larder(reader, bytes, [] { return SIZE_MAX; }) == expected);
+        CHECK(by_larder(reader, bytes, [&] { return 1 + random.below(random.below(10) ? 40'000 : 3); }) == expected);
+        CHECK_FALSE(reader.failed());
+    }
+}
+
+TEST_CASE("a portion that is larger than the buffer is kept whole")
+{
+    RandomReplies random(1);
+    std::string bytes;
+    while (bytes.size() < 300'000) bytes += random.reply();
+    ReplyReader reader(16 * 1024);
+    reader.feed(bytes);
+    std::string out;
+    Reply reply;
+    while (reader.next(reply)) out += written(reply) + "\n";
+    CHECK(out == by_hiredis(bytes));
+}
+
+TEST_CASE("an array of many elements, which get their places as they come, is read as hiredis reads it")
+{
+    std::string bytes = "*3\r\n*2500\r\n";
+    for (int i = 0; i < 2500; ++i) bytes += i % 500 == 0 ? "*2\r\n$1\r\nk\r\n:7\r\n" : "$5\r\nvalue\r\n";
+    bytes += "*1100\r\n";
+    for (int i = 0; i < 1100; ++i) bytes += ":1\r\n";
+    bytes += "+OK\r\n";
+    ReplyReader reader;
+    CHECK(by_larder(reader, bytes, [] { return std::size_t{777}; }) == by_hiredis(bytes));
+}
+
+TEST_CASE("what no server says is not understood, and nothing after it is a reply")
+{
+    const std::string deep = [] {
+        std::string out;
+        for (int i = 0; i < 9; ++i) out += "*1\r\n";
+        return out + ":1\r\n";
+    }();
+    const std::string long_line(70'000, 'x');
+    for (const std::string& bytes :
+         {std::string("HTTP/1.1 400 Bad Request\r\n"), std::string("\r\n"), std::string("+no carriage return\n"),
+          std::string(":1x\r\n"), std::string(":\r\n"), std::string("$-2\r\n"), std::string("*-2\r\n"),
+          std::string("$3\r\nabcde\r\n"), std::string("$ 3\r\nabc\r\n"), std::string("$99999999999\r\n"),
+          std::string("*1000001\r\n"), std::string("%1\r\n"), deep, "+" + long_line + "\r\n",
+          "$9000\r\n" + std::string(9000, 'x') + "xx"}) {
+        CAPTURE(bytes.substr(0, 40));
+        ReplyReader reader;
+        CHECK(by_larder(reader, bytes, [] { return SIZE_MAX; }).empty());
+        CHECK(reader.failed());
+        reader.feed("+OK\r\n");
+        Reply reply;
+        CHECK_FALSE(reader.next(reply));
+        reader.reset();
+        reader.feed("+OK\r\n");
+        CHECK(reader.next(reply));
+    }
+}
