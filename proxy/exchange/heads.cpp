@@ -4,6 +4,7 @@
 #include <boost/asio/ip/network_v4.hpp>
 #include <boost/asio/ip/network_v6.hpp>
 
+#include "rules/base/appender.hpp"
 #include "rules/base/text.hpp"
 #include "rules/http/conditional.hpp"
 #include "rules/http/date.hpp"
@@ -12,6 +13,7 @@
 
 namespace larder::proxy {
 
+using rules::Appender;
 using rules::BodyKind;
 using rules::Field;
 using rules::FieldId;
@@ -27,24 +29,8 @@ void append_number(std::string& out, std::uint64_t number)
 
 namespace {
 
-void append_field(std::string& out, std::string_view name, std::string_view value)
-{
-    std::array<char, 192> line;  // most fit: one append is a fourth of four
-    if (name.size() + value.size() + 4 > line.size()) {
-        (((out += name) += ": ") += value) += "\r\n";
-        return;
-    }
-    char* at = std::copy(name.begin(), name.end(), line.data());
-    *at++ = ':';
-    *at++ = ' ';
-    at = std::copy(value.begin(), value.end(), at);
-    *at++ = '\r';
-    *at++ = '\n';
-    out.append(line.data(), static_cast<std::size_t>(at - line.data()));
-}
-
 /// The members of a list to which we add ours, from all lines of the field (RFC 9110 §5.3).
-void append_list_so_far(std::string& out, const rules::Fields& fields, FieldId id)
+void append_list_so_far(Appender& out, const rules::Fields& fields, FieldId id)
 {
     for (const Field& field : fields.all)
         if (field.id == id && !field.value.empty()) (out += field.value) += ", ";
@@ -90,7 +76,7 @@ bool is_condition(FieldId id) noexcept
 bool is_of_part(FieldId id) noexcept { return id == FieldId::range || id == FieldId::if_range; }
 
 /// As an sf-string (RFC 8941 §3.3.3); what that cannot hold is percent-encoded.
-void append_quoted(std::string& out, std::string_view text)
+void append_quoted(Appender& out, std::string_view text)
 {
     constexpr std::string_view hex = "0123456789ABCDEF";
     out += '"';
@@ -109,7 +95,7 @@ void append_quoted(std::string& out, std::string_view text)
 }
 
 /// The parameters of a request that was forwarded.
-void append_forward_status(std::string& out, const Exchange& exchange)
+void append_forward_status(Appender& out, const Exchange& exchange)
 {
     const ExchangeCount& count = exchange.count;
     if (const std::string_view fwd = rules::fwd(count.forward); !fwd.empty()) {
@@ -118,7 +104,7 @@ void append_forward_status(std::string& out, const Exchange& exchange)
     }
     if (exchange.forward_status != 0) {
         out += "; fwd-status=";
-        append_number(out, static_cast<std::uint64_t>(exchange.forward_status));
+        out += static_cast<std::uint64_t>(exchange.forward_status);
     }
     if (exchange.stored) out += "; stored";
     if (exchange.collapsed) out += "; collapsed";
@@ -157,13 +143,13 @@ std::string fill_target(const Exchange& exchange)
     return target;
 }
 
-void append_upstream_head(std::string& out, const Exchange& exchange, const UpstreamHeadOptions& options)
+void append_upstream_head(std::string& text, const Exchange& exchange, const UpstreamHeadOptions& options)
 {
     const rules::RequestHead& head = exchange.head;
     const config::Config& config = exchange.services->config;
     const bool trusted = is_trusted(config, exchange.client_address);
     constexpr std::size_t ours_bytes = 384;  // what is added, when names and addresses are of usual length
-    out.reserve(out.size() + head.bytes.size() + ours_bytes);
+    Appender out(text, head.bytes.size() + ours_bytes);
 
     // A fill is of the whole answer, whoever asked for it: a HEAD may have found it stale.
     out += options.for_fill ? std::string_view("GET") : head.method_text;
@@ -174,7 +160,7 @@ void append_upstream_head(std::string& out, const Exchange& exchange, const Upst
     // Spellings that share an entry reach the app in one, so that none of them shapes what the others get.
     const std::string normal_host = options.for_fill ? rules::normalise_host(host) : std::string();
     if (options.for_fill) host = normal_host;
-    append_field(out, "Host", host);
+    out.add_field("Host", host);
 
     const rules::HopByHop is_hop_by_hop(head.fields);
     const std::optional<std::uint64_t> forwards_left = rules::forwards_left(head);
@@ -198,65 +184,67 @@ void append_upstream_head(std::string& out, const Exchange& exchange, const Upst
         if (is_hop_by_hop(field)) continue;
         if (options.for_fill && rules::stands_for_named(*exchange.judgement.rule, field.name)) continue;
         if (forwards_left && rules::is_max_forwards(field.name))
-            append_field(out, field.name, std::to_string(*forwards_left - 1));  // 0 was answered here
+            out.add_field(field.name, std::to_string(*forwards_left - 1));  // 0 was answered here
         else
-            append_field(out, field.name, field.value);
+            out.add_field(field.name, field.value);
     }
     if (options.revalidate) {
         const Validators held = options.revalidate->validators();
-        if (!held.etag.empty()) append_field(out, "If-None-Match", held.etag);
-        if (rules::parse_date(held.last_modified, exchange.now))
-            append_field(out, "If-Modified-Since", held.last_modified);
+        if (!held.etag.empty()) out.add_field("If-None-Match", held.etag);
+        if (rules::parse_date(held.last_modified, exchange.now)) out.add_field("If-Modified-Since", held.last_modified);
     }
     // A stranger's word about where a request came from is not passed on (trusted_proxies).
     out += "X-Forwarded-For: ";
     if (trusted) append_list_so_far(out, head.fields, FieldId::x_forwarded_for);
     out += exchange.client_address.empty() ? std::string_view("unix") : std::string_view(exchange.client_address);
     out += "\r\n";
-    append_field(out, "X-Forwarded-Proto", trusted && !forwarded_proto.empty() ? forwarded_proto : "http");
-    append_field(out, "X-Forwarded-Host", trusted && !forwarded_host.empty() ? forwarded_host : host);
+    out.add_field("X-Forwarded-Proto", trusted && !forwarded_proto.empty() ? forwarded_proto : "http");
+    out.add_field("X-Forwarded-Host", trusted && !forwarded_host.empty() ? forwarded_host : host);
     out += "Via: ";
     append_list_so_far(out, head.fields, FieldId::via);
     out += head.minor_version == 0 ? "1.0 larder\r\n" : "1.1 larder\r\n";
-    append_field(out, "X-Request-ID", exchange.request_id);
+    out.add_field("X-Request-ID", exchange.request_id);
     if (options.expects_continue) out += "Expect: 100-continue\r\n";
     if (!options.upgrade_to.empty()) {
-        append_field(out, "Upgrade", options.upgrade_to);
+        out.add_field("Upgrade", options.upgrade_to);
         out += "Connection: upgrade\r\n";
     }
     if (options.framing.kind == BodyKind::chunked) {
         out += "Transfer-Encoding: chunked\r\n";
     } else if (options.framing.kind == BodyKind::length || head.fields.has(FieldId::content_length)) {
         out += "Content-Length: ";
-        append_number(out, options.framing.length);
+        out += options.framing.length;
         out += "\r\n";
     }
     out += "\r\n";
 }
 
-void append_status_line(std::string& out, int status, std::string_view phrase)
+void append_status_line(std::string& text, int status, std::string_view phrase)
 {
+    Appender out(text, phrase.size() + 40);
     out += "HTTP/1.1 ";
-    append_number(out, static_cast<std::uint64_t>(status));
+    out += static_cast<std::uint64_t>(status);
     out += ' ';
     out += phrase;
     out += "\r\n";
 }
 
-void append_interim_head(std::string& out, const rules::ResponseHead& interim)
+void append_interim_head(std::string& text, const rules::ResponseHead& interim)
 {
-    append_status_line(out, interim.status, interim.phrase);
+    append_status_line(text, interim.status, interim.phrase);
     const rules::HopByHop is_hop_by_hop(interim.fields);
+    Appender out(text, interim.bytes.size());
     for (const Field& field : interim.fields.all)
-        if (!is_hop_by_hop(field) && field.id != FieldId::content_length) append_field(out, field.name, field.value);
+        if (!is_hop_by_hop(field) && field.id != FieldId::content_length) out.add_field(field.name, field.value);
     out += "\r\n";
 }
 
-void append_end_to_end_fields(std::string& out, const rules::ResponseHead& response, bool for_entry,
+void append_end_to_end_fields(std::string& text, const rules::ResponseHead& response, bool for_entry,
                               bool strip_set_cookie, rules::WallTime now)
 {
     const rules::HopByHop is_hop_by_hop(response.fields);
     bool has_date = false;
+    Appender out(text, response.bytes.size());
     for (const Field& field : response.fields.all) {
         switch (field.id) {
         case FieldId::content_length:
@@ -272,18 +260,24 @@ void append_end_to_end_fields(std::string& out, const rules::ResponseHead& respo
         default: break;
         }
         if (is_hop_by_hop(field)) continue;
-        append_field(out, field.name, field.value);
+        out.add_field(field.name, field.value);
     }
-    if (!has_date) append_field(out, "Date", rules::format_date(now));  // RFC 9110 §6.6.1
+    if (!has_date) out.add_field("Date", rules::format_date(now));  // RFC 9110 §6.6.1
 }
 
-void append_framing(std::string& out, const Framing& framing, const Exchange& exchange)
+void append_framing(std::string& text, const Framing& framing, const Exchange& exchange)
 {
+    const bool is_usual = exchange.keep_alive && exchange.head.minor_version != 0;
+    if (is_usual && framing.kind == BodyKind::none) {
+        text += "\r\n";
+        return;
+    }
+    Appender out(text, 72);
     if (framing.kind == BodyKind::chunked) {
         out += "Transfer-Encoding: chunked\r\n";
     } else if (framing.kind == BodyKind::length) {
         out += "Content-Length: ";
-        append_number(out, framing.length);
+        out += framing.length;
         out += "\r\n";
     }
     if (!exchange.keep_alive)
@@ -299,15 +293,17 @@ Framing framing_for(const Exchange& exchange, bool length_known, std::uint64_t l
     return {exchange.head.minor_version >= 1 ? BodyKind::chunked : BodyKind::until_close, 0};
 }
 
-void append_cache_status(std::string& out, const Exchange& exchange)
+void append_cache_status(std::string& text, const Exchange& exchange)
 {
     const ExchangeCount& count = exchange.count;
     const bool shows_key = exchange.shows_key && !exchange.key.empty();
-    if (count.verdict == rules::Verdict::hit || count.verdict == rules::Verdict::stale_hit) {
-        const auto seconds = std::chrono::floor<rules::Seconds>(exchange.ttl).count();
-        if (!shows_key) return append_with_number(out, "Cache-Status: larder; hit; ttl=", seconds, "\r\n");
-        append_with_number(out, "Cache-Status: larder; hit; ttl=", seconds, "");
-    } else {
+    const bool is_hit = count.verdict == rules::Verdict::hit || count.verdict == rules::Verdict::stale_hit;
+    const auto ttl = std::chrono::floor<rules::Seconds>(exchange.ttl).count();
+    if (is_hit && !shows_key) return append_with_number(text, "Cache-Status: larder; hit; ttl=", ttl, "\r\n");
+    if (is_hit) append_with_number(text, "Cache-Status: larder; hit; ttl=", ttl, "");
+    constexpr std::size_t usual_bytes = 96;
+    Appender out(text, usual_bytes + (shows_key ? exchange.key.size() : 0));
+    if (!is_hit) {
         out += "Cache-Status: larder";
         append_forward_status(out, exchange);
     }

@@ -52,38 +52,52 @@ Scan take_line_end(Input& in, Scan otherwise) noexcept
     return in.size() < 2 ? in.out_of_bytes : Scan::bad_line_end;
 }
 
+bool is_pair(const char* at, const char (&pair)[3]) noexcept { return std::memcmp(at, pair, 2) == 0; }
+
+/// Takes the rest of a line as nearly everybody writes it: ": ", a value that begins and ends with visible bytes, CR
+/// LF. False: nothing was taken, it is to be looked at more closely.
+template <class Bytes>
+bool take_usual_value(Input& in, const char* colon, const char*& value, const char*& last) noexcept
+{
+    if (colon == in.at || in.end - colon < 4 || !is_pair(colon, ": ") || colon[2] <= ' ') return false;
+    const char* const end = Bytes::find_control(colon + 2, in.end);
+    if (in.end - end < 2 || !is_pair(end, "\r\n") || end[-1] == ' ') return false;
+    value = colon + 2;
+    last = end;
+    in.at = end + 2;
+    return true;
+}
+
 /// Scans field lines up to and with the empty line. `on_field(field)` sees each of them that Larder knows; it may
-/// refuse one. Flat, or a third of what a browser's head costs would be calls.
-template <class OnField>
-[[gnu::flatten]] Scan scan_fields(Input& in, const HeadLimits& limits, Fields& fields, OnField on_field)
+/// refuse one.
+template <class Bytes, class OnField>
+Scan scan_fields(Input& in, const HeadLimits& limits, Fields& fields, OnField on_field)
 {
     constexpr std::size_t usual_count = 16;
     if (fields.all.capacity() == 0) fields.all.reserve(usual_count);
     for (std::size_t count = 0;; ++count) {
         if (in.empty()) return in.out_of_bytes;
-        if (*in.at == '\r' || *in.at == '\n') return take_line_end(in, Scan::bad_line_end);
-
         const char* const line = in.at;
-        const char* const colon = skip_token(line, in.end);
-        if (colon == in.end || *colon != ':' || colon == line) {
-            if (static_cast<std::size_t>(colon - line) > limits.field_bytes) return Scan::head_too_large;
-            if (colon == in.end) return in.out_of_bytes;
-            return *colon == '\n' ? Scan::bad_line_end : Scan::bad_field;
-        }
-
-        const char* value = colon + 1;
-        if (in.end - value >= 2 && value[0] == ' ' && value[1] > ' ')
-            ++value;  // as nearly everybody writes it
-        else
+        const char* const colon = Bytes::skip_token(line, in.end);
+        const char *value = nullptr, *last = nullptr;
+        if (!take_usual_value<Bytes>(in, colon, value, last)) {
+            if (colon == in.end || *colon != ':' || colon == line) {
+                if (*line == '\r' || *line == '\n') return take_line_end(in, Scan::bad_line_end);
+                if (static_cast<std::size_t>(colon - line) > limits.field_bytes) return Scan::head_too_large;
+                if (colon == in.end) return in.out_of_bytes;
+                return *colon == '\n' ? Scan::bad_line_end : Scan::bad_field;
+            }
+            value = colon + 1;
             while (value != in.end && (*value == ' ' || *value == '\t')) ++value;
-        const char* const end = find_value_end(value, in.end);
-        if (static_cast<std::size_t>(end - line) > limits.field_bytes) return Scan::head_too_large;
-        in.at = end;
-        if (const Scan scan = take_line_end(in, Scan::bad_field); scan != Scan::ok) return scan;
+            last = find_value_end<Bytes>(value, in.end);
+            if (static_cast<std::size_t>(last - line) > limits.field_bytes) return Scan::head_too_large;
+            in.at = last;
+            if (const Scan scan = take_line_end(in, Scan::bad_field); scan != Scan::ok) return scan;
+            while (last != value && (last[-1] == ' ' || last[-1] == '\t')) --last;
+        }
+        if (static_cast<std::size_t>(last - line) > limits.field_bytes) return Scan::head_too_large;
         if (count == limits.fields_count) return Scan::head_too_large;
 
-        const char* last = end;
-        while (last != value && (last[-1] == ' ' || last[-1] == '\t')) --last;
         const std::string_view name = between(line, colon);
         const FieldId id = find_field_id(name);
         fields.all.push_back(Field{name, between(value, last), id});
@@ -223,6 +237,7 @@ bool split_target(RequestHead& head) noexcept
     return true;
 }
 
+template <class Bytes>
 Scan scan_request_line(Input& in, const HeadLimits& limits, RequestHead& head) noexcept
 {
     // One empty line before it is forgiven, as RFC 9112 §2.2 asks: some clients end a body with one too many.
@@ -230,10 +245,11 @@ Scan scan_request_line(Input& in, const HeadLimits& limits, RequestHead& head) n
         if (const Scan scan = take_line_end(in, Scan::bad_line_end); scan != Scan::ok) return scan;
 
     const char* const method = in.at;
-    in.at = skip_token(method, in.end);
+    const bool is_get = in.size() >= 4 && std::memcmp(method, "GET ", 4) == 0;
+    in.at = is_get ? method + 3 : Bytes::skip_token(method, in.end);
     if (in.empty()) return in.out_of_bytes;
     head.method_text = between(method, in.at);
-    head.method = parse_method(head.method_text);
+    head.method = is_get ? Method::get : parse_method(head.method_text);
     if (*in.at == '\n') return Scan::bad_line_end;
     if (*in.at == '\r') return Scan::bad_start_line;
     if (*in.at != ' ' || head.method_text.empty()) return Scan::bad_method;
@@ -242,7 +258,7 @@ Scan scan_request_line(Input& in, const HeadLimits& limits, RequestHead& head) n
 
     const char* const target = in.at;
     const std::size_t room = std::min(in.size(), limits.target_bytes + 1);
-    in.at = skip_target(target, target + room);
+    in.at = Bytes::skip_target(target, target + room);
     head.target = between(target, in.at);
     if (head.target.size() > limits.target_bytes) return Scan::target_too_long;
     if (in.empty()) return in.out_of_bytes == Scan::incomplete ? Scan::incomplete : Scan::target_too_long;
@@ -256,6 +272,7 @@ Scan scan_request_line(Input& in, const HeadLimits& limits, RequestHead& head) n
     return split_target(head) ? Scan::ok : Scan::bad_target;
 }
 
+template <class Bytes>
 Scan scan_status_line(Input& in, ResponseHead& head) noexcept
 {
     if (const Scan scan = take_version(in, 1, Scan::bad_status, head.minor_version); scan != Scan::ok) return scan;
@@ -270,7 +287,7 @@ Scan scan_status_line(Input& in, ResponseHead& head) noexcept
     if (head.status < 100 || head.status > 599) return Scan::bad_status;
     if (!in.empty() && *in.at == ' ') {
         const char* const phrase = ++in.at;
-        in.at = find_value_end(phrase, in.end);
+        in.at = find_value_end<Bytes>(phrase, in.end);
         head.phrase = between(phrase, in.at);
     }
     return take_line_end(in, Scan::bad_status);
@@ -335,6 +352,126 @@ bool is_usual_host([[maybe_unused]] std::string_view host) noexcept
 #endif
 }
 
+// --- whole heads ---
+
+template <class Bytes>
+Scan scan_request_by(std::string_view buffer, const HeadLimits& limits, RequestHead& head)
+{
+    head.clear();
+    Input in(buffer, limits);
+    if (const Scan scan = scan_request_line<Bytes>(in, limits, head); scan != Scan::ok) return scan;
+
+    Framing framing;
+    unsigned hosts_count = 0;
+    bool upgrade_field = false;
+    std::string_view host;
+    const Scan scan = scan_fields<Bytes>(in, limits, head.fields, [&](const Field& field) {
+        switch (field.id) {
+        case FieldId::host:
+            ++hosts_count;
+            host = field.value;
+            break;
+        case FieldId::content_length: {
+            const auto length = parse_content_length(field.value);
+            // Repeated with one value is legal to accept (RFC 9110 §8.6), but no honest client sends it.
+            if (!length || framing.length) return Scan::bad_length;
+            framing.length = length;
+            break;
+        }
+        case FieldId::transfer_encoding: framing.take_transfer_encoding(field.value); break;
+        case FieldId::connection: framing.take_connection(field.value); break;
+        case FieldId::upgrade: upgrade_field |= !upgrade_protocol(field.value).empty(); break;
+        case FieldId::expect: head.expects_continue |= equals_ignoring_case(field.value, "100-continue"); break;
+        default: break;
+        }
+        return Scan::ok;
+    });
+    if (scan != Scan::ok) return scan;
+
+    const bool is_1_1 = head.minor_version >= 1;
+    if (hosts_count > 1 || (is_1_1 && hosts_count == 0)) return Scan::bad_host;
+    if ((is_1_1 || !host.empty()) && !is_valid_host(host)) return Scan::bad_host;
+    if (!framing.is_transfer_encoding_sound(head.minor_version)) return Scan::bad_transfer_encoding;
+
+    if (head.authority.empty()) head.authority = host;
+    head.content_length = framing.length.value_or(0);
+    head.body = framing.chunked ? BodyKind::chunked : head.content_length > 0 ? BodyKind::length : BodyKind::none;
+    head.keep_alive = framing.keeps_alive(head.minor_version);
+    head.expects_continue &= is_1_1;
+    head.upgrade = is_1_1 && framing.upgrade_option && upgrade_field;
+    head.bytes = between(buffer.data(), in.at);
+    return Scan::ok;
+}
+
+template <class Bytes>
+Scan scan_response_by(std::string_view buffer, const HeadLimits& limits, bool to_head, ResponseHead& head)
+{
+    head.clear();
+    Input in(buffer, limits);
+    if (const Scan scan = scan_status_line<Bytes>(in, head); scan != Scan::ok) return scan;
+
+    Framing framing;
+    const Scan scan = scan_fields<Bytes>(in, limits, head.fields, [&](const Field& field) {
+        switch (field.id) {
+        case FieldId::content_length: {
+            // One value said several times is one value (RFC 9112 §6.3); two values are none.
+            std::string_view rest = field.value;
+            for (;;) {
+                const std::size_t comma = rest.find(',');
+                const auto length = parse_content_length(trim(rest.substr(0, comma)));
+                if (!length || (framing.length && *framing.length != *length)) return Scan::bad_length;
+                framing.length = length;
+                if (comma == std::string_view::npos) break;
+                rest.remove_prefix(comma + 1);
+            }
+            break;
+        }
+        case FieldId::transfer_encoding: framing.take_transfer_encoding(field.value); break;
+        case FieldId::connection: framing.take_connection(field.value); break;
+        default: break;
+        }
+        return Scan::ok;
+    });
+    if (scan != Scan::ok) return scan;
+    if (!framing.is_transfer_encoding_sound(head.minor_version)) return Scan::bad_transfer_encoding;
+
+    const bool has_no_body = to_head || head.status < 200 || head.status == 204 || head.status == 304;
+    head.content_length = framing.length.value_or(0);
+    head.body = has_no_body       ? BodyKind::none
+                : framing.chunked ? BodyKind::chunked
+                : framing.length  ? BodyKind::length
+                                  : BodyKind::until_close;
+    head.keep_alive = framing.keeps_alive(head.minor_version) && head.body != BodyKind::until_close;
+    head.bytes = between(buffer.data(), in.at);
+    return Scan::ok;
+}
+
+// Flat, or a third of what a browser's head costs would be calls.
+[[gnu::flatten]] Scan scan_request_usual(std::string_view buffer, const HeadLimits& limits, RequestHead& head)
+{
+    return scan_request_by<UsualBytes>(buffer, limits, head);
+}
+
+[[gnu::flatten]] Scan scan_response_usual(std::string_view buffer, const HeadLimits& limits, bool to_head,
+                                          ResponseHead& head)
+{
+    return scan_response_by<UsualBytes>(buffer, limits, to_head, head);
+}
+
+#if defined(__x86_64__)
+[[gnu::target("avx2,bmi"), gnu::flatten]] Scan scan_request_avx2(std::string_view buffer, const HeadLimits& limits,
+                                                                 RequestHead& head)
+{
+    return scan_request_by<Avx2Bytes>(buffer, limits, head);
+}
+
+[[gnu::target("avx2,bmi"), gnu::flatten]] Scan scan_response_avx2(std::string_view buffer, const HeadLimits& limits,
+                                                                  bool to_head, ResponseHead& head)
+{
+    return scan_response_by<Avx2Bytes>(buffer, limits, to_head, head);
+}
+#endif
+
 // --- moving views ---
 
 /// Moves a view that lies within `old`; one into static text, or none, stays.
@@ -360,7 +497,7 @@ FieldId field_id(std::string_view name) noexcept { return find_field_id(name); }
 bool is_field_line(std::string_view line) noexcept
 {
     const char* const end = line.data() + line.size();
-    const char* const colon = skip_token(line.data(), end);
+    const char* const colon = UsualBytes::skip_token(line.data(), end);
     if (colon == line.data() || colon == end || *colon != ':') return false;
     return find_value_end(colon, end) == end;
 }
@@ -419,92 +556,18 @@ std::string_view text(Scan fault) noexcept
 
 Scan scan_request(std::string_view buffer, const HeadLimits& limits, RequestHead& head)
 {
-    head.clear();
-    Input in(buffer, limits);
-    if (const Scan scan = scan_request_line(in, limits, head); scan != Scan::ok) return scan;
-
-    Framing framing;
-    unsigned hosts_count = 0;
-    bool upgrade_field = false;
-    std::string_view host;
-    const Scan scan = scan_fields(in, limits, head.fields, [&](const Field& field) {
-        switch (field.id) {
-        case FieldId::host:
-            ++hosts_count;
-            host = field.value;
-            break;
-        case FieldId::content_length: {
-            const auto length = parse_content_length(field.value);
-            // Repeated with one value is legal to accept (RFC 9110 §8.6), but no honest client sends it.
-            if (!length || framing.length) return Scan::bad_length;
-            framing.length = length;
-            break;
-        }
-        case FieldId::transfer_encoding: framing.take_transfer_encoding(field.value); break;
-        case FieldId::connection: framing.take_connection(field.value); break;
-        case FieldId::upgrade: upgrade_field |= !upgrade_protocol(field.value).empty(); break;
-        case FieldId::expect: head.expects_continue |= equals_ignoring_case(field.value, "100-continue"); break;
-        default: break;
-        }
-        return Scan::ok;
-    });
-    if (scan != Scan::ok) return scan;
-
-    const bool is_1_1 = head.minor_version >= 1;
-    if (hosts_count > 1 || (is_1_1 && hosts_count == 0)) return Scan::bad_host;
-    if ((is_1_1 || !host.empty()) && !is_valid_host(host)) return Scan::bad_host;
-    if (!framing.is_transfer_encoding_sound(head.minor_version)) return Scan::bad_transfer_encoding;
-
-    if (head.authority.empty()) head.authority = host;
-    head.content_length = framing.length.value_or(0);
-    head.body = framing.chunked ? BodyKind::chunked : head.content_length > 0 ? BodyKind::length : BodyKind::none;
-    head.keep_alive = framing.keeps_alive(head.minor_version);
-    head.expects_continue &= is_1_1;
-    head.upgrade = is_1_1 && framing.upgrade_option && upgrade_field;
-    head.bytes = between(buffer.data(), in.at);
-    return Scan::ok;
+#if defined(__x86_64__)
+    if (has_avx2()) return scan_request_avx2(buffer, limits, head);
+#endif
+    return scan_request_usual(buffer, limits, head);
 }
 
 Scan scan_response(std::string_view buffer, const HeadLimits& limits, bool to_head, ResponseHead& head)
 {
-    head.clear();
-    Input in(buffer, limits);
-    if (const Scan scan = scan_status_line(in, head); scan != Scan::ok) return scan;
-
-    Framing framing;
-    const Scan scan = scan_fields(in, limits, head.fields, [&](const Field& field) {
-        switch (field.id) {
-        case FieldId::content_length: {
-            // One value said several times is one value (RFC 9112 §6.3); two values are none.
-            std::string_view rest = field.value;
-            for (;;) {
-                const std::size_t comma = rest.find(',');
-                const auto length = parse_content_length(trim(rest.substr(0, comma)));
-                if (!length || (framing.length && *framing.length != *length)) return Scan::bad_length;
-                framing.length = length;
-                if (comma == std::string_view::npos) break;
-                rest.remove_prefix(comma + 1);
-            }
-            break;
-        }
-        case FieldId::transfer_encoding: framing.take_transfer_encoding(field.value); break;
-        case FieldId::connection: framing.take_connection(field.value); break;
-        default: break;
-        }
-        return Scan::ok;
-    });
-    if (scan != Scan::ok) return scan;
-    if (!framing.is_transfer_encoding_sound(head.minor_version)) return Scan::bad_transfer_encoding;
-
-    const bool has_no_body = to_head || head.status < 200 || head.status == 204 || head.status == 304;
-    head.content_length = framing.length.value_or(0);
-    head.body = has_no_body       ? BodyKind::none
-                : framing.chunked ? BodyKind::chunked
-                : framing.length  ? BodyKind::length
-                                  : BodyKind::until_close;
-    head.keep_alive = framing.keeps_alive(head.minor_version) && head.body != BodyKind::until_close;
-    head.bytes = between(buffer.data(), in.at);
-    return Scan::ok;
+#if defined(__x86_64__)
+    if (has_avx2()) return scan_response_avx2(buffer, limits, to_head, head);
+#endif
+    return scan_response_usual(buffer, limits, to_head, head);
 }
 
 bool is_valid_host(std::string_view host) noexcept

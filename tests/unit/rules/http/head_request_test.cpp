@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "rules/base/text.hpp"
 #include "rules/http/head.hpp"
 
 namespace {
@@ -237,12 +238,14 @@ TEST_CASE("every control byte in a value is refused at every place, and every ot
         for (std::size_t place = 0; place < 20; ++place) {
             std::string value(20, 'x');
             value[place] = static_cast<char>(byte);
-            const Scanned scanned(with_fields("A: <" + value + ">\r\n"));
+            const Scanned scanned(with_fields("A: " + value + "\r\n"));
             const bool control = (byte < 0x20 && byte != '\t') || byte == 0x7f;
             CAPTURE(byte);
             CAPTURE(place);
             CHECK((scanned.scan == Scan::ok) == !control);
-            if (!control && scanned.scan == Scan::ok) CHECK(scanned.head.fields.all[1].value == "<" + value + ">");
+            if (control || scanned.scan != Scan::ok) continue;
+            CHECK(scanned.head.fields.all[1].value == trim(value));
+            CHECK(Scanned(with_fields("A:" + value + "\r\n")).head.fields.all[1].value == trim(value));
         }
     }
 }
