@@ -166,8 +166,15 @@ asio::awaitable<void> pass(Services& services, Client& client, std::shared_ptr<E
     exchange->count.outcome = Outcome::passed;
     Forwarding forwarding(services, client, exchange);
     const rules::WallTime requested = wall_now();
-    const rules::Errc error = co_await forwarding.request();
-    if (error != rules::Errc::ok) co_return co_await refuse(services, client, *exchange, error);
+    bool is_answered = false;
+    if (forwarding.send_at_once()) {
+        const bool ready = co_await forwarding.wait_for_answer();
+        is_answered = forwarding.take_answer(ready);
+    }
+    if (!is_answered) {
+        const rules::Errc error = co_await forwarding.request();
+        if (error != rules::Errc::ok) co_return co_await refuse(services, client, *exchange, error);
+    }
     if (exchange->count.forward == Forward::uncacheable) {
         forwarding.keep();
         review_uncacheable(services, *exchange, forwarding.response());

@@ -87,7 +87,14 @@ asio::awaitable<void> Filling::run_on(bool for_leader)
         while (phase_ == Phase::head) {
             if (!sent_) sent_ = co_await fetch_->send_rest();
             Errc error = *sent_;
-            if (error == Errc::ok) error = co_await fetch_->read_head(false);
+            std::optional<Errc> read;
+            if (error == Errc::ok) read = fetch_->take_head(false);
+            if (error == Errc::ok && !read) {  // nearly always it comes in one piece then
+                const bool ready = co_await fetch_->wait_head();
+                read = fetch_->take_head(false, ready);
+                if (!read) read = co_await fetch_->read_head(false);
+            }
+            if (read) error = *read;
             const rules::ResponseHead& head = fetch_->head();
             if (error == Errc::ok && head.status < 200) {
                 constexpr int interim_limit = 32;

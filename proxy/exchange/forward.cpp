@@ -143,7 +143,7 @@ asio::awaitable<Forwarding::Buffered> Forwarding::buffer_body(std::size_t limit)
     co_return result;
 }
 
-asio::awaitable<Errc> Forwarding::request()
+Errc Forwarding::compose()
 {
     // What has come of the body already goes out with the head: most bodies are in the same packet.
     if (body_ && !body_whole_ && buffered_.empty()) {
@@ -154,7 +154,7 @@ asio::awaitable<Errc> Forwarding::request()
                 buffered_.append(piece.data);
                 continue;
             }
-            if (piece.kind == RequestBody::Kind::failed) co_return piece.error;
+            if (piece.kind == RequestBody::Kind::failed) return piece.error;
             body_whole_ = piece.kind == RequestBody::Kind::end;
             break;
         }
@@ -196,28 +196,67 @@ asio::awaitable<Errc> Forwarding::request()
         request_body_ = std::move(buffered_);
     }
 
-    const bool whole = !body_ || body_whole_;
-    const bool may_retry = whole && may_send_again(head) && !head.upgrade;
-    std::optional<Errc> sent = fetch_->send(request_head_, request_body_, may_retry);
-    if (!sent) sent = co_await fetch_->send_rest();
+    return Errc::ok;
+}
+
+Errc Forwarding::begin()
+{
+    begun_ = true;
+    if (const Errc error = compose(); error != Errc::ok) return error;
+    const bool may_retry = is_whole() && may_send_again(exchange_->head) && !exchange_->head.upgrade;
+    written_ = fetch_->send(request_head_, request_body_, may_retry);
     sent_ = fetch_->touched();
-    if (*sent != Errc::ok) {
-        if (*sent == Errc::upstream_closed && fetch_->connection()) {
+    return Errc::ok;
+}
+
+/// A write goes on whatever its client does: the app may have begun it.
+void Forwarding::watch_client()
+{
+    if (rules::is_safe(exchange_->head.method)) watch_.emplace(services_, client_, *exchange_, *fetch_);
+}
+
+bool Forwarding::send_at_once()
+{
+    if (body_ || begin() != Errc::ok || written_ != Errc::ok) return false;
+    watch_client();
+    head_read_ = fetch_->take_head(exchange_->is_head());
+    return !head_read_;
+}
+
+bool Forwarding::take_answer(bool ready)
+{
+    head_read_ = fetch_->take_head(exchange_->is_head(), ready);
+    if (head_read_ != Errc::ok || !fetch_->has_final_head() || fetch_->head().status == 101) return false;
+    exchange_->upstream_time = instant_now() - fetch_->sent_at();
+    return true;
+}
+
+asio::awaitable<Errc> Forwarding::request()
+{
+    if (!begun_) {
+        const Errc error = begin();
+        if (error != Errc::ok) co_return error;
+    }
+    if (!written_) {
+        written_ = co_await fetch_->send_rest();
+        sent_ = fetch_->touched();
+    }
+    if (*written_ != Errc::ok) {
+        if (*written_ == Errc::upstream_closed && fetch_->connection()) {
             // It may have answered before it stopped reading: what it said is worth more than our complaint.
             const Errc early = co_await read_final_head();
             if (early == Errc::ok) {
                 fetch_->keep();
                 fetch_->upload_pending(true);
-                if (!whole) exchange_->keep_alive = false;
+                if (!is_whole()) exchange_->keep_alive = false;
                 co_return Errc::ok;
             }
         }
         co_await end_upload();
-        co_return *sent;
+        co_return *written_;
     }
-    // A write goes on whatever its client does: the app may have begun it.
-    if (rules::is_safe(head.method)) watch_.emplace(services_, client_, *exchange_, *fetch_);
-    if (!whole) {
+    if (!watch_) watch_client();
+    if (!is_whole()) {
         fetch_->request_pending(true);
         upload_ = std::make_shared<Upload>(services_.context);
         services_.tasks.spawn("upload", run_upload(upload_));
@@ -232,7 +271,8 @@ asio::awaitable<Errc> Forwarding::read_final_head()
 {
     constexpr int interim_limit = 32;  // a flood of 1xx ends here
     for (int count = 0; count < interim_limit; ++count) {
-        const Errc error = co_await fetch_->read_head(exchange_->is_head());
+        if (!head_read_) head_read_ = co_await fetch_->read_head(exchange_->is_head());
+        const Errc error = *std::exchange(head_read_, std::nullopt);
         if (error != Errc::ok) co_return error;
         const rules::ResponseHead& head = fetch_->head();
         if (head.status >= 200) co_return Errc::ok;

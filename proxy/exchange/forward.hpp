@@ -33,6 +33,12 @@ class Forwarding {
     /// Sends the request and reads the response's head; interim heads go to the client as they come. The rest of a
     /// large request body goes up meanwhile. Errors: upstream_*, client_*.
     asio::awaitable<rules::Errc> request();
+    /// The same for the usual case, in which nothing need be a coroutine: sends the request if that needs no waiting.
+    /// Then `co_await wait_for_answer()`, and `take_answer()` says whether the head of the final answer has come. When
+    /// either says false, `co_await request()` does what is left.
+    bool send_at_once();
+    asio::awaitable<bool> wait_for_answer() { return fetch_->wait_head(); }
+    bool take_answer(bool ready);
     const rules::ResponseHead& response() const noexcept { return fetch_->head(); }
     /// Nothing of the request has reached the upstream: it cannot have acted on it.
     bool never_sent() const noexcept { return !sent_; }
@@ -54,6 +60,12 @@ class Forwarding {
 
   private:
     struct Upload;
+    /// The request's head and what is here of its body. Errors: client_*.
+    rules::Errc compose();
+    /// Composes it and sends what needs no waiting; `written_` says how far that came. Errors: client_*.
+    rules::Errc begin();
+    bool is_whole() const noexcept { return !body_ || body_whole_; }
+    void watch_client();
     asio::awaitable<void> run_upload(std::shared_ptr<Upload> upload);
     asio::awaitable<void> end_upload();
     asio::awaitable<rules::Errc> read_final_head();
@@ -73,6 +85,9 @@ class Forwarding {
     bool body_whole_ = false;           // `buffered_` is all of it
     bool continued_ = false;            // we have sent 100 Continue ourselves
     bool sent_ = false;
+    bool begun_ = false;
+    std::optional<rules::Errc> written_;    // what sending said; empty: it has to wait
+    std::optional<rules::Errc> head_read_;  // what `take_answer` found, for `request`
     std::string request_head_;
     std::string request_body_;  // framed, what is sent with the head
 };

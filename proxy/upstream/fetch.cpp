@@ -113,49 +113,70 @@ asio::awaitable<Errc> Fetch::write_rest()
 
 asio::awaitable<Errc> Fetch::read_head(bool to_head)
 {
-    // Bytes left over from an interim head come first.
-    std::string partial(input_);
-    input_ = partial;
-    input_shared_ = false;
-    bool received = !partial.empty();
-    // Interim heads buy no time, but 102, which is there to say that the answer takes long.
-    if (!request_pending_ && (head_.status == 0 || head_.status == 102))
+    for (bool ready = true;;) {
+        if (const std::optional<Errc> taken = take_head(to_head, ready)) co_return *taken;
+        if (!head_retry_) {
+            ready = co_await wait_head();
+            continue;
+        }
+        // The reused connection had died before our request: once more on a fresh one.
+        head_retry_ = may_retry_ = false;
+        pool_.counters().add(Counter::upstream_retries);
+        const Errc again = co_await reconnect();
+        if (again != Errc::ok) co_return again;
         connection_->deadline.arm(pool_.wheel(), pool_.options().first_byte_timeout, Errc::upstream_timeout);
+        ready = true;
+    }
+}
+
+std::optional<Errc> Fetch::take_head(bool to_head, bool may_read)
+{
+    if (!head_begun_) {
+        head_begun_ = true;
+        head_retry_ = false;
+        // Bytes left over from an interim head come first.
+        partial_ = std::string(input_);
+        input_ = partial_;
+        input_shared_ = false;
+        head_received_ = !partial_.empty();
+        // Interim heads buy no time, but 102, which is there to say that the answer takes long.
+        if (!request_pending_ && (head_.status == 0 || head_.status == 102))
+            connection_->deadline.arm(pool_.wheel(), pool_.options().first_byte_timeout, Errc::upstream_timeout);
+    }
     for (;;) {
         if (!input_.empty()) {
             const Scan scan = rules::scan_response(input_, limits_, to_head, head_);
             if (scan == Scan::ok) break;
             if (scan != Scan::incomplete) {
                 pool_.counters().add_head_fault(scan);
-                co_return Errc::upstream_malformed;
+                return Errc::upstream_malformed;
             }
             if (input_shared_) {
-                partial.assign(input_);
-                input_ = partial;
+                partial_.assign(input_);
+                input_ = partial_;
                 input_shared_ = false;
             }
         }
-        const IoTry got = connection_->transport.try_read(read_buffer_);
-        if (got.ok()) {
-            received = true;
-            input_shared_ = partial.empty();
-            if (!input_shared_) partial.append(read_buffer_.data(), got.bytes);
-            input_ = input_shared_ ? std::string_view(read_buffer_.data(), got.bytes) : std::string_view(partial);
-            continue;
+        if (may_read) {
+            const IoTry got = connection_->transport.try_read(read_buffer_);
+            if (got.ok()) {
+                head_received_ = true;
+                input_shared_ = partial_.empty();
+                if (!input_shared_) partial_.append(read_buffer_.data(), got.bytes);
+                input_ = input_shared_ ? std::string_view(read_buffer_.data(), got.bytes) : std::string_view(partial_);
+                continue;
+            }
+            if (got.blocked()) {
+                head_waits_for_ = got.wait_for;
+                return std::nullopt;
+            }
         }
-        if (got.blocked()) {
-            const bool ready = co_await connection_->transport.wait(got.wait_for);
-            if (ready) continue;
-        }
-        const Errc error = fault(Errc::upstream_closed);
-        if (received || error == Errc::upstream_timeout || !connection_->reused || !may_retry_) co_return error;
-        // The reused connection had died before our request: once more on a fresh one.
-        pool_.counters().add(Counter::upstream_retries);
-        may_retry_ = false;
-        const Errc again = co_await reconnect();
-        if (again != Errc::ok) co_return again;
-        connection_->deadline.arm(pool_.wheel(), pool_.options().first_byte_timeout, Errc::upstream_timeout);
+        const bool aborted = connection_->transport.aborted() != Errc::ok;
+        head_retry_ = !head_received_ && !aborted && connection_->reused && may_retry_;
+        if (head_retry_) return std::nullopt;
+        return fault(Errc::upstream_closed);
     }
+    head_begun_ = false;
     // The head gets memory of its own, what follows stays where it is until `keep`.
     head_bytes_.assign(head_.bytes);
     head_.rebase(head_bytes_.data());
@@ -164,11 +185,11 @@ asio::awaitable<Errc> Fetch::read_head(bool to_head)
         connection_->inbox.assign(input_);
         input_ = connection_->inbox;
     }
-    if (head_.status < 200 && head_.status != 101) co_return Errc::ok;
+    if (head_.status < 200 && head_.status != 101) return Errc::ok;
     left_ = head_.body == BodyKind::length ? head_.content_length : 0;
     ended_ = head_.body == BodyKind::none || (head_.body == BodyKind::length && left_ == 0);
     connection_->deadline.arm(pool_.wheel(), pool_.options().idle_timeout, Errc::upstream_idle);
-    co_return Errc::ok;
+    return Errc::ok;
 }
 
 BodyPiece Fetch::next_piece(bool may_read)

@@ -42,6 +42,12 @@ class Fetch {
 
     /// Reads one response head, interim ones (1xx) too: call again after those. 101 is final.
     asio::awaitable<rules::Errc> read_head(bool to_head);
+    /// What of that needs no waiting. Empty: `co_await wait_head()` and call again, or `co_await read_head(to_head)`,
+    /// which goes on from here and connects anew where it has to.
+    /// @param may_read  false: the wait for more has failed
+    std::optional<rules::Errc> take_head(bool to_head, bool may_read = true);
+    /// False: the wait was ended, the fetch is over.
+    asio::awaitable<bool> wait_head() { return connection_->transport.wait(head_waits_for_); }
     const rules::ResponseHead& head() const noexcept { return head_; }
 
     /// The next piece of the body. `blocked`: `co_await wait_body()`, then call again.
@@ -105,6 +111,12 @@ class Fetch {
     bool touched_ = false;
     bool acknowledged_ = false;  // the head, by TCP
     bool counted_ = false;       // among those under way
+    // A head that is being read:
+    bool head_begun_ = false;
+    bool head_received_ = false;  // a byte of it
+    bool head_retry_ = false;     // the connection has died, a fresh one is to be made
+    Direction head_waits_for_ = Direction::read;
+    std::string partial_;  // what there is of it, unless `read_buffer_` has it all
     rules::ResponseHead head_;
     std::string head_bytes_;
     std::string_view input_;  // unread bytes, in the connection's inbox or the shared buffer
