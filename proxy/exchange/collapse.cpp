@@ -44,6 +44,17 @@ class FillReader {
     {
     }
 
+    /// Serves a leader whose answer is complete before he looks for it. Then `flush` the client. False: nothing was
+    /// done, `co_await run()`.
+    bool serve_at_once()
+    {
+        const Fill::View view = fill_->look(body_seen_, interim_seen_);
+        if (!leader_ || view.state != Fill::State::complete || !view.interim.empty()) return false;
+        serve_whole(view);
+        note_client();
+        return true;
+    }
+
     asio::awaitable<FillAnswer> run()
     {
         bool timed_out = false;
@@ -112,6 +123,13 @@ class FillReader {
             waiting_ = nullptr;
             fill_->unsubscribe(waiter);
         }
+    }
+
+    void note_client()
+    {
+        if (!client_.gone()) return;
+        exchange_->count.outcome = Outcome::client_gone;
+        exchange_->keep_alive = false;
     }
 
   private:
@@ -248,13 +266,6 @@ class FillReader {
         note_client();
     }
 
-    void note_client()
-    {
-        if (!client_.gone()) return;
-        exchange_->count.outcome = Outcome::client_gone;
-        exchange_->keep_alive = false;
-    }
-
     Services& services_;
     Client& client_;
     std::shared_ptr<Exchange> exchange_;
@@ -301,7 +312,13 @@ asio::awaitable<FillAnswer> answer_from_fill(Services& services, Client& client,
         services.counters.add(Counter::joins);
     }
     FillReader reader(services, client, std::move(exchange), joined.fill, joined.begun);
-    const FillAnswer answer = co_await reader.run();
+    FillAnswer answer = FillAnswer::done;
+    if (!reader.serve_at_once()) {
+        answer = co_await reader.run();
+    } else if (client.blocked()) {
+        co_await client.flush();
+        reader.note_client();
+    }
     if (joined.begun) joined.fill->leader_left();
     co_return answer;
 }

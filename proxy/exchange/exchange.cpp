@@ -304,8 +304,17 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
 
     constexpr int tries = 3;  // an answer that was another variant's, or another replica's, sends us back to the lookup
     for (int i = 0; i < tries; ++i) {
-        std::optional<Found> known = std::exchange(found, std::nullopt);
-        Looked looked = co_await lookup(services, *exchange, std::move(known));
+        Looked looked;
+        exchange->variant.clear();
+        exchange->stored_as = exchange->key;
+        std::optional<Looked> here;
+        if (!found) here = lookup_here(services, *exchange);
+        if (here) {
+            looked = std::move(*here);
+        } else {
+            std::optional<Found> known = std::exchange(found, std::nullopt);
+            looked = co_await lookup(services, *exchange, std::move(known));
+        }
         FillTerms terms;
         terms.alone = directives.no_cache;
         if (looked.bypass && directives.only_if_cached)

@@ -1,5 +1,8 @@
 #include "proxy/exchange/fill.hpp"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include <algorithm>
 #include <cstring>
 
@@ -196,16 +199,7 @@ bool Fill::has_leader() const noexcept
 
 // --- Fills -----------------------------------------------------------------------------------------------------------
 
-Fills::Joined Fills::join_or_begin(const std::string& stored_as, const std::function<bool(const Fill&)>& joinable,
-                                   const std::function<std::shared_ptr<Fill>()>& make)
-{
-    Shard& here = shard(stored_as);
-    const std::lock_guard lock(here.mutex);
-    auto& slot = here.fills[stored_as];
-    if (slot && joinable(*slot)) return {slot, false};
-    slot = make();  // one that a purge has overtaken goes on for those who wait for it, but nobody joins it any more
-    return {slot, true};
-}
+std::size_t Fills::Hash::operator()(std::string_view key) const noexcept { return XXH3_64bits(key.data(), key.size()); }
 
 void Fills::end(const Fill& fill)
 {

@@ -115,8 +115,17 @@ class Fills {
         std::shared_ptr<Fill> fill;
         bool begun = false;
     };
-    Joined join_or_begin(const std::string& stored_as, const std::function<bool(const Fill&)>& joinable,
-                         const std::function<std::shared_ptr<Fill>()>& make);
+    template <class Joinable, class Make>
+    Joined join_or_begin(const std::string& stored_as, Joinable joinable, Make make)
+    {
+        Shard& here = shard(stored_as);
+        const std::lock_guard lock(here.mutex);
+        auto& slot = here.fills[stored_as];
+        if (slot && joinable(*slot)) return {slot, false};
+        slot =
+            make();  // one that a purge has overtaken goes on for those who wait for it, but nobody joins it any more
+        return {slot, true};
+    }
     void end(const Fill& fill);
 
     /// The fetch that requests for a key may share while a write has it open: one that is sent after they came, so that
@@ -147,7 +156,7 @@ class Fills {
   private:
     struct Hash {
         using is_transparent = void;
-        std::size_t operator()(std::string_view s) const noexcept { return std::hash<std::string_view>{}(s); }
+        std::size_t operator()(std::string_view key) const noexcept;
     };
     struct Pair {
         std::shared_ptr<Fill> under_way, next;
@@ -158,7 +167,7 @@ class Fills {
         std::unordered_map<std::string, std::shared_ptr<Fill>, Hash, std::equal_to<>> fills;
         std::unordered_map<std::string, Pair, Hash, std::equal_to<>> unsent;
     };
-    Shard& shard(std::string_view key) { return shards_[Hash{}(key) % shards_count]; }
+    Shard& shard(std::string_view key) { return shards_[Hash{}(key) / 64 % shards_count]; }
     std::array<Shard, shards_count> shards_;
     UncacheableKeys uncacheable_;
 };

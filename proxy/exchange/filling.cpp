@@ -395,7 +395,9 @@ void Filling::describe_whole()
         append_number(entry_->head, entry_->body().size());
         entry_->head += "\r\n";
     }
-    entry_->expires = hard_expiry(judged_.times, has_validator(*entry_));
+    const rules::FieldSet fields = fetch_->head().fields.ids();
+    const bool may_have = fields.has_any({rules::FieldId::etag, rules::FieldId::last_modified});
+    entry_->expires = hard_expiry(judged_.times, may_have && has_validator(*entry_));
 }
 
 /// The index lives as long as the last of its variants.

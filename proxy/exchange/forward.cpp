@@ -420,7 +420,7 @@ void Forwarding::abandon()
     body_.reset();
 }
 
-Framing Forwarding::append_head(std::string& out)
+Framing Forwarding::append_head(std::string& text)
 {
     // A body that is still going up while the final answer is here: its end cannot be told, the connection ends with
     // it.
@@ -438,12 +438,14 @@ Framing Forwarding::append_head(std::string& out)
     }
     exchange_->count.status = head.status;
     exchange_->answered = true;
-    out.clear();
+    text.clear();
+    constexpr std::size_t ours_bytes = 256;
+    rules::Appender out(text, head.bytes.size() + ours_bytes);
     append_status_line(out, head.status, head.phrase);
     append_end_to_end_fields(out, head, false, false, exchange_->now);
     append_cache_status(out, *exchange_);
-    if (!head.fields.has(FieldId::x_request_id)) ((out += "X-Request-ID: ") += exchange_->request_id) += "\r\n";
-    if (!exchange_->cache_purge.empty()) ((out += "X-Cache-Purge: ") += exchange_->cache_purge) += "\r\n";
+    if (!head.fields.has(FieldId::x_request_id)) out.add_field("X-Request-ID", exchange_->request_id);
+    if (!exchange_->cache_purge.empty()) out.add_field("X-Cache-Purge", exchange_->cache_purge);
     append_framing(out, framing, *exchange_);
     return framing;
 }

@@ -69,8 +69,8 @@ class Forwarding {
     asio::awaitable<void> run_upload(std::shared_ptr<Upload> upload);
     asio::awaitable<void> end_upload();
     asio::awaitable<rules::Errc> read_final_head();
-    /// The head of the answer in place of what `out` holds; how its body is framed.
-    Framing append_head(std::string& out);
+    /// The head of the answer in place of what `text` holds; how its body is framed.
+    Framing append_head(std::string& text);
     asio::awaitable<void> relay_body(Framing framing);
     asio::awaitable<void> tunnel();
 

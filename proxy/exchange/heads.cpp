@@ -222,6 +222,11 @@ void append_upstream_head(std::string& text, const Exchange& exchange, const Ups
 void append_status_line(std::string& text, int status, std::string_view phrase)
 {
     Appender out(text, phrase.size() + 40);
+    append_status_line(out, status, phrase);
+}
+
+void append_status_line(Appender& out, int status, std::string_view phrase)
+{
     out += "HTTP/1.1 ";
     out += static_cast<std::uint64_t>(status);
     out += ' ';
@@ -242,9 +247,15 @@ void append_interim_head(std::string& text, const rules::ResponseHead& interim)
 void append_end_to_end_fields(std::string& text, const rules::ResponseHead& response, bool for_entry,
                               bool strip_set_cookie, rules::WallTime now)
 {
+    Appender out(text, response.bytes.size());
+    append_end_to_end_fields(out, response, for_entry, strip_set_cookie, now);
+}
+
+void append_end_to_end_fields(Appender& out, const rules::ResponseHead& response, bool for_entry, bool strip_set_cookie,
+                              rules::WallTime now)
+{
     const rules::HopByHop is_hop_by_hop(response.fields);
     bool has_date = false;
-    Appender out(text, response.bytes.size());
     for (const Field& field : response.fields.all) {
         switch (field.id) {
         case FieldId::content_length:
@@ -273,6 +284,11 @@ void append_framing(std::string& text, const Framing& framing, const Exchange& e
         return;
     }
     Appender out(text, 72);
+    append_framing(out, framing, exchange);
+}
+
+void append_framing(Appender& out, const Framing& framing, const Exchange& exchange)
+{
     if (framing.kind == BodyKind::chunked) {
         out += "Transfer-Encoding: chunked\r\n";
     } else if (framing.kind == BodyKind::length) {
@@ -295,19 +311,31 @@ Framing framing_for(const Exchange& exchange, bool length_known, std::uint64_t l
 
 void append_cache_status(std::string& text, const Exchange& exchange)
 {
-    const ExchangeCount& count = exchange.count;
+    const bool is_hit =
+        exchange.count.verdict == rules::Verdict::hit || exchange.count.verdict == rules::Verdict::stale_hit;
     const bool shows_key = exchange.shows_key && !exchange.key.empty();
-    const bool is_hit = count.verdict == rules::Verdict::hit || count.verdict == rules::Verdict::stale_hit;
-    const auto ttl = std::chrono::floor<rules::Seconds>(exchange.ttl).count();
-    if (is_hit && !shows_key) return append_with_number(text, "Cache-Status: larder; hit; ttl=", ttl, "\r\n");
-    if (is_hit) append_with_number(text, "Cache-Status: larder; hit; ttl=", ttl, "");
+    if (is_hit && !shows_key) {
+        const auto ttl = std::chrono::floor<rules::Seconds>(exchange.ttl).count();
+        return append_with_number(text, "Cache-Status: larder; hit; ttl=", ttl, "\r\n");
+    }
     constexpr std::size_t usual_bytes = 96;
     Appender out(text, usual_bytes + (shows_key ? exchange.key.size() : 0));
-    if (!is_hit) {
+    append_cache_status(out, exchange);
+}
+
+void append_cache_status(Appender& out, const Exchange& exchange)
+{
+    const ExchangeCount& count = exchange.count;
+    if (count.verdict == rules::Verdict::hit || count.verdict == rules::Verdict::stale_hit) {
+        const auto ttl = std::chrono::floor<rules::Seconds>(exchange.ttl).count();
+        out += "Cache-Status: larder; hit; ttl=";
+        if (ttl < 0) out += '-';
+        out += static_cast<std::uint64_t>(ttl < 0 ? -ttl : ttl);
+    } else {
         out += "Cache-Status: larder";
         append_forward_status(out, exchange);
     }
-    if (shows_key) {
+    if (exchange.shows_key && !exchange.key.empty()) {
         out += "; key=";
         append_quoted(out, exchange.key);
     }

@@ -11,6 +11,7 @@
 
 #include "proxy/exchange/exchange.hpp"
 #include "proxy/store/entry.hpp"
+#include "rules/base/appender.hpp"
 #include "rules/http/head.hpp"
 
 namespace larder::proxy {
@@ -54,13 +55,18 @@ void for_each_line(std::string_view head, Visit visit)
 /// @param for_entry  also without Age, and without Set-Cookie when `strip_set_cookie`
 void append_end_to_end_fields(std::string& out, const rules::ResponseHead& response, bool for_entry,
                               bool strip_set_cookie, rules::WallTime now);
+void append_end_to_end_fields(rules::Appender& out, const rules::ResponseHead& response, bool for_entry,
+                              bool strip_set_cookie, rules::WallTime now);
 void append_status_line(std::string& out, int status, std::string_view phrase);
+void append_status_line(rules::Appender& out, int status, std::string_view phrase);
 /// Appends a whole 1xx head as it travels on (RFC 9110 §15.2).
 void append_interim_head(std::string& out, const rules::ResponseHead& interim);
 /// Appends Content-Length or Transfer-Encoding, and Connection, then the empty line.
 void append_framing(std::string& out, const Framing& framing, const Exchange& exchange);
+void append_framing(rules::Appender& out, const Framing& framing, const Exchange& exchange);
 /// `Cache-Status: larder; ...` as RFC 9211 says, from what the exchange has counted so far.
 void append_cache_status(std::string& out, const Exchange& exchange);
+void append_cache_status(rules::Appender& out, const Exchange& exchange);
 void append_number(std::string& out, std::uint64_t number);
 /// A number between two literals.
 template <std::size_t Before, std::size_t After>

@@ -1,5 +1,7 @@
 #include "proxy/exchange/refuse.hpp"
 
+#include <algorithm>
+#include <array>
 #include <random>
 
 #include "proxy/exchange/heads.hpp"
@@ -37,14 +39,15 @@ std::string make_request_id()
         std::seed_seq seed{device(), device(), device(), device()};
         return std::mt19937_64(seed);
     }();
-    static constexpr char digits[] = "0123456789abcdef";
+    static constexpr auto pairs = [] {
+        std::array<std::array<char, 2>, 256> of_byte{};
+        for (unsigned i = 0; i < 256; ++i) of_byte[i] = {"0123456789abcdef"[i / 16], "0123456789abcdef"[i % 16]};
+        return of_byte;
+    }();
     std::uint64_t bits = random();
-    std::string id(16, '0');
-    for (char& c : id) {
-        c = digits[bits & 15];
-        bits >>= 4;
-    }
-    return id;
+    std::array<char, 16> id;
+    for (std::size_t i = 0; i < id.size(); i += 2, bits >>= 8) std::copy_n(pairs[bits & 255].data(), 2, id.data() + i);
+    return std::string(id.data(), id.size());
 }
 
 void append_problem(std::string& out, Exchange& exchange, int status, std::string_view word, std::string_view detail,

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <charconv>
 #include <cstring>
 #include <new>
@@ -91,6 +92,32 @@ std::uint64_t checksum(std::string_view line, std::string_view payload) noexcept
 
 // --- reading ---
 
+/// Eight digits at once, of a machine whose words begin with their lowest byte; empty: they are not all digits.
+std::optional<std::uint64_t> read_eight_digits(const char* at) noexcept
+{
+    std::uint64_t word = 0;
+    std::memcpy(&word, at, sizeof word);
+    constexpr std::uint64_t zeros = 0x3030303030303030, sixes = 0x0606060606060606, high = 0xf0f0f0f0f0f0f0f0;
+    if ((word & high) != zeros || ((word + sixes) & high) != zeros) return std::nullopt;
+    // Each step joins neighbours: digits to pairs, pairs to fours, fours to eight.
+    word = (word & ~high) * (10 * 0x100 + 1) >> 8 & 0x00ff00ff00ff00ff;
+    word = word * (100 * 0x10000 + 1) >> 16 & 0x0000ffff0000ffff;
+    return word * (10'000 * 0x100000000 + 1) >> 32;
+}
+
+/// Behind the digits at `at`, of which there are 19 at most; `value` is theirs.
+const char* read_digits(const char* at, const char* end, std::uint64_t& value) noexcept
+{
+    if constexpr (std::endian::native == std::endian::little) {
+        constexpr std::uint64_t scale = 100'000'000;
+        for (std::optional<std::uint64_t> eight;
+             end - at >= 8 && rules::is_digit(at[7]) && (eight = read_eight_digits(at)); at += 8)
+            value = value * scale + *eight;
+    }
+    for (; at != end && rules::is_digit(*at); ++at) value = value * 10 + static_cast<std::uint64_t>(*at - '0');
+    return at;
+}
+
 // Takes the metadata line apart from the left, in the one order that the encoder writes. After the first thing that is
 // not as expected `ok` is false and stays so.
 struct LineReader {
@@ -123,10 +150,9 @@ struct LineReader {
     {
         constexpr std::size_t digits_limit = 19;  // of which none overflows
         if (take_name(name)) {
-            const char* at = rest.data();
-            const char* const end = at + std::min(rest.size(), digits_limit);
             std::uint64_t value = 0;
-            for (; at != end && rules::is_digit(*at); ++at) value = value * 10 + static_cast<std::uint64_t>(*at - '0');
+            const char* const end = rest.data() + std::min(rest.size(), digits_limit);
+            const char* const at = read_digits(rest.data(), end, value);
             const auto digits = static_cast<std::size_t>(at - rest.data());
             const bool is_whole = digits > 0 && (digits == rest.size() || *at == ' ');
             if (is_whole && value >= least && value <= most) {
@@ -188,15 +214,23 @@ struct LineReader {
 };
 
 // Lower case only: a checksum has one spelling.
+constexpr auto hex_values = [] {
+    std::array<std::uint8_t, 256> values{};
+    for (std::uint8_t& value : values) value = 0xff;
+    for (unsigned i = 0; i < 16; ++i) values[static_cast<unsigned char>("0123456789abcdef"[i])] = std::uint8_t(i);
+    return values;
+}();
+
 bool read_hex(std::string_view digits, std::uint64_t& value) noexcept
 {
     value = 0;
-    for (char c : digits) {
-        const bool is_letter = c >= 'a' && c <= 'f';
-        if (!rules::is_digit(c) && !is_letter) return false;
-        value = value << 4 | static_cast<std::uint64_t>(is_letter ? c - 'a' + 10 : c - '0');
+    unsigned wrong = 0;
+    for (const char c : digits) {
+        const std::uint8_t nibble = hex_values[static_cast<unsigned char>(c)];
+        wrong |= nibble;
+        value = value << 4 | nibble;
     }
-    return true;
+    return wrong < 16;
 }
 
 bool read_flags(std::string_view flags, Entry& entry) noexcept
@@ -226,9 +260,11 @@ std::shared_ptr<Entry> decode(std::string&& bytes, std::string_view expected_key
     constexpr std::size_t tail = checksum_name.size() + checksum_digits;
     if (whole_line.size() < position_digits + magic.size() + tail) return nullptr;
 
-    const std::optional<std::uint64_t> position = rules::parse_digits(whole_line.substr(0, position_digits));
+    std::uint64_t position = 0;
+    const char* const position_end = whole_line.data() + position_digits;
+    const bool has_position = read_digits(whole_line.data(), position_end, position) == position_end;
     std::string_view line = whole_line.substr(position_digits);
-    if (!position || !line.starts_with(magic)) return nullptr;
+    if (!has_position || !line.starts_with(magic)) return nullptr;
 
     // The checksum comes first: what follows reads only what an encoder wrote.
     std::uint64_t expected = 0;
@@ -266,7 +302,7 @@ std::shared_ptr<Entry> decode(std::string&& bytes, std::string_view expected_key
     if (!head.empty() && !head.ends_with("\r\n")) return nullptr;
     entry->head = head;
     entry->set_body(std::move(bytes), line_end + 1 + head_bytes + 2);  // nothing is read from `value` after this
-    entry->position.store(*position, std::memory_order_relaxed);
+    entry->position.store(position, std::memory_order_relaxed);
     return entry;
 }
 

@@ -56,6 +56,21 @@ inline __m128i alphanumerics(__m128i bytes) noexcept
     return _mm_or_si128(_mm_cmpeq_epi8(_mm_min_epu8(in_alphabet, letters), in_alphabet),
                         _mm_cmpeq_epi8(_mm_min_epu8(in_digits, digits), in_digits));
 }
+
+/// Is `test`, given sixteen bytes, true of all bytes of a text? False for a text of less than eight bytes.
+template <class Test>
+bool holds_throughout(std::string_view text, Test test) noexcept
+{
+    if (text.size() < 8) return false;
+    const char* at = text.data();
+    const char* const end = at + text.size();
+    const auto load = [](const char* from) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)); };
+    const auto half = [](const char* from) { return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)); };
+    for (; end - at > 16; at += 16)
+        if (!test(load(at))) return false;
+    // The last steps overlap.
+    return test(text.size() >= 16 ? load(end - 16) : _mm_unpacklo_epi64(half(at), half(end - 8)));
+}
 #endif
 
 /// The steps that every processor can take.

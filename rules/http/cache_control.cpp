@@ -27,15 +27,23 @@ struct Directive {
         false;            // a quote where none may be, or a quoted string that does not end where the directive ends
     bool spaced = false;  // white space before "=", where none may be
 
-    explicit Directive(std::string_view text) noexcept
+    /// @param may_quote  false: there is no quote in it
+    Directive(std::string_view text, bool may_quote) noexcept
     {
         const std::size_t equals = text.find('=');
         name = trim(text.substr(0, equals));
         spaced = equals != std::string_view::npos && name.size() != equals;
+        if (equals != std::string_view::npos) {
+            has_argument = true;
+            argument = text.substr(equals + 1);
+        }
+        if (may_quote) take_quotes();
+    }
+
+    void take_quotes() noexcept
+    {
         open_quote = name.find('"') != std::string_view::npos;
-        if (equals == std::string_view::npos) return;
-        has_argument = true;
-        argument = text.substr(equals + 1);
+        if (!has_argument) return;
         const std::string_view value = trim(argument);
         const bool quoted = value.starts_with('"');
         open_quote |= quoted ? find_closing_quote(value) != value.size() - 1 : value.find('"') != value.npos;
@@ -115,12 +123,20 @@ void add(CacheControl& into, const Directive& directive)
 void parse_cache_control(std::string_view value, CacheControl& into)
 {
     into.present = true;
-    for_each_element(value, [&into](std::string_view element) {
-        const Directive directive(element);
+    const bool has_quotes = value.find('"') != std::string_view::npos;
+    const auto take = [&](std::string_view element) {
+        const Directive directive(element, has_quotes);
         add(into, directive);
         // Nobody can say which directives an unbalanced quote has swallowed; no-store may be among them.
         if (directive.open_quote) into.no_store = into.open_quote = true;
-    });
+    };
+    if (has_quotes) return for_each_element(value, take);
+    for (;;) {  // a comma is nothing else then
+        const std::size_t comma = value.find(',');
+        if (const std::string_view element = trim(value.substr(0, comma)); !element.empty()) take(element);
+        if (comma == std::string_view::npos) return;
+        value.remove_prefix(comma + 1);
+    }
 }
 
 CacheControl parse_cache_control(const Fields& fields, FieldId id)

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdio>
+#include <cstring>
 
 #include "rules/base/text.hpp"
 
@@ -13,6 +14,7 @@ constexpr std::array<std::string_view, 7> days = {"Sunday",   "Monday", "Tuesday
 constexpr std::array<std::string_view, 12> months = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                                      "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 constexpr std::size_t short_day_bytes = 3;
+constexpr std::size_t imf_bytes = 29;
 
 /// Takes a date apart from the left; after the first thing that is not there, everything fails.
 class Reader {
@@ -167,7 +169,15 @@ std::optional<WallTime> parse_asctime(std::string_view text) noexcept
 
 std::optional<WallTime> parse_date(std::string_view text, WallTime now) noexcept
 {
-    if (text.size() > short_day_bytes && text[short_day_bytes] == ',') return parse_imf(text);
+    if (text.size() == imf_bytes && text[short_day_bytes] == ',') {
+        // Within a second most responses bear the same date.
+        thread_local std::array<char, imf_bytes> last_text{};
+        thread_local std::optional<WallTime> last_time;
+        if (std::memcmp(last_text.data(), text.data(), imf_bytes) == 0) return last_time;
+        last_time = parse_imf(text);
+        std::memcpy(last_text.data(), text.data(), imf_bytes);
+        return last_time;
+    }
     if (text.size() > short_day_bytes && text[short_day_bytes] == ' ') return parse_asctime(text);
     return parse_rfc850(text, now);
 }

@@ -339,14 +339,7 @@ bool is_usual_host([[maybe_unused]] std::string_view host) noexcept
         if (end - digits > always_valid && !is_port_suffix(between(digits - 1, end))) return false;
         end = digits - 1;
     }
-    const char* at = host.data();
-    if (end - at < 8) return false;
-    const auto load = [](const char* from) { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(from)); };
-    const auto half = [](const char* from) { return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from)); };
-    for (; end - at > 16; at += 16)
-        if (!is_usual_name(load(at))) return false;
-    // The last steps overlap.
-    return is_usual_name(end - host.data() >= 16 ? load(end - 16) : _mm_unpacklo_epi64(half(at), half(end - 8)));
+    return holds_throughout(between(host.data(), end), is_usual_name);
 #else
     return false;
 #endif

@@ -1,13 +1,10 @@
 #include "rules/http/target.hpp"
 
-#ifdef __SSE2__
-#include <emmintrin.h>
-#endif
-
 #include <algorithm>
 #include <array>
 
 #include "rules/base/text.hpp"
+#include "rules/http/bytes.hpp"
 
 namespace larder::rules {
 
@@ -46,6 +43,17 @@ bool has_odd_byte(__m128i bytes, __m128i next) noexcept
                                          _mm_or_si128(is(bytes, '\\'), is(bytes, 0x7f)));
     const __m128i begins_odd = _mm_and_si128(is(bytes, '/'), _mm_or_si128(is(next, '/'), is(next, '.')));
     return _mm_movemask_epi8(_mm_andnot_si128(_mm_or_si128(special, begins_odd), visible)) != 0xffff;
+}
+#endif
+
+#ifdef __SSE2__
+/// Are all bytes unreserved, or "/"?
+bool have_one_spelling(__m128i bytes) noexcept
+{
+    const auto is = [bytes](char c) { return _mm_cmpeq_epi8(bytes, _mm_set1_epi8(c)); };
+    const __m128i is_mark =
+        _mm_or_si128(_mm_or_si128(_mm_or_si128(is('-'), is('.')), _mm_or_si128(is('_'), is('~'))), is('/'));
+    return _mm_movemask_epi8(_mm_or_si128(alphanumerics(bytes), is_mark)) == 0xffff;
 }
 #endif
 
@@ -180,6 +188,9 @@ NormalPath normalise_path(std::string_view raw, std::string& scratch)
 
 bool has_spellings(std::string_view path) noexcept
 {
+#ifdef __SSE2__
+    if (holds_throughout(path, have_one_spelling)) return false;
+#endif
     for (std::size_t i = 0; i < path.size(); ++i) {
         if (may_be_spelt_otherwise[static_cast<unsigned char>(path[i])]) return true;
         if (path[i] != '%') continue;

@@ -167,7 +167,7 @@ VarySpec parse_vary(const Fields& response_fields)
         });
     }
     if (spec.any) spec.names.clear();
-    sort_unique(spec.names);
+    if (!spec.names.empty()) sort_unique(spec.names);
     return spec;
 }
 

@@ -78,6 +78,8 @@ std::string tag_name(std::string_view tag)
 
 std::vector<std::string> groups_of(const Fields& response, std::string_view host, bool tags)
 {
+    if (!response.ids().has_any({FieldId::cache_groups, FieldId::surrogate_key, FieldId::cache_tag, FieldId::xkey}))
+        return {};
     Names names;
     add_groups(names, response, FieldId::cache_groups, host);
     if (tags) add_tags(names, response);
