@@ -129,7 +129,7 @@ http {{
 """
 
 
-def nginx(bench, name, sendfile=False, cached=True):
+def nginx(bench, name, sendfile=False, cached=True, size="4g"):
     server = Server(bench, name)
     os.makedirs(os.path.join(server.folder, "cache"), exist_ok=True)
     cache = """
@@ -137,7 +137,7 @@ def nginx(bench, name, sendfile=False, cached=True):
       add_header X-Cache $upstream_cache_status;""" if cached else ""
     path = server.write("nginx.conf", f"""\
 {nginx_head(bench, server)}  sendfile {"on" if sendfile else "off"}; output_buffers 2 256k; open_file_cache max=20000 inactive=1h;
-  proxy_cache_path {server.folder}/cache levels=1:2 keys_zone=bench:64m inactive=1h max_size=4g use_temp_path=off;
+  proxy_cache_path {server.folder}/cache levels=1:2 keys_zone=bench:64m inactive=1h max_size={size} use_temp_path=off;
   server {{
     listen 127.0.0.1:{server.port} backlog=4096;
     location / {{
@@ -226,7 +226,7 @@ load_module modules/ngx_http_srcache_filter_module.so;
     return server.run("nginx", "-c", path)
 
 
-def haproxy(bench, name, cached=True):
+def haproxy(bench, name, cached=True, megabytes=1000):
     server = Server(bench, name)
     cache = """
   filter cache bench
@@ -238,7 +238,7 @@ global
   maxconn 9800
   tune.maxrewrite 1024
 cache bench
-  total-max-size 1000
+  total-max-size {megabytes}
   max-object-size 500000
   max-age 3600
 defaults

@@ -15,7 +15,7 @@ constexpr std::int64_t reserved_limit = 1024;           // what a server announc
 constexpr std::int64_t text_limit = 512 * 1024 * 1024;  // Redis' proto-max-bulk-len
 constexpr std::size_t line_limit = 64 * 1024;           // of a status, an error or a number
 // From here on a text that is not all there is read to where it stays; a shorter one is waited for.
-constexpr std::size_t large_from = 64 * 1024;
+constexpr std::size_t large_from = 8 * 1024;
 
 std::optional<std::int64_t> parse_number(std::string_view text) noexcept
 {

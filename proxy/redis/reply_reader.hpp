@@ -17,7 +17,7 @@ namespace larder::proxy {
 class ReplyReader {
   public:
     /// @param buffer_bytes  what is read at a time; it grows only for a portion of `feed` that is larger
-    explicit ReplyReader(std::size_t buffer_bytes = 256 * 1024) : buffer_(buffer_bytes) {}
+    explicit ReplyReader(std::size_t buffer_bytes = 64 * 1024) : buffer_(buffer_bytes) {}
     ReplyReader(const ReplyReader&) = delete;
     ReplyReader& operator=(const ReplyReader&) = delete;
 
