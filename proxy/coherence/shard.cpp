@@ -446,14 +446,13 @@ bool Shard::begin_ask(const std::string& key, const std::string& variant, const 
 
 void Shard::insert_memory(EntryPtr entry, rules::WallTime now)
 {
-    const std::string stored_as = storage_key(entry->key, entry->variant);
     if (!memory_.insert(entry, now) || !embedded()) return;
     // A purge applied by another worker between our check and the insert had nothing to remove: check once more now
     // that the entry can be seen. From here on whoever applies an exact purge removes it.
     catch_up_here();
     // Not so a long key, which its purge names by a digest: the entry never counts as settled.
     if (matched_since(*entry, entry->position.load(std::memory_order_relaxed)) != Since::clean)
-        memory_.erase(stored_as);
+        memory_.erase(storage_key(entry->key, entry->variant));
     else if (entry->key.size() <= BriefKey::longest)
         entry->settled.store(true, std::memory_order_release);
 }

@@ -159,15 +159,16 @@ bool is_asked_as_fill(const Exchange& exchange)
 
 /// Forwards the request as it is, streaming both ways. Nothing is stored, but what is may be told of (RFC 9111 §4.3.5).
 /// @param stored  what the lookup found and cannot serve; null: nothing
+/// @param begun   of `begin_pass`; null: nothing has been sent
 asio::awaitable<void> pass(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
-                           EntryPtr stored = nullptr, LogToken token = {})
+                           EntryPtr stored = nullptr, LogToken token = {}, std::unique_ptr<Forwarding> begun = nullptr)
 {
-    exchange->count.verdict = Verdict::bypass;
-    exchange->count.outcome = Outcome::passed;
-    Forwarding forwarding(services, client, exchange);
+    const bool is_begun = begun != nullptr;
+    const std::unique_ptr<Forwarding> owned = is_begun ? std::move(begun) : begin_pass(services, client, exchange);
+    Forwarding& forwarding = *owned;
     const rules::WallTime requested = wall_now();
-    bool is_answered = false;
-    if (forwarding.send_at_once()) {
+    bool is_answered = is_begun && forwarding.is_answered();
+    if (!is_begun && forwarding.send_at_once()) {
         const bool ready = co_await forwarding.wait_for_answer();
         is_answered = forwarding.take_answer(ready);
     }
@@ -272,6 +273,22 @@ bool may_be_found(const Services& services, const Exchange& exchange)
     return !honours_directives(services, exchange) || !has_directives(exchange);
 }
 
+bool may_pass_at_once(const Services& services, const Exchange& exchange)
+{
+    const rules::RequestHead& head = exchange.head;
+    return exchange.judgement.bypass != Forward::none && head.body == rules::BodyKind::none &&
+           (head.method == rules::Method::get || head.method == rules::Method::head) &&
+           (!honours_directives(services, exchange) || !has_directives(exchange));
+}
+
+std::unique_ptr<Forwarding> begin_pass(Services& services, Client& client, std::shared_ptr<Exchange> exchange)
+{
+    if (exchange->request_id.empty()) give_request_id(*exchange);
+    exchange->count.verdict = Verdict::bypass;
+    exchange->count.outcome = Outcome::passed;
+    return std::make_unique<Forwarding>(services, client, std::move(exchange));
+}
+
 bool answer_found(Services& services, Client& client, Exchange& exchange, const Found& found)
 {
     if (found.kind != Found::Kind::hit || found.entry->kind != EntryKind::response || found.entry->is_part())
@@ -285,8 +302,13 @@ bool answer_found(Services& services, Client& client, Exchange& exchange, const 
 }
 
 asio::awaitable<void> run_exchange(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
-                                   std::optional<Found> found)
+                                   std::optional<Found> found, std::unique_ptr<Forwarding> begun)
 {
+    if (begun) {
+        EntryPtr nothing;
+        const LogToken none;
+        co_return co_await pass(services, client, exchange, std::move(nothing), none, std::move(begun));
+    }
     give_request_id(*exchange);
     const std::uint64_t body_limit = services.config.limits.request_body;
     if (body_limit != 0 && exchange->head.content_length > body_limit)

@@ -16,6 +16,8 @@
 namespace larder::proxy {
 
 /// What is known of one exchange. `now` is read once and travels with it, so every judge sees the same time.
+class Forwarding;
+
 struct Exchange {
     const Services* services = nullptr;
     rules::RequestHead head;  // views into the connection's buffer, or into `head_bytes` once `own` was called
@@ -63,11 +65,18 @@ bool may_be_found(const Services& services, const Exchange& exchange);
 /// Answers with what the cache has found, when that is a fresh response as it was stored. False: nothing was done.
 bool answer_found(Services& services, Client& client, Exchange& exchange, const Found& found);
 
+/// May it be forwarded without a coroutine? A read without a body that nothing stored can answer, and that asks nothing
+/// of the cache. `begin_pass` takes it.
+bool may_pass_at_once(const Services& services, const Exchange& exchange);
+/// Gives it its id and what forwards it: `send_at_once` is next.
+std::unique_ptr<Forwarding> begin_pass(Services& services, Client& client, std::shared_ptr<Exchange> exchange);
+
 /// One request, from rule to response. The exchange owns its head. When it returns the answer has been handed to the
 /// kernel or the client is gone; `exchange->keep_alive` says whether the connection can go on.
 /// @param found  what the cache has said already of its key; empty: nothing
+/// @param begun  of `begin_pass`, as far as that came; null: nothing was begun
 asio::awaitable<void> run_exchange(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
-                                   std::optional<Found> found = std::nullopt);
+                                   std::optional<Found> found, std::unique_ptr<Forwarding> begun);
 
 /// Counts the exchange and writes its access-log line. Once per exchange, at its end.
 void finish_exchange(Services& services, const Client& client, const Exchange& exchange);

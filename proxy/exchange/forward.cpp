@@ -228,6 +228,7 @@ bool Forwarding::take_answer(bool ready)
     head_read_ = fetch_->take_head(exchange_->is_head(), ready);
     if (head_read_ != Errc::ok || !fetch_->has_final_head() || fetch_->head().status == 101) return false;
     exchange_->upstream_time = instant_now() - fetch_->sent_at();
+    is_answered_ = true;
     return true;
 }
 

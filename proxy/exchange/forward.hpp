@@ -39,6 +39,14 @@ class Forwarding {
     bool send_at_once();
     asio::awaitable<bool> wait_for_answer() { return fetch_->wait_head(); }
     bool take_answer(bool ready);
+    /// The same wait for whoever is no coroutine. `handler(bool ready)` comes later, never from within the call.
+    template <class Handler>
+    void when_answer_comes(Handler handler)
+    {
+        fetch_->when_head_comes(std::move(handler));
+    }
+    /// `take_answer` has said so.
+    bool is_answered() const noexcept { return is_answered_; }
     const rules::ResponseHead& response() const noexcept { return fetch_->head(); }
     /// Nothing of the request has reached the upstream: it cannot have acted on it.
     bool never_sent() const noexcept { return !sent_; }
@@ -88,6 +96,7 @@ class Forwarding {
     bool begun_ = false;
     std::optional<rules::Errc> written_;    // what sending said; empty: it has to wait
     std::optional<rules::Errc> head_read_;  // what `take_answer` found, for `request`
+    bool is_answered_ = false;
     std::string request_head_;
     std::string request_body_;  // framed, what is sent with the head
 };

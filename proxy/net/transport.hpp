@@ -69,14 +69,9 @@ class Transport {
     asio::awaitable<bool> wait(Direction direction);
     /// The same for whoever is no coroutine. `handler(bool)` comes later, never from within the call.
     template <class Handler>
-    void when_readable(Handler handler)
+    void when_ready(Direction direction, Handler handler)
     {
-        watched_.async_wait(Direction::read, std::move(handler));
-    }
-    template <class Handler>
-    void when_writable(Handler handler)
-    {
-        watched_.async_wait(Direction::write, std::move(handler));
+        watched_.async_wait(direction, std::move(handler));
     }
 
     /// Writes all of it, waiting as needed. False on failure or abort; the caller's deadline ends a wait by `abort`.

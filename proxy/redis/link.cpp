@@ -364,7 +364,7 @@ void Link::write_some()
             return;
         }
         write_waits_ = true;
-        transport_->when_writable([this, connection = connections_count_](bool ready) {
+        transport_->when_ready(Direction::write, [this, connection = connections_count_](bool ready) {
             if (!breaker_.is_closed() || connection != connections_count_) return;
             write_waits_ = false;
             if (!ready) return lose(Errc::store_unreachable, "connection closed");

@@ -2,6 +2,7 @@
 // thread's buffer, answers hits on the spot and everything else through run_exchange.
 #include <sys/socket.h>
 
+#include "proxy/exchange/forward.hpp"
 #include "proxy/exchange/refuse.hpp"
 #include "proxy/net/clock.hpp"
 #include "proxy/server/server.hpp"
@@ -48,7 +49,7 @@ void Server::wait_for_request(ConnectionPtr connection)
     connection->idle = true;
     connection->patience.arm(services_.wheel, services_.config.timeouts.client_idle);
     Transport& transport = connection->client.transport;
-    transport.when_readable([this, connection = std::move(connection)](bool ready) mutable {
+    transport.when_ready(Direction::read, [this, connection = std::move(connection)](bool ready) mutable {
         try {
             on_readable(std::move(connection), ready);
         } catch (...) {
@@ -109,6 +110,51 @@ class Server::Asking final : public Completion<std::optional<Found>> {
     rules::Instant begun_;
 };
 
+/// Waits for the answer of a request that passes by, with the connection and what forwards it.
+class Server::Passing final {
+  public:
+    Passing(Server& server, ConnectionPtr connection, std::shared_ptr<Exchange> exchange)
+        : server_(server),
+          connection_(std::move(connection)),
+          exchange_(std::move(exchange)),
+          forwarding_(begin_pass(server.services_, connection_->client, exchange_))
+    {
+    }
+
+    /// True: it belongs to itself from now on. What ends the wait is the upstream's deadline, or that the client has
+    /// gone. False: `go_on_in_coroutine`.
+    bool begin()
+    {
+        if (!forwarding_->send_at_once()) return false;
+        forwarding_->when_answer_comes([this](bool ready) { on_answer(ready); });
+        return true;
+    }
+    void go_on_in_coroutine()
+    {
+        server_.services_.tasks.spawn(
+            "connection", server_.run_connection(std::move(connection_), Stop::exchange, {}, std::move(exchange_), {},
+                                                 std::move(forwarding_)));
+    }
+
+  private:
+    void on_answer(bool ready) noexcept
+    {
+        const std::unique_ptr<Passing> self(this);
+        try {
+            if (!forwarding_->take_answer(ready) || !forwarding_->respond_at_once()) return go_on_in_coroutine();
+            forwarding_.reset();
+            server_.on_passed(std::move(connection_), *exchange_);
+        } catch (...) {
+            Tasks::report("connection", std::current_exception());
+        }
+    }
+
+    Server& server_;
+    ConnectionPtr connection_;
+    std::shared_ptr<Exchange> exchange_;
+    std::unique_ptr<Forwarding> forwarding_;  // borrows from the connection
+};
+
 /// After `answer_hits`, while the connection has no coroutine.
 void Server::go_on(ConnectionPtr connection, Stop stop, std::string_view input)
 {
@@ -118,6 +164,14 @@ void Server::go_on(ConnectionPtr connection, Stop stop, std::string_view input)
         return wait_for_request(std::move(connection));
     }
     std::shared_ptr<Exchange> exchange;
+    if (stop == Stop::exchange && !client.blocked() && may_pass_at_once(services_, scratch_)) {
+        exchange = own(services_, scratch_, client);
+        client.inbox = std::string(input.substr(exchange->head.bytes.size()));
+        auto passing = std::make_unique<Passing>(*this, std::move(connection), std::move(exchange));
+        if (!passing->begin()) return passing->go_on_in_coroutine();
+        passing.release();
+        return;
+    }
     if (stop == Stop::exchange && !client.blocked() && !services_.cache.embedded() &&
         may_be_found(services_, scratch_)) {
         exchange = own(services_, scratch_, client);
@@ -129,7 +183,8 @@ void Server::go_on(ConnectionPtr connection, Stop stop, std::string_view input)
         }
         connection = asking->take_connection();
     }
-    services_.tasks.spawn("connection", run_connection(std::move(connection), stop, input, std::move(exchange), {}));
+    services_.tasks.spawn("connection",
+                          run_connection(std::move(connection), stop, input, std::move(exchange), {}, nullptr));
 }
 
 /// The answer is handed out here when it is a hit; everything else needs a coroutine.
@@ -138,12 +193,30 @@ void Server::on_found(ConnectionPtr connection, std::shared_ptr<Exchange> exchan
     Client& client = connection->client;
     if (!found || !answer_found(services_, client, *exchange, *found)) {
         services_.tasks.spawn("connection", run_connection(std::move(connection), Stop::exchange, {},
-                                                           std::move(exchange), std::move(found)));
+                                                           std::move(exchange), std::move(found), nullptr));
         return;
     }
+    go_on_after(std::move(connection), *exchange);
+}
+
+void Server::on_passed(ConnectionPtr connection, Exchange& exchange)
+{
+    Client& client = connection->client;
+    if (client.gone()) {
+        exchange.count.outcome = rules::Outcome::client_gone;
+        exchange.keep_alive = false;
+    }
+    finish_exchange(services_, client, exchange);
+    go_on_after(std::move(connection), exchange);
+}
+
+/// The answer has been handed to the client. What came behind the request is in its inbox.
+void Server::go_on_after(ConnectionPtr connection, const Exchange& exchange)
+{
+    Client& client = connection->client;
     std::string_view input = client.inbox;
     Stop stop = Stop::end;
-    if (is_open_after(*exchange, client)) stop = client.blocked() ? Stop::blocked : answer_hits(*connection, input);
+    if (is_open_after(exchange, client)) stop = client.blocked() ? Stop::blocked : answer_hits(*connection, input);
     go_on(std::move(connection), stop, input);
 }
 
@@ -190,9 +263,11 @@ Server::Stop Server::answer_hits(Connection& connection, std::string_view& input
 
 /// Takes a connection over, until there is nothing to wait for but its next request.
 /// @param input     what is received and not answered: in the shared buffer, and valid until the first suspension
-/// @param exchange  the request to go on with, of which `found` is what the cache has said; null: it is in `scratch_`
+/// @param exchange  the request to go on with, of which `found` is what the cache has said, and `begun` what forwards
+///                  it already; null: it is in `scratch_`
 asio::awaitable<void> Server::run_connection(ConnectionPtr owned, Stop stop, std::string_view input,
-                                             std::shared_ptr<Exchange> exchange, std::optional<Found> found)
+                                             std::shared_ptr<Exchange> exchange, std::optional<Found> found,
+                                             std::unique_ptr<Forwarding> begun)
 {
     Connection& connection = *owned;
     Client& client = connection.client;
@@ -207,10 +282,11 @@ asio::awaitable<void> Server::run_connection(ConnectionPtr owned, Stop stop, std
                 }
                 if (client.blocked()) co_await client.flush();
                 std::optional<Found> known = std::exchange(found, std::nullopt);
-                co_await run_exchange(services_, client, exchange, std::move(known));
+                co_await run_exchange(services_, client, exchange, std::move(known), std::move(begun));
                 finish_exchange(services_, client, *exchange);
                 open = is_open_after(*exchange, client);
-                needs_coroutine = exchange->count.verdict != rules::Verdict::hit;
+                needs_coroutine =
+                    exchange->count.verdict != rules::Verdict::hit && !may_pass_at_once(services_, *exchange);
                 exchange.reset();
             } else {
                 client.inbox = std::string(input);

@@ -72,13 +72,17 @@ class Server {
     };
 
     class Asking;
+    class Passing;
     void wait_for_request(ConnectionPtr connection);
     void on_readable(ConnectionPtr connection, bool ready);
     Stop answer_hits(Connection& connection, std::string_view& input);
     void go_on(ConnectionPtr connection, Stop stop, std::string_view input);
     void on_found(ConnectionPtr connection, std::shared_ptr<Exchange> exchange, std::optional<Found> found);
+    void on_passed(ConnectionPtr connection, Exchange& exchange);
+    void go_on_after(ConnectionPtr connection, const Exchange& exchange);
     asio::awaitable<void> run_connection(ConnectionPtr owned, Stop stop, std::string_view input,
-                                         std::shared_ptr<Exchange> exchange, std::optional<Found> found);
+                                         std::shared_ptr<Exchange> exchange, std::optional<Found> found,
+                                         std::unique_ptr<Forwarding> begun);
     /// 503 before anything is read, then the end.
     asio::awaitable<void> run_refusal(ConnectionPtr owned);
     void refuse_head(Client& client, int status, std::string_view word, std::string_view text,

@@ -239,6 +239,7 @@ MemoryStore::~MemoryStore() = default;
 
 EntryPtr MemoryStore::find(std::string_view storage_key, rules::WallTime now) noexcept
 {
+    if (capacity_bytes_ == 0) return nullptr;
     const std::uint64_t hash = hash_of(storage_key);
     Shard& shard = shards_[(hash >> 48) & shards_mask_];
     Removed removed;
@@ -256,7 +257,7 @@ EntryPtr MemoryStore::find(std::string_view storage_key, rules::WallTime now) no
 
 bool MemoryStore::insert(EntryPtr entry, rules::WallTime now)
 {
-    if (!entry || entry->expires <= now) return false;
+    if (capacity_bytes_ == 0 || !entry || entry->expires <= now) return false;
     const std::string joined = entry->variant.empty() ? std::string{} : storage_key(entry->key, entry->variant);
     const std::string_view name = joined.empty() ? std::string_view{entry->key} : std::string_view{joined};
     const std::uint64_t hash = hash_of(name);

@@ -48,6 +48,11 @@ class Fetch {
     std::optional<rules::Errc> take_head(bool to_head, bool may_read = true);
     /// False: the wait was ended, the fetch is over.
     asio::awaitable<bool> wait_head() { return connection_->transport.wait(head_waits_for_); }
+    template <class Handler>
+    void when_head_comes(Handler handler)
+    {
+        connection_->transport.when_ready(head_waits_for_, std::move(handler));
+    }
     const rules::ResponseHead& head() const noexcept { return head_; }
 
     /// The next piece of the body. `blocked`: `co_await wait_body()`, then call again.
