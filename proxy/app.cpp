@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdlib>
@@ -28,6 +29,9 @@ namespace larder::proxy {
 namespace {
 
 using config::LogLevel;
+
+// Of a stop that a second signal has cut short: as a shell reports what SIGTERM has ended.
+constexpr int exit_cut = 143;
 
 /// Cores that this process may use: its affinity, and the cgroup's quota rounded up.
 std::uint32_t allowed_cores()
@@ -79,13 +83,14 @@ struct App::State {
     {
     }
 
-    bool ready() const
+    bool has_begun() const
     {
-        if (stopping) return false;
-        for (const auto& worker : workers)
-            if (!worker->ready()) return false;
-        return !workers.empty();
+        return !workers.empty() &&
+               std::all_of(workers.begin(), workers.end(), [](const auto& worker) { return worker->ready(); });
     }
+    bool ready() const { return has_begun() && !draining && !stopping; }
+    Probe alive_probe() const;
+    Probe ready_probe() const;
     /// One that is connected to the store, if there is one.
     Worker& worker_with_store() const
     {
@@ -113,7 +118,8 @@ struct App::State {
     InflightLimit inflight;
     rules::WallTime started = wall_now();
     std::vector<std::unique_ptr<Worker>> workers;
-    bool stopping = false;
+    bool draining = false;  // POST /drain
+    bool stopping = false;  // a signal
 };
 
 App::App(config::ConfigPtr config) : state_(std::make_unique<State>(std::move(config))) {}
@@ -132,6 +138,50 @@ std::string App::State::metrics(const AdminCounts& admin) const
     extra.memory_expired = stats.expired;
     extra.admin = admin;
     return metrics_text(counters(), *config, extra);
+}
+
+// Looks at the event loops and at nothing outside: a restart mends neither Redis nor the app.
+Probe App::State::alive_probe() const
+{
+    constexpr std::chrono::seconds stuck_after{5};
+    Probe probe{"livez", {{"admin", ProbeCheck::State::ok, {}}}};
+    const rules::Instant now = instant_now();
+    for (std::size_t i = 0; i < workers.size(); ++i) {
+        ProbeCheck check{"worker-" + std::to_string(i), ProbeCheck::State::ok, {}};
+        const auto still = std::chrono::duration_cast<std::chrono::seconds>(now - workers[i]->last_turn());
+        if (still > stuck_after && !stopping) {
+            check.state = ProbeCheck::State::failed;
+            check.why = "its event loop has not turned for " + std::to_string(still.count()) + " s";
+        }
+        probe.checks.push_back(std::move(check));
+    }
+    return probe;
+}
+
+Probe App::State::ready_probe() const
+{
+    using State = ProbeCheck::State;
+    Probe probe{"readyz", {{"configuration", State::ok, {}}, {"listener", State::ok, {}}}};
+    ProbeCheck store{config->store.kind == config::StoreKind::redis ? "redis" : "embedded-store", State::ok, {}};
+    std::size_t up = 0;
+    for (const auto& worker : workers) up += worker->counters().store_is_up() ? 1 : 0;
+    if (!has_begun()) {
+        store.state = State::failed;
+        store.why = "its first answer is waited for, up to 3 s";
+    } else if (up < workers.size() || log_state.foreign()) {
+        store.state = State::degraded;
+        store.why = log_state.foreign() ? "is laid out for another number of shards: requests pass by"
+                    : up == 0           ? "is away: requests pass by"
+                                        : "is away for some workers: their requests pass by";
+    }
+    probe.checks.push_back(std::move(store));
+    ProbeCheck shutdown{"shutdown", State::ok, {}};
+    if (draining || stopping) {
+        shutdown.state = State::failed;
+        shutdown.why = stopping ? "the process is stopping" : "draining was asked for";
+    }
+    probe.checks.push_back(std::move(shutdown));
+    return probe;
 }
 
 std::string App::State::health() const
@@ -157,7 +207,7 @@ std::string App::State::health() const
     if (!shards.empty()) shards += "]";
     const bool degraded = redis && (up < links || log_state.deferred_count() != 0 || log_state.foreign());
     std::string text = R"({"status":")";
-    text += stopping ? "draining" : degraded ? "degraded" : "ok";
+    text += stopping || draining ? "draining" : degraded ? "degraded" : "ok";
     text += R"(","store":")";
     text += !redis ? "embedded" : log_state.foreign() ? "refused" : words(up, links);
     text += R"(","deferred_purges":)" + std::to_string(log_state.deferred_count());
@@ -249,12 +299,17 @@ int App::run()
     asio::io_context context{1};
     std::unique_ptr<AdminServer> admin;
     AdminHandlers handlers;
-    handlers.ready = [&state] { return state.ready(); };
+    handlers.alive = [&state] { return state.alive_probe(); };
+    handlers.ready = [&state] { return state.ready_probe(); };
     handlers.health_json = [&state] { return state.health(); };
     handlers.metrics = [&state, &admin] { return state.metrics(admin->counts()); };
     handlers.config = [&state] { return state.config; };
     handlers.purge = [&context, &state](std::vector<rules::PurgeTarget> targets) {
         return purge_by_hand(context, state, std::move(targets));
+    };
+    handlers.drain = [&state] {
+        state.draining = true;
+        for (const auto& worker : state.workers) worker->announce_drain();
     };
     AdminLimits limits;
     limits.head = request_limits(config.limits);
@@ -286,10 +341,18 @@ int App::run()
     for (const auto& worker : state.workers) worker->start();
 
     asio::signal_set signals(context, SIGTERM, SIGINT);
+    const auto name_of = [](int signal) { return std::string_view(signal == SIGTERM ? "SIGTERM" : "SIGINT"); };
     signals.async_wait([&](error_code ec, int signal) {
         if (ec) return;
-        log_event(LogLevel::info, "stopping", {{"signal", std::string_view(signal == SIGTERM ? "SIGTERM" : "SIGINT")}});
+        log_event(LogLevel::info, "stopping", {{"signal", name_of(signal)}});
         state.stopping = true;
+        signals.async_wait([&](error_code again_ec, int again) {
+            if (again_ec) return;
+            log_event(LogLevel::warn, "stopped by a second signal: what was under way is cut",
+                      {{"signal", name_of(again)}});
+            flush_log();
+            std::_Exit(exit_cut);
+        });
         for (const auto& worker : state.workers) worker->drain(config.timeouts.drain);
         context.stop();
     });

@@ -4,12 +4,15 @@
 #include <exception>
 #include <fstream>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "config/addresses.hpp"
 #include "config/load.hpp"
+#include "config/quantities.hpp"
 #include "config/value_types.hpp"
+#include "proxy/admin/admin_client.hpp"
 #include "proxy/app.hpp"
 #include "proxy/purge_command.hpp"
 #include "proxy/redis/acl.hpp"
@@ -59,6 +62,8 @@ constexpr const char* examples = R"(Examples:
       which rule, which key, and why a request is not answered from the cache
   larder purge --config larder.yaml --key event:42 --pattern 'events:list:*' --dry-run
       what a purge by hand would reach; without --dry-run it is made, in every replica of the namespace
+  larder drain --config larder.yaml --wait 5s
+      before it is stopped: readiness fails and answers end their connections, for load balancers to move over
   larder acl --namespace shop
       the Redis user that Larder needs, as a command for redis-cli; replace PASSWORD first
 
@@ -165,29 +170,65 @@ config::Endpoint admin_of(const std::string& file, std::string& token, std::stri
     return *config->admin;
 }
 
-int run_purge(const std::string& address, const std::string& file, const std::string& token_file, PurgeCommand command)
+/// How a command finds a running Larder: what the command line says, and what follows from it.
+struct AdminOptions {
+    std::string address, file, token_file;
+    config::Endpoint endpoint;
+    std::string token;
+
+    void add_to(CLI::App& command)
+    {
+        command.add_option("--admin", address, "its admin address")->type_name("HOST:PORT");
+        command.add_option("--token-file", token_file, "file with its admin token; with --config it is known")
+            ->type_name("FILE");
+        command.add_option("--config", file, "its configuration file, which names that address")->type_name("FILE");
+    }
+    /// exit_ok, or what the process shall end with: the reason has been printed.
+    int resolve(const std::string& command)
+    {
+        if (address.empty() == file.empty()) return usage_error(command + " wants --admin HOST:PORT or --config FILE");
+        if (!address.empty()) {
+            const auto read = config::read_endpoint(address);
+            if (const auto* wrong = std::get_if<std::string>(&read)) return usage_error("--admin: " + *wrong);
+            endpoint = std::get<config::Endpoint>(read);
+        } else {
+            std::string why_not;
+            endpoint = admin_of(file, token, why_not);
+            if (!why_not.empty()) return print(stderr, "larder: " + why_not), exit_configuration;
+        }
+        if (token_file.empty()) return exit_ok;
+        std::ifstream lines(token_file);
+        if (!std::getline(lines, token) || token.empty())
+            return usage_error("--token-file: " + token_file + " cannot be read, or its first line is empty");
+        return exit_ok;
+    }
+};
+
+int run_purge(AdminOptions admin, PurgeCommand command)
 {
-    if (address.empty() == file.empty()) return usage_error("purge wants --admin HOST:PORT or --config FILE");
     if (command.keys.empty() && command.patterns.empty() && command.tags.empty() && command.rule.empty())
         return usage_error("purge wants at least one --key, --pattern, --tag or --rule");
-    config::Endpoint admin;
-    if (!address.empty()) {
-        const auto read = config::read_endpoint(address);
-        if (const auto* wrong = std::get_if<std::string>(&read)) return usage_error("--admin: " + *wrong);
-        admin = std::get<config::Endpoint>(read);
-    } else {
-        std::string why_not;
-        admin = admin_of(file, command.token, why_not);
-        if (!why_not.empty()) return print(stderr, "larder: " + why_not), exit_configuration;
-    }
-    if (!token_file.empty()) {
-        std::ifstream lines(token_file);
-        if (!std::getline(lines, command.token) || command.token.empty())
-            return usage_error("--token-file: " + token_file + " cannot be read, or its first line is empty");
-    }
-    const PurgeTold told = run_purge_command(admin, command);
+    if (const int failed = admin.resolve("purge"); failed != exit_ok) return failed;
+    command.token = admin.token;
+    const PurgeTold told = run_purge_command(admin.endpoint, command);
     print(told.done ? stdout : stderr, told.done ? told.text : "larder: " + told.text);
     return told.done ? exit_ok : exit_configuration;
+}
+
+int run_drain(AdminOptions admin, const std::string& wait)
+{
+    const auto patience = config::read_duration(wait);
+    if (const auto* wrong = std::get_if<std::string>(&patience)) return usage_error("--wait: " + *wrong);
+    if (const int failed = admin.resolve("drain"); failed != exit_ok) return failed;
+    const AdminReply reply = post_to_admin(admin.endpoint, "/drain", "", admin.token);
+    if (reply.status != 200) {
+        print(stderr, "larder: " + admin.endpoint.to_string() + ": " +
+                          (reply.status == 0 ? reply.error : std::to_string(reply.status) + " " + reply.body));
+        return exit_configuration;
+    }
+    std::this_thread::sleep_for(std::get<rules::Milliseconds>(patience));
+    print(stdout, "draining");
+    return exit_ok;
 }
 
 int run_serve(const std::string& file, const std::vector<std::pair<std::string, std::string>>& given)
@@ -238,13 +279,10 @@ int run_command_line(int argc, char** argv)
         ->expected(1)
         ->take_all();
 
-    std::string purge_admin, purge_file, purge_token_file;
+    AdminOptions purge_admin;
     PurgeCommand purge_command;
     CLI::App* purge = cli.add_subcommand("purge", "Purge by hand, through the admin port of a running Larder");
-    purge->add_option("--admin", purge_admin, "its admin address")->type_name("HOST:PORT");
-    purge->add_option("--token-file", purge_token_file, "file with its admin token; with --config it is known")
-        ->type_name("FILE");
-    purge->add_option("--config", purge_file, "its configuration file, which names that address")->type_name("FILE");
+    purge_admin.add_to(*purge);
     purge->add_option("--key", purge_command.keys, "one exact key, such as event:42; repeat it")
         ->type_name("K")
         ->expected(1)
@@ -259,6 +297,14 @@ int run_command_line(int argc, char** argv)
         ->take_all();
     purge->add_option("--rule", purge_command.rule, "all keys that this cache rule can make")->type_name("NAME");
     purge->add_flag("--dry-run", purge_command.dry_run, "purge nothing; say which rules' keys would be reached");
+
+    AdminOptions drain_admin;
+    std::string drain_wait = "0ms";
+    CLI::App* drain =
+        cli.add_subcommand("drain", "Tell a running Larder that it will be stopped: it is not ready any more");
+    drain_admin.add_to(*drain);
+    drain->add_option("--wait", drain_wait, "then wait, for load balancers to notice; default 0ms")
+        ->type_name("DURATION");
 
     std::string acl_file, acl_namespace, acl_user = "larder";
     CLI::App* acl = cli.add_subcommand("acl", "Print the Redis user that Larder needs, and no more");
@@ -292,7 +338,8 @@ int run_command_line(int argc, char** argv)
 
     if (check->parsed()) return run_check(check_files);
     if (explain->parsed()) return run_explain(explain_file, explain_method, explain_url, explain_headers);
-    if (purge->parsed()) return run_purge(purge_admin, purge_file, purge_token_file, purge_command);
+    if (purge->parsed()) return run_purge(purge_admin, purge_command);
+    if (drain->parsed()) return run_drain(drain_admin, drain_wait);
     if (acl->parsed()) return run_acl(acl_file, acl_namespace, acl_user, acl_of_sentinels);
     if (schema->parsed()) return print(stdout, config::json_schema()), exit_ok;
     if (options_command->parsed()) return print(stdout, config::options_markdown()), exit_ok;

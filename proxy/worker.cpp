@@ -67,7 +67,8 @@ Worker::Worker(const Shared& shared)
                 upstream_,
                 cache_,
                 shared.fills,
-                draining_},
+                draining_,
+                stopping_},
       server_(services_, listener_, shared.connections)
 {
 }
@@ -114,6 +115,7 @@ void Worker::start()
     tasks_.spawn("listener", server_.run_listener());
     tasks_.spawn("housekeeping", run_housekeeping());
     tasks_.spawn("tending", run_tending());
+    last_turn_.store(instant_now(), std::memory_order_relaxed);
     thread_ = std::thread([this] { context_.run(); });
 }
 
@@ -136,7 +138,8 @@ asio::awaitable<void> Worker::pause(rules::Milliseconds time, WakeUp*& pausing)
 asio::awaitable<void> Worker::run_housekeeping()
 {
     constexpr rules::Milliseconds period{1'000};
-    while (!draining_) {
+    while (!stopping_) {
+        last_turn_.store(instant_now(), std::memory_order_relaxed);
         upstream_.close_expired();
         access_log_.flush();
         co_await pause(period, housekeeping_pause_);
@@ -152,7 +155,7 @@ asio::awaitable<void> Worker::run_tending()
     cache_.on_wants_tending([this, &is_long] {
         if (is_long && tending_pause_) tending_pause_->wake();
     });
-    while (!draining_) {
+    while (!stopping_) {
         co_await cache_.tend();
         if (!ready()) {
             // Ready means: what is asked now is answered as well as it will be. A store that is away does not hold us
@@ -163,7 +166,7 @@ asio::awaitable<void> Worker::run_tending()
         }
         const rules::Milliseconds time = ready() ? cache_.tending_pause() : first_period;
         is_long = time > first_period;
-        if (!draining_) co_await pause(time, tending_pause_);
+        if (!stopping_) co_await pause(time, tending_pause_);
     }
     cache_.on_wants_tending({});
 }
@@ -188,6 +191,11 @@ asio::awaitable<void> Worker::run_hand_purge(std::vector<rules::PurgeTarget> tar
     done(std::move(purged));
 }
 
+void Worker::announce_drain()
+{
+    asio::post(context_, [this] { draining_ = true; });
+}
+
 void Worker::drain(rules::Milliseconds patience)
 {
     asio::post(context_, [this, patience] { tasks_.spawn("drain", run_drain(patience)); });
@@ -195,7 +203,7 @@ void Worker::drain(rules::Milliseconds patience)
 
 asio::awaitable<void> Worker::run_drain(rules::Milliseconds patience)
 {
-    draining_ = true;
+    draining_ = stopping_ = true;
     server_.stop_accepting();
     if (housekeeping_pause_) housekeeping_pause_->wake();
     if (tending_pause_) tending_pause_->wake();
@@ -210,12 +218,14 @@ asio::awaitable<void> Worker::run_drain(rules::Milliseconds patience)
             aborted = true;
         }
         if (aborted && instant_now() - begun > patience + rules::Milliseconds{1'000}) break;
+        last_turn_.store(instant_now(), std::memory_order_relaxed);
         WakeUp over(context_);
         auto on_expiry = [&over] { over.wake(); };
         DeadlineOf<decltype(on_expiry)> deadline(on_expiry);
         deadline.arm(wheel_, step);
         co_await over.wait();
     }
+    if (shared_.log_state.deferred_count() != 0) co_await cache_.tend();  // the last chance of purges that wait
     co_await cache_.release_all();  // of fills that are cut off: nobody should wait for them
     upstream_.close_all();
     access_log_.flush();

@@ -43,6 +43,8 @@ class Worker {
     std::uint16_t port() const noexcept { return listener_.port(); }
 
     void start();
+    /// From any thread. Answers say `Connection: close` from now on; everything else goes on.
+    void announce_drain();
     /// From any thread. Ends accepting and idle connections, lets the rest finish, for `patience` at most, then ends
     /// them.
     void drain(rules::Milliseconds patience);
@@ -65,6 +67,8 @@ class Worker {
     bool shard_up(std::size_t shard) const noexcept { return shards_[shard]->link.is_up(); }
     /// The worker serves, and has spoken to the store once or has given it its time. Any thread.
     bool ready() const noexcept { return ready_.load(std::memory_order_acquire); }
+    /// When its event loop was last seen to turn: at least once a second, while the thread lives. Any thread.
+    rules::Instant last_turn() const noexcept { return last_turn_.load(std::memory_order_relaxed); }
 
   private:
     /// The worker's way to one shard of the shared store.
@@ -94,11 +98,12 @@ class Worker {
     std::size_t topology_tasks_count_ = 0;
     std::vector<std::unique_ptr<StoreShard>> shards_;  // none when embedded
     CoherentCache cache_;
-    bool draining_ = false;
+    bool draining_ = false, stopping_ = false;
     Services services_;
     Listener listener_{context_};
     Server server_;
     std::atomic<bool> ready_{false};
+    std::atomic<rules::Instant> last_turn_{};
     WakeUp* housekeeping_pause_ = nullptr;
     WakeUp* tending_pause_ = nullptr;
     std::thread thread_;

@@ -70,18 +70,25 @@ Response answer_explain(std::string_view query, const config::ConfigPtr& config)
                        rules::explain(config->rules, *config->matcher, config->cache, method, url, headers));
 }
 
+/// Kubernetes asks with ?verbose=1 as well.
+Response answer_probe(const Probe& probe, std::string_view query)
+{
+    const bool verbose = query.starts_with("verbose") && (query.size() == 7 || query[7] == '=' || query[7] == '&');
+    return make_answer(probe.passes() ? http::status::ok : http::status::service_unavailable,
+                       "text/plain; charset=utf-8", probe.text(verbose));
+}
+
 Response answer_safe_method(const rules::RequestHead& head, const AdminHandlers& handlers)
 {
     const std::string_view path = head.path;
-    if (path == "/healthz") return make_answer(http::status::ok, "application/json", handlers.health_json());
-    if (path == "/readyz") {
-        if (handlers.ready()) return make_answer(http::status::ok, "application/json", "{\"status\":\"ready\"}\n");
-        return make_problem(http::status::service_unavailable, "starting or draining");
-    }
+    if (path == "/livez" || path == "/healthz") return answer_probe(handlers.alive(), head.query);
+    if (path == "/readyz") return answer_probe(handlers.ready(), head.query);
+    if (path == "/health/cache") return make_answer(http::status::ok, "application/json", handlers.health_json());
     if (path == "/metrics")
         return make_answer(http::status::ok, "text/plain; version=0.0.4; charset=utf-8", handlers.metrics());
     if (path == "/explain") return answer_explain(head.query, handlers.config());
-    return make_problem(http::status::not_found, "there are /healthz, /readyz, /metrics, /explain and POST /purge");
+    return make_problem(http::status::not_found,
+                        "there are /livez, /readyz, /health/cache, /metrics, /explain, POST /purge and POST /drain");
 }
 
 asio::ip::tcp::endpoint tcp_endpoint(const Protocol::endpoint& generic)
@@ -90,6 +97,14 @@ asio::ip::tcp::endpoint tcp_endpoint(const Protocol::endpoint& generic)
     tcp.resize(generic.size());
     std::copy_n(reinterpret_cast<const char*>(generic.data()), generic.size(), reinterpret_cast<char*>(tcp.data()));
     return tcp;
+}
+
+bool is_from_here(AdminStream& stream)
+{
+    error_code ec;
+    const Protocol::endpoint peer = stream.socket().remote_endpoint(ec);
+    if (ec) return false;
+    return peer.protocol().family() == AF_UNIX || tcp_endpoint(peer).address().is_loopback();
 }
 
 /// Who asks, for the log.
@@ -103,15 +118,27 @@ std::string address_of(AdminStream& stream)
     return address.to_string();
 }
 
+Response answer_drain(const AdminRequest& request, std::string_view from, const AdminHandlers& handlers)
+{
+    if (request.head.method != Method::post) return make_wrong_method("POST");
+    log_event(config::LogLevel::info, "draining: not ready from now on, and each answer ends its connection",
+              {{"from", from}});
+    handlers.drain();
+    return make_answer(http::status::ok, "text/plain; charset=utf-8", "draining\n");
+}
+
 asio::awaitable<Response> answer(const AdminRequest& request, AdminStream& stream, const AdminHandlers& handlers,
                                  AdminCounts& counts)
 {
     try {
-        if (request.head.path == "/purge") {
+        const bool is_purge = request.head.path == "/purge", is_drain = request.head.path == "/drain";
+        if (is_purge || is_drain) {
             std::string from = address_of(stream);
             const config::ConfigPtr config = handlers.config();
             if (config && request.head.method == Method::post) {
-                if (auto refusal = refuse_stranger(request.head, *config)) {
+                // A hook that runs beside us has no token at hand, and whoever is there could stop us anyway.
+                const bool from_here = is_drain && is_from_here(stream);
+                if (auto refusal = refuse_stranger(request.head, *config, from_here)) {
                     ++(refusal->is_site ? counts.site_refusals : counts.token_refusals);
                     log_event(config::LogLevel::warn,
                               refusal->is_site ? "an admin request was refused: a web page of another site may have "
@@ -121,6 +148,7 @@ asio::awaitable<Response> answer(const AdminRequest& request, AdminStream& strea
                     co_return std::move(refusal->response);
                 }
             }
+            if (is_drain) co_return answer_drain(request, from, handlers);
             co_return co_await answer_purge(request, std::move(from), config, handlers.purge);
         }
         if (request.head.method != Method::get && request.head.method != Method::head)

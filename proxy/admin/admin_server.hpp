@@ -9,6 +9,7 @@
 #include <string>
 
 #include "config/config.hpp"
+#include "proxy/admin/probe.hpp"
 #include "proxy/admin/purge_endpoint.hpp"
 #include "proxy/net/asio.hpp"
 #include "proxy/observe/metrics.hpp"
@@ -19,11 +20,13 @@ namespace larder::proxy {
 /// What the server asks for. Called on the thread of its io_context, one at a time; they must not wait for long, but
 /// for `purge`, which waits without holding the thread.
 struct AdminHandlers {
-    std::function<bool()> ready;                // GET /readyz: 200 when true, 503 while starting or draining
-    std::function<std::string()> health_json;   // GET /healthz: the body; the status is 200 as long as the process runs
+    std::function<Probe()> alive;               // GET /livez and /healthz: 200 when it passes, else 503
+    std::function<Probe()> ready;               // GET /readyz: the same
+    std::function<std::string()> health_json;   // GET /health/cache: the body
     std::function<std::string()> metrics;       // GET /metrics: the text
     std::function<config::ConfigPtr()> config;  // GET /explain: the configuration now in force
     PurgeByHand purge;                          // POST /purge
+    std::function<void()> drain;                // POST /drain: `ready` fails from now on
 };
 
 struct AdminLimits {

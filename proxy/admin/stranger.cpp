@@ -84,13 +84,13 @@ bool shows_token(std::string_view authorization, std::string_view token)
 
 }  // namespace
 
-std::optional<Refusal> refuse_stranger(const rules::RequestHead& head, const config::Config& config)
+std::optional<Refusal> refuse_stranger(const rules::RequestHead& head, const config::Config& config, bool from_here)
 {
     if (!config.admin_token.empty()) {
         if (shows_token(head.fields.value(rules::FieldId::authorization), config.admin_token)) return std::nullopt;
         return Refusal{false, make_unauthorized()};
     }
-    if (config.admin && !is_for_this_machine(*config.admin))
+    if (config.admin && !is_for_this_machine(*config.admin) && !from_here)
         return Refusal{false, make_problem(http::status::forbidden,
                                            "admin: is not on loopback, so this wants a token: set admin_token_file")};
     const bool over_unix = config.admin && !config.admin->unix_path.empty();

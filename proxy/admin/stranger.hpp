@@ -23,6 +23,8 @@ struct Refusal {
 /// a request across sites (`Origin`, and `Sec-Fetch-Site` of the Fetch Metadata draft, tell), or, after the page's name
 /// was pointed at this machine, by one that looks like its own (Host tells: no name server has a say about an IP
 /// address or `localhost`).
-std::optional<Refusal> refuse_stranger(const rules::RequestHead& head, const config::Config& config);
+/// @param from_here  the connection comes from this machine, and that is enough where `admin:` is not on loopback
+std::optional<Refusal> refuse_stranger(const rules::RequestHead& head, const config::Config& config,
+                                       bool from_here = false);
 
 }  // namespace larder::proxy

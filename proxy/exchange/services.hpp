@@ -28,7 +28,8 @@ struct Services {
     UpstreamPool& upstream;
     CoherentCache& cache;
     Fills& fills;          // shared by all workers
-    const bool& draining;  // answers say Connection: close, idle connections end
+    const bool& draining;  // answers say Connection: close
+    const bool& stopping;  // idle connections end, and nothing waits for what may be done at once
     std::vector<char> read_buffer = std::vector<char>(64 * 1024);  // between a read and the next suspension only
     std::string out{};  // answers being composed, between two suspensions only
 };

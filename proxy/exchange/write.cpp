@@ -92,7 +92,7 @@ asio::awaitable<void> run_late_commit(Services& services, WritePurge write)
     // In steps, so that a stop does not wait for it: then the purge goes out at once, which is the best that is left.
     constexpr rules::Milliseconds step{500};
     const rules::Instant mark_end = write.prepared_at + services.cache.mark_life();
-    while (instant_now() < mark_end && !services.draining) {
+    while (instant_now() < mark_end && !services.stopping) {
         WakeUp over(services.context);
         auto on_expiry = [&over] { over.wake(); };
         DeadlineOf<decltype(on_expiry)> deadline(on_expiry);

@@ -1,5 +1,6 @@
 // One client connection: waits for readability without holding a buffer, scans one head after another out of the
-// thread's buffer, answers hits on the spot and everything else through run_exchange.
+// thread's buffer, answers hits on the spot and everything else through run_exchange. Two kinds of requests that wait
+// have no coroutine as long as all goes well: a hit that is in Redis (Asking) and a read that passes by (Passing).
 #include <sys/socket.h>
 
 #include "proxy/exchange/forward.hpp"
@@ -62,9 +63,10 @@ void Server::wait_for_request(ConnectionPtr connection)
 void Server::on_readable(ConnectionPtr connection, bool ready)
 {
     if (connection->patience.expired) return services_.counters.add(Counter::client_timeouts);
-    if (!ready || services_.draining) return;
+    // A request that has come is answered, also by who is about to stop: its client cannot know that it was not read.
+    if (!ready && !(services_.stopping && connection->client.transport.aborted() == Errc::ok)) return;
     const IoTry got = connection->client.transport.try_read(services_.read_buffer);
-    if (got.blocked()) return wait_for_request(std::move(connection));
+    if (got.blocked() && !services_.stopping) return wait_for_request(std::move(connection));
     if (!got.ok()) return;
     connection->patience.disarm();
     connection->idle = false;
@@ -159,7 +161,7 @@ class Server::Passing final {
 void Server::go_on(ConnectionPtr connection, Stop stop, std::string_view input)
 {
     Client& client = connection->client;
-    if (stop == Stop::drained && input.empty() && !services_.draining) {
+    if (stop == Stop::drained && input.empty() && !services_.stopping) {
         client.inbox.clear();
         return wait_for_request(std::move(connection));
     }
@@ -308,7 +310,7 @@ asio::awaitable<void> Server::run_connection(ConnectionPtr owned, Stop stop, std
         constexpr rules::Milliseconds pause_limit{100};  // then it goes on without a coroutine
         const bool may_rest = client.inbox.empty() && pause_limit < idle_limit;
         if (connection.idle) {
-            if (services_.draining) break;
+            if (services_.stopping) break;
             if (may_rest && !needs_coroutine) co_return wait_for_request(std::move(owned));
             connection.patience.arm(services_.wheel, may_rest ? pause_limit : idle_limit);
         } else if (!connection.patience.armed()) {
@@ -316,7 +318,7 @@ asio::awaitable<void> Server::run_connection(ConnectionPtr owned, Stop stop, std
             connection.patience.arm(services_.wheel, services_.config.timeouts.client_head);
         }
         const bool ready = co_await client.transport.wait(Direction::read);
-        if (connection.patience.expired && connection.idle && may_rest && !services_.draining) {
+        if (connection.patience.expired && connection.idle && may_rest && !services_.stopping) {
             connection.patience.expired = false;
             wait_for_request(std::move(owned));
             co_return;

@@ -132,7 +132,7 @@ asio::awaitable<void> Load::run_deadlines()
 asio::awaitable<void> Load::run_health(int replica)
 {
     std::string buffer;
-    const std::string request = "GET /healthz HTTP/1.1\r\nHost: checker\r\nConnection: close\r\n\r\n";
+    const std::string request = "GET /health/cache HTTP/1.1\r\nHost: checker\r\nConnection: close\r\n\r\n";
     for (;;) {
         co_await pause(health_period);
         const std::uint16_t port = proxies_.admin_port(replica);

@@ -13,11 +13,11 @@ RULES = """rules:
 ORDER = b'{"keys": ["page:/p/a"]}'
 
 
-def post(larder, *fields, host="Host: localhost\r\n"):
+def post(larder, *fields, host="Host: localhost\r\n", path="/purge"):
     client = Client(larder.admin_port)
     lines = "".join(field + "\r\n" for field in fields)
     client.send(
-        f"POST /purge HTTP/1.1\r\n{host}Connection: close\r\nContent-Type: application/json\r\nContent-Length: {len(ORDER)}\r\n{lines}\r\n".encode() + ORDER
+        f"POST {path} HTTP/1.1\r\n{host}Connection: close\r\nContent-Type: application/json\r\nContent-Length: {len(ORDER)}\r\n{lines}\r\n".encode() + ORDER
     )
     response = client.read_final()
     client.close()
@@ -32,7 +32,7 @@ def tokens(binary):
         get(larder.port, "/p/a", method="PURGE").status == 200 and origin.requests[-1].start.startswith(b"PURGE "), "it goes to the app"
     )
     yield "admin: its endpoints are not on the traffic port", lambda: check(
-        fetch(larder.port, "/metrics")[1] == b"ok" and fetch(larder.port, "/healthz")[1] == b"ok", "the app answers"
+        fetch(larder.port, "/metrics")[1] == b"ok" and fetch(larder.port, "/livez")[1] == b"ok", "the app answers"
     )
     larder.stop()
 
@@ -42,7 +42,14 @@ def tokens(binary):
         check(post(open_to_all).status == 403, "403 without a token set")
         check(fetch(open_to_all.admin_port, "/metrics")[0] == 200, "metrics are for all")
 
+    def drained():
+        evil = post(open_to_all, "Origin: http://evil.example", path="/drain")
+        check(evil.status == 403 and fetch(open_to_all.admin_port, "/readyz")[0] == 200, "no page of another site")
+        check(post(open_to_all, path="/drain").status == 200, "who is on this machine may drain")
+        check(fetch(open_to_all.admin_port, "/readyz")[0] == 503, "it is not ready any more")
+
     yield "admin elsewhere: nothing can be changed without a token", refused
+    yield "admin elsewhere: from this machine it can be drained without one, but not by a web page", drained
     open_to_all.stop()
 
     with tempfile.TemporaryDirectory() as folder:
@@ -60,9 +67,12 @@ def tokens(binary):
             check(post(guarded, "authorization: bearer s3cret-t0ken").status == 200, "the scheme in any case")
 
         yield "admin elsewhere: the token, and nothing like it", bearer
+        yield "admin elsewhere: with a token set, draining wants it too", lambda: check(
+            post(guarded, path="/drain").status == 401 and fetch(guarded.admin_port, "/readyz")[0] == 200, "401"
+        )
 
         def untold():
-            told = guarded.log().encode() + fetch(guarded.admin_port, "/metrics")[1] + fetch(guarded.admin_port, "/healthz")[1]
+            told = guarded.log().encode() + fetch(guarded.admin_port, "/metrics")[1] + fetch(guarded.admin_port, "/health/cache")[1]
             told += fetch(guarded.admin_port, "/explain?method=GET&url=/p/a")[1]
             check(b"s3cret" not in told, "the token is told nowhere")
             check("refused: no token" in guarded.log(), "a refusal is logged")

@@ -171,7 +171,7 @@ TEST_CASE("a node away takes its own keys out of the cache and no others; what w
         });
     }
     CHECK(larder.metric("larder_store_up") == 0);
-    CHECK(larder.admin("GET", "/healthz").body.find("partly up") != std::string::npos);
+    CHECK(larder.admin("GET", "/health/cache").body.find("partly up") != std::string::npos);
     CHECK(larder.log().find("store is down") != std::string::npos);
 
     // A pattern may match keys of every shard: what one of them did not take is owed to it.

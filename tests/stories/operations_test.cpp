@@ -1,6 +1,5 @@
-// What an operator does: start, stop, probe, measure, read logs, check and explain a configuration.
-#include <signal.h>
-
+// What an operator does: start, measure, read logs, check and explain a configuration. Probes and stops:
+// shutdown_test.cpp.
 #include <algorithm>
 #include <sstream>
 
@@ -32,70 +31,6 @@ std::string line_with(const std::string& text, const std::string& word)
 bool contains(const std::string& text, const std::string& word) { return text.find(word) != std::string::npos; }
 
 }  // namespace
-
-TEST_CASE_TEMPLATE("SIGTERM lets what runs come to its end and exits with 0", Backend, Embedded, OverRedis)
-{
-    Stage stage(over<Backend>(item_rules));
-    auto idle = stage.connect();
-    CHECK(idle->get("/a").status == 200);
-    stage.origin.on("/slow").hold();
-    stage.origin.on("/items/1").hold();
-    auto passing = stage.start_get("/slow");
-    auto filling = stage.start_get("/items/1");
-    stage.origin.await_requests("/slow", 1);
-    stage.origin.await_requests("/items/1", 1);
-    stage.larder->process().signal(SIGTERM);
-    CHECK(idle->wire().is_closed_by_peer());
-    await_condition("no new connections are taken", [&] {
-        try {
-            stage.connect();
-            return false;
-        } catch (const Ended&) {
-            return true;
-        }
-    });
-    CHECK_FALSE(stage.larder->process().exit_code());
-    stage.origin.release("/slow");
-    stage.origin.release("/items/1");
-    CHECK(passing.get().body == "GET /slow #1");
-    CHECK(filling.get().body == "GET /items/1 #1");
-    CHECK(stage.larder->process().wait_for_exit() == 0);
-    CHECK(contains(stage.larder->log(), "stop"));
-}
-
-TEST_CASE("a download that runs when SIGTERM comes is finished")
-{
-    Stage stage({});
-    stage.origin.on("/big").reply(200, "", "").generated(64 << 20);
-    auto client = stage.connect();
-    client->send("GET", "/big");
-    Response response = read_response_head(client->wire());
-    stage.larder->process().signal(SIGTERM);
-    read_body(client->wire(), response, 0);
-    CHECK(response.ended_properly);
-    CHECK(response.body_bytes == 64 << 20);
-    CHECK(stage.larder->process().wait_for_exit() == 0);
-}
-
-TEST_CASE("what does not end within the drain time is cut, and the exit is still orderly")
-{
-    StageOptions options;
-    options.options = "timeouts:\n  drain: 200ms\n";
-    Stage stage(options);
-    stage.origin.on("/never").silent();
-    auto client = stage.connect();
-    client->send("GET", "/never");
-    stage.origin.await_requests("/never", 1);
-    CHECK(stage.larder->stop() == 0);
-}
-
-TEST_CASE("SIGTERM with nothing under way ends it at once")
-{
-    Stage stage({});
-    const milliseconds before = monotonic_time();
-    CHECK(stage.larder->stop() == 0);
-    CHECK(monotonic_time() - before < 3s);
-}
 
 TEST_CASE("the access log has a line per exchange with verdict, reason and rule")
 {
@@ -189,8 +124,8 @@ TEST_CASE("metrics count exchanges by rule, verdict and reason")
 TEST_CASE("the admin listener has probes, knows its paths, and is not reachable through the proxy")
 {
     Stage stage({});
-    CHECK(stage.larder->admin("GET", "/healthz").status == 200);
-    CHECK(stage.larder->admin("GET", "/readyz").status == 200);
+    for (const char* path : {"/livez", "/healthz", "/readyz", "/health/cache"})
+        CHECK(stage.larder->admin("GET", path).status == 200);
     CHECK(stage.larder->admin("GET", "/nothing").status == 404);
     CHECK(stage.get("/metrics").body == "GET /metrics #1");  // the app's own
 }

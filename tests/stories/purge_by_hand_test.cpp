@@ -146,7 +146,7 @@ TEST_CASE("with the store away a purge by hand is queued, answered with 503, and
     CHECK(contains(stage.larder->log(), "warn a purge by hand waits for the store what=event:7"));
     stage.redis->start();
     await_condition("the purge is replayed", [&] { return stage.larder->metric("larder_purge_replayed_total") == 1; });
-    CHECK(contains(stage.larder->admin("GET", "/healthz").body, R"("deferred_purges":0)"));
+    CHECK(contains(stage.larder->admin("GET", "/health/cache").body, R"("deferred_purges":0)"));
     await_condition("the reader's replica has stored it", [&] { return is_hit(reader.get("/api/events/7")); });
     await_condition("a purge is taken again",
                     [&] { return post_purge(*stage.larder, R"({"keys": ["event:7"]})").status == 200; });

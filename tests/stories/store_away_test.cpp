@@ -141,7 +141,7 @@ TEST_CASE("while Redis is away readers pass by with the reason, and the health e
     const Response ready = stage.larder->admin("GET", "/readyz");
     CHECK(ready.status == 200);  // it serves: taking it out of rotation would make things worse
     CAPTURE(ready.body);
-    const Response health = stage.larder->admin("GET", "/healthz");
+    const Response health = stage.larder->admin("GET", "/health/cache");
     CHECK(health.status == 200);
     CHECK((ready.body + health.body).find("degraded") != std::string::npos);
     CHECK(stage.larder->log().find("store is down") != std::string::npos);
@@ -304,7 +304,7 @@ TEST_CASE(
     CHECK(client.request("PUT", "/strict/1", {}, "x").status == 503);
     CHECK(larder.metric("larder_store_layouts_refused_total") >= 1);
     CHECK(larder.log().find("laid out for another number of shards") != std::string::npos);
-    CHECK(larder.admin("GET", "/healthz").body.find(R"("store":"refused")") != std::string::npos);
+    CHECK(larder.admin("GET", "/health/cache").body.find(R"("store":"refused")") != std::string::npos);
 
     redis.command({"DEL", "story:{0}:conf"});
     await_condition("it is used", [&] { return is_hit(client.get("/items/1")); });

@@ -61,7 +61,7 @@ LarderProcess::~LarderProcess()
 Response LarderProcess::admin(const std::string& method, const std::string& target, const std::string& body)
 {
     HttpClient client(admin_port_);
-    return client.request(method, target, {"Connection: close"}, body);
+    return client.request(method, target, {"Host: localhost", "Connection: close"}, body);
 }
 
 double LarderProcess::metric(const std::string& name, const std::string& labels)

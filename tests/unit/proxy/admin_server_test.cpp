@@ -41,7 +41,17 @@ struct Stage {
 
     AdminHandlers handlers()
     {
-        return {.ready = [this] { return ready.load(); },
+        return {.alive =
+                    [] {
+                        return Probe{"livez", {{"worker-0", ProbeCheck::State::ok, {}}}};
+                    },
+                .ready =
+                    [this] {
+                        const auto state = ready.load() ? ProbeCheck::State::ok : ProbeCheck::State::failed;
+                        return Probe{
+                            "readyz",
+                            {{"redis", ProbeCheck::State::degraded, "is away"}, {"shutdown", state, "draining"}}};
+                    },
                 .health_json = [] { return std::string{"{\"store\":\"down\",\"degraded\":[\"store-away\"]}"}; },
                 .metrics = [this]() -> std::string { return metrics; },
                 .config = [this]() -> config::ConfigPtr {
@@ -51,7 +61,8 @@ struct Stage {
                     config->matcher = std::make_unique<larder::rules::Matcher>(config->rules);
                     return config;
                 },
-                .purge = [this](std::vector<larder::rules::PurgeTarget> targets) { return purge(std::move(targets)); }};
+                .purge = [this](std::vector<larder::rules::PurgeTarget> targets) { return purge(std::move(targets)); },
+                .drain = [this] { ready = false; }};
     }
     asio::awaitable<HandPurge> purge(std::vector<larder::rules::PurgeTarget> targets)
     {
@@ -115,22 +126,54 @@ std::string body_of(const std::string& reply) { return reply.substr(reply.find("
 
 }  // namespace
 
-TEST_CASE("healthz is 200 while the process runs, and its body says what is degraded")
+TEST_CASE("health/cache is 200 while the process runs, and its body says what is degraded")
 {
     Stage stage;
     stage.ready = false;
-    const std::string reply = stage.request("GET", "/healthz");
+    const std::string reply = stage.request("GET", "/health/cache");
     CHECK(reply.starts_with("HTTP/1.1 200 "));
     CHECK(says(reply, "Content-Type: application/json\r\n"));
     CHECK(body_of(reply) == "{\"store\":\"down\",\"degraded\":[\"store-away\"]}");
 }
 
-TEST_CASE("readyz is 200 when ready and 503 while starting or draining")
+TEST_CASE("a probe says ok, and a line for each check when it is asked for more or fails")
 {
     Stage stage;
-    CHECK(stage.request("GET", "/readyz").starts_with("HTTP/1.1 200 "));
+    for (const char* path : {"/livez", "/healthz"}) {
+        CAPTURE(path);
+        const std::string reply = stage.request("GET", path);
+        CHECK(reply.starts_with("HTTP/1.1 200 "));
+        CHECK(says(reply, "Content-Type: text/plain; charset=utf-8\r\n"));
+        CHECK(body_of(reply) == "ok");
+        CHECK(body_of(stage.request("GET", std::string(path) + "?verbose")) == "[+]worker-0 ok\nlivez check passed\n");
+    }
+    CHECK(body_of(stage.request("GET", "/readyz")) == "ok");
+    const std::string lines = "[!]redis is away\n[+]shutdown ok\nreadyz check passed\n";
+    for (const char* query : {"verbose", "verbose=1", "verbose&exclude=x"}) {
+        CAPTURE(query);
+        CHECK(body_of(stage.request("GET", std::string("/readyz?") + query)) == lines);
+    }
+    CHECK(body_of(stage.request("GET", "/readyz?verbosely")) == "ok");
     stage.ready = false;
-    CHECK(stage.request("GET", "/readyz?verbose").starts_with("HTTP/1.1 503 "));
+    const std::string refused = stage.request("GET", "/readyz");
+    CHECK(refused.starts_with("HTTP/1.1 503 "));
+    CHECK(body_of(refused) == "[!]redis is away\n[-]shutdown failed: draining\nreadyz check failed\n");
+}
+
+TEST_CASE("drain is asked for by POST, by who may change something, and makes readyz fail")
+{
+    Stage stage;
+    CHECK(says(stage.request("GET", "/drain"), "HTTP/1.1 405 "));
+    CHECK(says(stage.request("GET", "/drain"), "Allow: POST\r\n"));
+    CHECK(says(stage.send("POST /drain HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\n"
+                          "Connection: close\r\n\r\n"),
+               "HTTP/1.1 403 "));
+    CHECK(stage.request("GET", "/readyz").starts_with("HTTP/1.1 200 "));
+    const std::string reply =
+        stage.send("POST /drain HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    CHECK(reply.starts_with("HTTP/1.1 200 "));
+    CHECK(body_of(reply) == "draining\n");
+    CHECK(stage.request("GET", "/readyz").starts_with("HTTP/1.1 503 "));
 }
 
 TEST_CASE("metrics come with the content type of their format")
@@ -378,7 +421,7 @@ TEST_CASE("who shows the token may purge from anywhere, and who does not from no
 TEST_CASE("when all places are taken, who waits longest without a request makes room for who comes")
 {
     Stage stage{{.connections = 3}};
-    const std::string get = "GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n";
+    const std::string get = "GET /health/cache HTTP/1.1\r\nHost: a\r\n\r\n";
     const auto ask = [&](tcp::socket& socket) {
         asio::write(socket, asio::buffer(get));
         std::string reply;
