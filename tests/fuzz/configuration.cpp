@@ -70,11 +70,27 @@ bool is_help(std::string_view text)
 {
     static const std::string help = [] {
         std::string all;
-        for (const char* wrong :
-             {"a", "a://b", "redis:", "redis://a/b", "redis://a?b", "redis://a#b", "redis://a:0", "redis+a",
-              "redis://a b", "redis+cluster://a b", "redis+sentinel:", "redis+sentinel://a", "redis+sentinel://a/b/c",
-              "redis+cluster://a/b", "redis+cluster://a,,b", "rediss+a", "rediss+cluster:", "rediss+sentinel:",
-              "unix://a/b", "unix:a", "unix:/a?b"})
+        for (const char* wrong : {"a",
+                                  "a://b",
+                                  "redis:",
+                                  "redis://a/b",
+                                  "redis://a?b",
+                                  "redis://a#b",
+                                  "redis://a:0",
+                                  "redis+a",
+                                  "redis://a b",
+                                  "redis+cluster://a b",
+                                  "redis+sentinel:",
+                                  "redis+sentinel://a",
+                                  "redis+sentinel://a/b/c",
+                                  "redis+cluster://a/b",
+                                  "redis+cluster://a,,b",
+                                  "rediss+a",
+                                  "rediss+cluster:",
+                                  "rediss+sentinel:",
+                                  "unix://a/b",
+                                  "unix:a",
+                                  "unix:/a?b"})
             all += std::get<std::string>(read_store_url(wrong));
         return all;
     }();
