@@ -56,6 +56,8 @@ class Watched : public boost::intrusive::list_base_hook<> {
 
     /// False: nothing has come since the last try, as far as is known; the next wait tells.
     bool is_readable() const noexcept { return readable_; }
+    /// Something may have come that no event has told of yet: the next try asks the kernel.
+    void doubt() noexcept { readable_ = true; }
     /// A try has found that it would block.
     void blocked(Direction direction) noexcept { (direction == Direction::read ? readable_ : writable_) = false; }
     /// A read has taken less than it had room for, so nothing was left: unless the end has come too, or the read

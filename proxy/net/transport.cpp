@@ -279,7 +279,11 @@ void Transport::abort(Errc why) noexcept
     watched_.abort();
 }
 
-void Transport::cancel_waits() noexcept { watched_.cancel(); }
+void Transport::cancel_waits() noexcept
+{
+    watched_.cancel();
+    watched_.doubt();
+}
 
 void Transport::shutdown_send() noexcept
 {

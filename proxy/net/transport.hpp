@@ -80,7 +80,8 @@ class Transport {
     /// Ends present and future waits with false and makes tries fail; remembers why. First reason wins.
     void abort(rules::Errc why) noexcept;
     rules::Errc aborted() const noexcept { return aborted_; }
-    /// Ends the present waits with false, without forbidding later ones.
+    /// Ends the present waits with false, without forbidding later ones. The next `try_read` asks the kernel, whatever
+    /// the events have told so far.
     void cancel_waits() noexcept;
 
     /// Half-close: the peer sees the end of the stream, reading goes on.

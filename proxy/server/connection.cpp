@@ -59,12 +59,17 @@ void Server::wait_for_request(ConnectionPtr connection)
     });
 }
 
+/// A request that has come is answered, also by who is about to stop: its client cannot know that it was not read.
+bool Server::may_read_once_more(const Client& client) const noexcept
+{
+    return services_.stopping && client.transport.aborted() == Errc::ok;
+}
+
 /// The connection ends when nobody keeps it.
 void Server::on_readable(ConnectionPtr connection, bool ready)
 {
     if (connection->patience.expired) return services_.counters.add(Counter::client_timeouts);
-    // A request that has come is answered, also by who is about to stop: its client cannot know that it was not read.
-    if (!ready && !(services_.stopping && connection->client.transport.aborted() == Errc::ok)) return;
+    if (!ready && !may_read_once_more(connection->client)) return;
     const IoTry got = connection->client.transport.try_read(services_.read_buffer);
     if (got.blocked() && !services_.stopping) return wait_for_request(std::move(connection));
     if (!got.ok()) return;
@@ -329,7 +334,7 @@ asio::awaitable<void> Server::run_connection(ConnectionPtr owned, Stop stop, std
                 refuse_head(client, 408, rules::word(Errc::client_timeout), "the request head did not arrive in time");
             break;
         }
-        if (!ready) break;
+        if (!ready && !may_read_once_more(client)) break;
         const IoTry got = client.transport.try_read(services_.read_buffer);
         if (got.blocked()) {
             input = client.inbox;

@@ -75,6 +75,7 @@ class Server {
     class Passing;
     void wait_for_request(ConnectionPtr connection);
     void on_readable(ConnectionPtr connection, bool ready);
+    bool may_read_once_more(const Client& client) const noexcept;
     Stop answer_hits(Connection& connection, std::string_view& input);
     void go_on(ConnectionPtr connection, Stop stop, std::string_view input);
     void on_found(ConnectionPtr connection, std::shared_ptr<Exchange> exchange, std::optional<Found> found);
