@@ -1,6 +1,7 @@
 // What a probe is told: `ok`, or a line for each check, in the form of Kubernetes' own servers.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 

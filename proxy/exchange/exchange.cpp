@@ -111,6 +111,12 @@ bool has_directives(const Exchange& exchange) noexcept
     return exchange.view.fields.has_any({rules::FieldId::cache_control, rules::FieldId::pragma});
 }
 
+/// Neither by a directive nor by Pragma does it ask for more than an answer, as far as that counts here.
+bool directs_nothing(const Services& services, const Exchange& exchange) noexcept
+{
+    return !honours_directives(services, exchange) || !has_directives(exchange);
+}
+
 /// The directives of a stored response, from the fields that it was stored with.
 rules::CacheControl stored_directives(const Entry& entry)
 {
@@ -269,8 +275,7 @@ bool answer_at_once(Services& services, Client& client, Exchange& exchange)
 
 bool may_be_found(const Services& services, const Exchange& exchange)
 {
-    if (exchange.judgement.bypass != Forward::none) return false;
-    return !honours_directives(services, exchange) || !has_directives(exchange);
+    return exchange.judgement.bypass == Forward::none && directs_nothing(services, exchange);
 }
 
 bool may_pass_at_once(const Services& services, const Exchange& exchange)
@@ -278,7 +283,7 @@ bool may_pass_at_once(const Services& services, const Exchange& exchange)
     const rules::RequestHead& head = exchange.head;
     return exchange.judgement.bypass != Forward::none && head.body == rules::BodyKind::none &&
            (head.method == rules::Method::get || head.method == rules::Method::head) &&
-           (!honours_directives(services, exchange) || !has_directives(exchange));
+           directs_nothing(services, exchange);
 }
 
 std::unique_ptr<Forwarding> begin_pass(Services& services, Client& client, std::shared_ptr<Exchange> exchange)
