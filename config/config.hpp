@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,6 +22,7 @@ struct Endpoint {
     std::string unix_path;
     /// "127.0.0.1:80", "[::1]:80", "unix:/run/app.sock"
     std::string to_string() const;
+    bool operator==(const Endpoint&) const = default;
 };
 
 struct Upstream {
@@ -59,7 +61,9 @@ struct Store {
     std::string ca_file;
     Milliseconds timeout{50};  // one operation
     Milliseconds connect_timeout{1000};
+    Milliseconds slow_log{100};   // operations above are logged; 0: none
     std::string url_for_display;  // without the password
+    bool operator==(const Store&) const = default;
 };
 
 struct Timeouts {
@@ -84,10 +88,23 @@ struct Limits {
 enum class LogFormat : std::uint8_t { text, json };
 enum class LogLevel : std::uint8_t { debug, info, warn, error };
 
+/// What the access log says of a query string: all of it, the names of its parameters (`page=&token=`), nothing.
+enum class QueryLog : std::uint8_t { keep, names, drop };
+
 struct Log {
     LogLevel level = LogLevel::info;
     LogFormat format = LogFormat::text;
     std::uint32_t access_every = 0;  // one access-log line per this many exchanges; 0: off, 1: all
+    QueryLog query = QueryLog::keep;
+};
+
+/// What an operator has switched at run time. Holds over reloads, until it is switched back or the process ends.
+struct Switches {
+    bool cache_off = false;                        // of everything, as by LARDER_CACHE=off
+    std::set<std::string, std::less<>> rules_off;  // names; a rule that is not there is none
+    std::optional<LogLevel> log_level;
+    std::optional<std::uint32_t> access_every;
+    bool operator==(const Switches&) const = default;
 };
 
 struct Config {
@@ -100,6 +117,7 @@ struct Config {
     Store store;
     std::uint64_t memory = 64ull << 20;     // bytes of the in-process store
     std::uint64_t max_object = 1ull << 20;  // bytes of body; larger ones stream without being stored
+    bool watch = true;                      // reload when the file changes
     std::uint32_t workers = 0;              // 0: one per core that the cgroup allows
     Milliseconds trust{0};                  // memory hits need no look at the log for so long; 0: strict
     rules::CacheMode cache = rules::CacheMode::rules;
@@ -111,6 +129,9 @@ struct Config {
     Log log;
 
     std::vector<rules::Rule> rules;  // in file order, never changed after `matcher` was made
+    /// The rule names that rows of counters stand for, by `Rule::index`. A name keeps its row when the configuration is
+    /// replaced, also while no rule has it.
+    std::vector<std::string> counted_names;
     std::unique_ptr<const rules::Matcher> matcher;
 };
 

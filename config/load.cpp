@@ -1,5 +1,8 @@
 #include "config/load.hpp"
 
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
@@ -33,8 +36,52 @@ void sort_by_place(std::vector<Message>& messages)
     });
 }
 
+template <class Member>
+void keep(Config& next, const Config& current, Member member, const char* name, std::vector<std::string>& kept)
+{
+    if (next.*member == current.*member) return;
+    next.*member = current.*member;
+    kept.emplace_back(name);
+}
+
+/// Sockets are bound, threads run and memory is laid out: these are as they were, and named if they should not be.
+std::vector<std::string> keep_what_needs_restart(Config& next, const Config& current)
+{
+    std::vector<std::string> kept;
+    keep(next, current, &Config::listen, "listen", kept);
+    keep(next, current, &Config::admin, "admin", kept);
+    keep(next, current, &Config::namespace_, "namespace", kept);
+    keep(next, current, &Config::store, "store", kept);
+    keep(next, current, &Config::memory, "memory", kept);
+    keep(next, current, &Config::workers, "workers", kept);
+    if (next.log.format != current.log.format) kept.emplace_back("log.format");
+    next.log.format = current.log.format;
+    return kept;
+}
+
+void apply(const Switches& switches, Config& config)
+{
+    if (switches.cache_off) config.cache = rules::CacheMode::off;
+    for (rules::Rule& rule : config.rules)
+        if (switches.rules_off.contains(rule.name) && !rule.is_purge()) rule.cache = false;
+    if (switches.log_level) config.log.level = *switches.log_level;
+    if (switches.access_every) config.log.access_every = *switches.access_every;
+}
+
+/// Gives each rule the row that its name has had, and a new one to a new name.
+void give_rows(Config& next, const Config* current)
+{
+    std::vector<std::string>& names = next.counted_names;
+    if (current) names = current->counted_names;
+    for (rules::Rule& rule : next.rules) {
+        const auto known = std::find(names.begin(), names.end(), rule.name);
+        rule.index = static_cast<std::uint32_t>(known - names.begin());
+        if (known == names.end()) names.push_back(rule.name);
+    }
+}
+
 // Makes the immutable value when there was no error; adds the lint's notes as warnings.
-Loaded finish(Draft draft, std::vector<Message> messages, const std::string& file)
+Loaded finish(Draft draft, std::vector<Message> messages, const std::string& file, const Running& running)
 {
     Loaded loaded;
     const bool has_errors = std::any_of(messages.begin(), messages.end(),
@@ -47,6 +94,9 @@ Loaded finish(Draft draft, std::vector<Message> messages, const std::string& fil
             if (!rule.client_cache_control) rule.client_cache_control = config->client_cache_control;
         for (rules::LintNote& note : rules::lint(config->rules))
             messages.push_back({Severity::warning, note.place, std::move(note.text)});
+        if (running.current) loaded.kept = keep_what_needs_restart(*config, *running.current);
+        apply(running.switches, *config);
+        give_rows(*config, running.current);
         config->matcher = std::make_unique<rules::Matcher>(config->rules);
         loaded.config = std::move(config);
     }
@@ -75,8 +125,9 @@ Environment process_environment()
     };
 }
 
-Loaded load_text(std::string_view yaml, const std::string& file, const Environment& environment)
+Loaded load_text(std::string_view yaml, const std::string& file, const Environment& environment, const Running& running)
 {
+    const std::uint64_t digest = std::max<std::uint64_t>(XXH3_64bits(yaml.data(), yaml.size()), 1);
     std::vector<Message> messages;
     Draft draft;
     std::optional<Node> root = read_yaml(yaml, messages);
@@ -85,20 +136,23 @@ Loaded load_text(std::string_view yaml, const std::string& file, const Environme
             {Severity::error, {1, 1}, "the file is empty; the least it needs is upstream: http://127.0.0.1:3000"});
     if (!root || root->kind == Node::Kind::null) {
         sort_by_place(messages);
-        return {nullptr, std::move(messages)};
+        return {nullptr, std::move(messages), std::string(yaml), digest, {}};
     }
     substitute(*root, environment, messages);
     Reading reading(environment, std::filesystem::path(file).parent_path().string(), messages);
     read_mapping(reading, *root, all_options(), draft);
     if (root->kind == Node::Kind::mapping) check(reading, *root, draft);
     apply_environment_switch(reading, draft.config);
-    return finish(std::move(draft), std::move(messages), file);
+    Loaded loaded = finish(std::move(draft), std::move(messages), file, running);
+    loaded.text = yaml;
+    loaded.digest = digest;
+    return loaded;
 }
 
-Loaded load_file(const std::string& path, const Environment& environment)
+Loaded load_file(const std::string& path, const Environment& environment, const Running& running)
 {
     const auto unreadable = [&](std::string why) {
-        return Loaded{nullptr, {{Severity::error, {}, "the file cannot be read: " + std::move(why)}}};
+        return Loaded{nullptr, {{Severity::error, {}, "the file cannot be read: " + std::move(why)}}, {}, 0, {}};
     };
     std::error_code ec;
     if (std::filesystem::is_directory(path, ec)) return unreadable("it is a folder");
@@ -109,10 +163,11 @@ Loaded load_file(const std::string& path, const Environment& environment)
     file.read(text.data(), static_cast<std::streamsize>(text.size()));
     if (file.bad()) return unreadable("reading failed");
     text.resize(static_cast<std::size_t>(file.gcount()));
-    return load_text(text, path, environment);
+    return load_text(text, path, environment, running);
 }
 
-Loaded load_flags(const std::vector<std::pair<std::string, std::string>>& flags, const Environment& environment)
+Loaded load_flags(const std::vector<std::pair<std::string, std::string>>& flags, const Environment& environment,
+                  const Running& running)
 {
     std::vector<Message> messages;
     Draft draft;
@@ -156,7 +211,7 @@ Loaded load_flags(const std::vector<std::pair<std::string, std::string>>& flags,
     const Node nothing;
     check(reading, nothing, draft);
     apply_environment_switch(reading, draft.config);
-    return finish(std::move(draft), std::move(messages), "");
+    return finish(std::move(draft), std::move(messages), "", running);
 }
 
 }  // namespace larder::config

@@ -173,6 +173,8 @@ const Options<Store>& store_options()
                 "file with the password of the sentinels; without it they are asked without a login"),
             row("timeout", &Store::timeout, duration(1ms, 10s),
                 "for one operation; then the request goes on without the store"),
+            row("slow_log", &Store::slow_log, duration(0ms, 10min),
+                "operations that take longer are logged (once a second at most) and counted"),
             row("connect_timeout", &Store::connect_timeout, duration(1ms, 60s), "to open a connection"),
         };
     }();
@@ -231,6 +233,9 @@ const Options<Log>& log_options()
         row("format", &Log::format, choice<LogFormat>({{"text", LogFormat::text}, {"json", LogFormat::json}}),
             "of a line"),
         row("access", &Log::access_every, access_sampling(), "one line per request, for all of them or one in N"),
+        row("query", &Log::query,
+            choice<QueryLog>({{"keep", QueryLog::keep}, {"names", QueryLog::names}, {"drop", QueryLog::drop}}),
+            "what the access log says of query strings: `names` leaves the values out, for those that hold secrets"),
     };
     return options;
 }
@@ -543,6 +548,8 @@ const Options<Draft>& all_options()
                 "larger bodies are forwarded and not stored"),
             row("workers", of_config(&Config::workers), count(0, 1024, "one per core that the cgroup allows"),
                 "threads"),
+            row("watch", of_config(&Config::watch), on_off(),
+                "reload when this file changes; without it, on `SIGHUP` and `larder reload` only"),
             row("trust", of_config(&Config::trust), duration(0ms, 60s),
                 "how long responses in memory are served without asking Redis whether a write has purged them; 0ms: "
                 "always ask"),

@@ -82,4 +82,19 @@ std::string write_duration(Milliseconds duration)
 
 std::string write_size(std::uint64_t bytes) { return write_quantity(bytes, size_units, "0"); }
 
+Read<std::uint32_t> read_sampling(std::string_view text)
+{
+    if (text == "off" || text == "false") return 0u;
+    if (text == "all") return 1u;
+    const auto every = text.starts_with("1/") ? rules::parse_digits(text.substr(2)) : std::nullopt;
+    if (every && *every >= 1 && *every <= 999'999'999) return static_cast<std::uint32_t>(*every);
+    return "\"" + std::string(text.substr(0, 40)) +
+           "\" is not known here; write off, all, or 1/100 for one in a hundred";
+}
+
+std::string write_sampling(std::uint32_t every)
+{
+    return every == 0 ? std::string("off") : every == 1 ? "all" : "1/" + std::to_string(every);
+}
+
 }  // namespace larder::config

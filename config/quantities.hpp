@@ -23,4 +23,8 @@ Read<std::uint64_t> read_size(std::string_view text);  // bytes
 std::string write_duration(Milliseconds duration);
 std::string write_size(std::uint64_t bytes);
 
+/// `off`, `all` or `1/N`: 0, 1 or N, one of so many. Otherwise what to write instead.
+Read<std::uint32_t> read_sampling(std::string_view text);
+std::string write_sampling(std::uint32_t every);
+
 }  // namespace larder::config

@@ -239,18 +239,14 @@ ValueType<std::uint32_t> access_sampling()
     type.read = [](Reading& reading, const Node& node) -> std::optional<std::uint32_t> {
         const std::string* text = read_text(reading, node, "off, all, or 1/N");
         if (text == nullptr) return std::nullopt;
-        if (*text == "off" || *text == "false") return 0;
-        if (*text == "all") return 1;
-        const auto every =
-            text->starts_with("1/") ? rules::parse_digits(std::string_view(*text).substr(2)) : std::nullopt;
-        if (every && *every >= 1 && *every <= 999'999'999) return static_cast<std::uint32_t>(*every);
-        reading.error(
-            node, "\"" + text->substr(0, 40) + "\" is not known here; write off, all, or 1/100 for one in a hundred");
-        return std::nullopt;
+        auto every = read_sampling(*text);
+        if (const auto* wrong = std::get_if<std::string>(&every)) {
+            reading.error(node, *wrong);
+            return std::nullopt;
+        }
+        return std::get<std::uint32_t>(every);
     };
-    type.write = [](const std::uint32_t& every) {
-        return every == 0 ? std::string("off") : every == 1 ? "all" : "1/" + std::to_string(every);
-    };
+    type.write = write_sampling;
     return type;
 }
 

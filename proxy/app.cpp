@@ -1,28 +1,27 @@
 #include "proxy/app.hpp"
 
-#include <sched.h>
 #include <signal.h>
 #include <sys/resource.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/signal_set.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <cstdlib>
-#include <fstream>
 #include <optional>
 #include <vector>
 
 #include "proxy/admin/admin_server.hpp"
 #include "proxy/coherence/guards.hpp"
 #include "proxy/coherence/local_log.hpp"
+#include "proxy/health.hpp"
 #include "proxy/net/clock.hpp"
+#include "proxy/net/file_watch.hpp"
 #include "proxy/observe/advice.hpp"
 #include "proxy/observe/log.hpp"
 #include "proxy/observe/metrics.hpp"
 #include "proxy/redis/keyspace.hpp"
+#include "proxy/service_manager.hpp"
 #include "proxy/worker.hpp"
-#include "rules/explain/explain.hpp"
 
 namespace larder::proxy {
 
@@ -32,23 +31,7 @@ using config::LogLevel;
 
 // Of a stop that a second signal has cut short: as a shell reports what SIGTERM has ended.
 constexpr int exit_cut = 143;
-
-/// Cores that this process may use: its affinity, and the cgroup's quota rounded up.
-std::uint32_t allowed_cores()
-{
-    cpu_set_t set;
-    CPU_ZERO(&set);
-    std::uint32_t cores = 1;
-    if (::sched_getaffinity(0, sizeof set, &set) == 0) cores = static_cast<std::uint32_t>(CPU_COUNT(&set));
-    std::ifstream quota_file("/sys/fs/cgroup/cpu.max");
-    std::string quota;
-    double period = 0;
-    if (quota_file >> quota >> period && quota != "max" && period > 0) {
-        const auto limit = static_cast<std::uint32_t>((std::strtod(quota.c_str(), nullptr) + period - 1) / period);
-        if (limit >= 1 && limit < cores) cores = limit;
-    }
-    return cores;
-}
+constexpr int exit_not_started = 3;
 
 /// As many open files as the hard limit allows. Returns how many that is.
 std::uint64_t raise_open_files()
@@ -72,25 +55,34 @@ std::vector<Keyspace> make_keyspaces(const config::Config& config)
     return keyspaces;
 }
 
+/// What the store in memory may take: `memory`, unless the cgroup's limit leaves too little beside it for connections,
+/// fills and the program itself. Being killed for memory would cost more than a smaller cache.
+std::uint64_t allowed_store_bytes(std::uint64_t wanted, std::optional<std::uint64_t> limit)
+{
+    constexpr std::uint64_t least_beside = std::uint64_t{32} << 20;
+    if (!limit) return wanted;
+    const std::uint64_t beside = std::max(*limit / 4, std::min(least_beside, *limit / 2));
+    return std::min(wanted, *limit - beside);
+}
+
 }  // namespace
 
 struct App::State {
-    explicit State(config::ConfigPtr c)
-        : config(std::move(c)),
-          memory(config->memory),
-          keyspaces(make_keyspaces(*config)),
-          store_tls(config->store.tls ? std::make_unique<TlsContext>(config->store.ca_file) : nullptr)
+    State(config::Loaded loaded, LiveConfig::Read read)
+        : first(loaded.config),
+          live(std::move(loaded), std::move(read)),
+          memory(allowed_store_bytes(first->memory, allowed_memory())),
+          keyspaces(make_keyspaces(*first)),
+          store_tls(first->store.tls ? std::make_unique<TlsContext>(first->store.ca_file) : nullptr)
     {
     }
 
-    bool has_begun() const
+    std::vector<const Counters*> counters() const
     {
-        return !workers.empty() &&
-               std::all_of(workers.begin(), workers.end(), [](const auto& worker) { return worker->ready(); });
+        std::vector<const Counters*> all;
+        for (const auto& worker : workers) all.push_back(&worker->counters());
+        return all;
     }
-    bool ready() const { return has_begun() && !draining && !stopping; }
-    Probe alive_probe() const;
-    Probe ready_probe() const;
     /// One that is connected to the store, if there is one.
     Worker& worker_with_store() const
     {
@@ -98,16 +90,12 @@ struct App::State {
             if (worker->counters().store_is_up()) return *worker;
         return *workers.front();
     }
-    std::vector<const Counters*> counters() const
-    {
-        std::vector<const Counters*> all;
-        for (const auto& worker : workers) all.push_back(&worker->counters());
-        return all;
-    }
+    void apply_limits(const config::Limits& limits);
+    int listen();
     std::string metrics(const AdminCounts& admin) const;
-    std::string health() const;
 
-    config::ConfigPtr config;
+    const config::ConfigPtr first;  // of the start: its addresses, its store and its memory stay
+    LiveConfig live;
     MemoryStore memory;
     LocalLog local_log;
     std::vector<Keyspace> keyspaces;
@@ -116,13 +104,18 @@ struct App::State {
     Fills fills;
     ConnectionLimit connections;
     InflightLimit inflight;
+    std::uint64_t open_files = 1024;
     rules::WallTime started = wall_now();
-    std::vector<std::unique_ptr<Worker>> workers;
+    Workers workers;
     bool draining = false;  // POST /drain
     bool stopping = false;  // a signal
+    Health health{Health::Parts{live.now(), workers, log_state, memory, connections, draining, stopping}};
 };
 
-App::App(config::ConfigPtr config) : state_(std::make_unique<State>(std::move(config))) {}
+App::App(config::Loaded loaded, LiveConfig::Read read)
+    : state_(std::make_unique<State>(std::move(loaded), std::move(read)))
+{
+}
 App::~App() = default;
 
 std::string App::State::metrics(const AdminCounts& admin) const
@@ -130,180 +123,168 @@ std::string App::State::metrics(const AdminCounts& admin) const
     const MemoryStats stats = memory.stats();
     ExtraGauges extra;
     extra.started = started;
-    extra.ready = ready();
+    extra.ready = health.is_ready();
     extra.memory_entries = stats.entries;
     extra.memory_bytes = stats.bytes;
     extra.memory_capacity_bytes = memory.capacity_bytes();
     extra.memory_evicted = stats.evicted;
     extra.memory_expired = stats.expired;
     extra.admin = admin;
-    return metrics_text(counters(), *config, extra);
+    extra.reloads = live.figures();
+    extra.process = process_figures();
+    extra.deferred_purges = log_state.deferred_count();
+    return metrics_text(counters(), *live.now(), extra);
 }
 
-// Looks at the event loops and at nothing outside: a restart mends neither Redis nor the app.
-Probe App::State::alive_probe() const
+void App::State::apply_limits(const config::Limits& limits)
 {
-    constexpr std::chrono::seconds stuck_after{5};
-    Probe probe{"livez", {{"admin", ProbeCheck::State::ok, {}}}};
-    const rules::Instant now = instant_now();
-    for (std::size_t i = 0; i < workers.size(); ++i) {
-        ProbeCheck check{"worker-" + std::to_string(i), ProbeCheck::State::ok, {}};
-        const auto still = std::chrono::duration_cast<std::chrono::seconds>(now - workers[i]->last_turn());
-        if (still > stuck_after && !stopping) {
-            check.state = ProbeCheck::State::failed;
-            check.why = "its event loop has not turned for " + std::to_string(still.count()) + " s";
+    // A request needs a descriptor for its client and may need one for the upstream; some are for everything else.
+    const std::uint64_t most = open_files > 256 ? open_files - 128 : open_files / 2;
+    connections.most = limits.connections != 0 ? limits.connections
+                                               : static_cast<std::uint32_t>(std::min<std::uint64_t>(most, UINT32_MAX));
+    inflight.most = limits.inflight;
+}
+
+/// Makes the workers, each with its listener. Returns 0, or what the process shall end with.
+int App::State::listen()
+{
+    const std::uint32_t count = first->workers != 0 ? first->workers : allowed_cores();
+    const Shared shared{
+        first,     memory,          first->store.kind == config::StoreKind::embedded ? &local_log : nullptr,
+        keyspaces, store_tls.get(), log_state,
+        fills,     connections,     inflight};
+    for (std::uint32_t i = 0; i < count; ++i) {
+        auto worker = std::make_unique<Worker>(shared);
+        const Worker* leader = workers.empty() ? nullptr : workers.front().get();
+        if (const std::string why = worker->listen(first->listen, leader); !why.empty()) {
+            const std::string where = first->listen.to_string();
+            log_event(LogLevel::error, "cannot listen",
+                      {{"address", std::string_view(where)}, {"error", std::string_view(why)}});
+            return exit_not_started;
         }
-        probe.checks.push_back(std::move(check));
+        workers.push_back(std::move(worker));
     }
-    return probe;
-}
-
-Probe App::State::ready_probe() const
-{
-    using State = ProbeCheck::State;
-    Probe probe{"readyz", {{"configuration", State::ok, {}}, {"listener", State::ok, {}}}};
-    ProbeCheck store{config->store.kind == config::StoreKind::redis ? "redis" : "embedded-store", State::ok, {}};
-    std::size_t up = 0;
-    for (const auto& worker : workers) up += worker->counters().store_is_up() ? 1 : 0;
-    if (!has_begun()) {
-        store.state = State::failed;
-        store.why = "its first answer is waited for, up to 3 s";
-    } else if (up < workers.size() || log_state.foreign()) {
-        store.state = State::degraded;
-        store.why = log_state.foreign() ? "is laid out for another number of shards: requests pass by"
-                    : up == 0           ? "is away: requests pass by"
-                                        : "is away for some workers: their requests pass by";
-    }
-    probe.checks.push_back(std::move(store));
-    ProbeCheck shutdown{"shutdown", State::ok, {}};
-    if (draining || stopping) {
-        shutdown.state = State::failed;
-        shutdown.why = stopping ? "the process is stopping" : "draining was asked for";
-    }
-    probe.checks.push_back(std::move(shutdown));
-    return probe;
-}
-
-std::string App::State::health() const
-{
-    // Of all workers' connections. One worker may lose its own; one shard's node takes a part of the keys with it.
-    const auto words = [](std::size_t up, std::size_t all) {
-        return up == all ? "up" : up == 0 ? "down" : "partly up";
-    };
-    const bool redis = config->store.kind == config::StoreKind::redis;
-    std::size_t up = 0, links = 0;
-    std::string shards;
-    for (std::size_t shard = 0; redis && shard < keyspaces.size(); ++shard) {
-        std::size_t shard_up = 0;
-        for (const auto& worker : workers) shard_up += worker->shard_up(shard) ? 1 : 0;
-        up += shard_up;
-        links += workers.size();
-        shards += shards.empty() ? R"(,"shards":[)" : ",";
-        shards += R"({"shard":)" + std::to_string(shard) + R"(,"store":")" + words(shard_up, workers.size());
-        shards += R"(","deferred_purges":)" + std::to_string(log_state.shard(shard).deferred.count());
-        if (log_state.shard(shard).foreign) shards += R"(,"refused":"laid out for another number of shards")";
-        shards += "}";
-    }
-    if (!shards.empty()) shards += "]";
-    const bool degraded = redis && (up < links || log_state.deferred_count() != 0 || log_state.foreign());
-    std::string text = R"({"status":")";
-    text += stopping || draining ? "draining" : degraded ? "degraded" : "ok";
-    text += R"(","store":")";
-    text += !redis ? "embedded" : log_state.foreign() ? "refused" : words(up, links);
-    text += R"(","deferred_purges":)" + std::to_string(log_state.deferred_count());
-    text += shards;
-    text += R"(,"version":")" LARDER_VERSION "\"}\n";
-    return text;
+    return 0;
 }
 
 namespace {
 
-/// Hands a purge to a worker and waits for it, on the admin server's thread.
+/// Waits on the admin server's thread for what a worker's thread says, `patience` at most.
+template <class Value>
+class Answer {
+  public:
+    Answer(asio::io_context& context, std::chrono::milliseconds patience) : context_(context), timer_(context, patience)
+    {
+    }
+    /// From any thread, once.
+    static void give(const std::shared_ptr<Answer>& to, Value value)
+    {
+        asio::post(to->context_, [to, value = std::move(value)]() mutable {
+            to->value_ = std::move(value);
+            to->timer_.cancel();
+        });
+    }
+    /// Empty: not in time.
+    static asio::awaitable<std::optional<Value>> wait(std::shared_ptr<Answer> from)
+    {
+        if (!from->value_) co_await from->timer_.async_wait(no_throw);
+        co_return std::move(from->value_);
+    }
+
+  private:
+    asio::io_context& context_;
+    asio::steady_timer timer_;
+    std::optional<Value> value_;
+};
+
+/// Hands a purge to a worker and waits for it.
 asio::awaitable<HandPurge> purge_by_hand(asio::io_context& context, App::State& state,
                                          std::vector<rules::PurgeTarget> targets)
 {
     // Twenty records at most, each of which ends by a deadline of the store.
     static constexpr std::chrono::seconds patience{5};
-    struct Waiting {
-        explicit Waiting(asio::io_context& context) : timer(context, patience) {}
-        asio::steady_timer timer;
-        std::optional<Worker::HandPurged> purged;
-    };
     HandPurge result;
     if (state.stopping) {
         result.kind = HandPurge::Kind::stopping;
         co_return result;
     }
-    const auto waiting = std::make_shared<Waiting>(context);
-    auto done = [&context, waiting](Worker::HandPurged purged) {
-        asio::post(context, [waiting, purged = std::move(purged)]() mutable {
-            waiting->purged = std::move(purged);
-            waiting->timer.cancel();
-        });
-    };
+    const auto answer = std::make_shared<Answer<Worker::HandPurged>>(context, patience);
+    auto done = [answer](Worker::HandPurged purged) { answer->give(answer, std::move(purged)); };
     state.worker_with_store().purge(std::move(targets), std::move(done));
-    co_await waiting->timer.async_wait(no_throw);
-    if (!waiting->purged) co_return result;
-    result.error = waiting->purged->error;
+    std::optional<Worker::HandPurged> purged = co_await Answer<Worker::HandPurged>::wait(answer);
+    if (!purged) co_return result;
+    result.error = purged->error;
     result.kind = result.error == rules::Errc::ok ? HandPurge::Kind::appended : HandPurge::Kind::deferred;
-    result.positions = std::move(waiting->purged->positions);
+    result.positions = std::move(purged->positions);
     co_return result;
 }
 
-}  // namespace
-
-int App::run()
+asio::awaitable<std::string> cache_health(asio::io_context& context, App::State& state)
 {
-    State& state = *state_;
-    const config::Config& config = *state.config;
-    start_log(config.log);
-    if (const std::string unknown = take_out_guards_of_environment(); !unknown.empty()) {
-        log_event(LogLevel::error, "LARDER_WITHOUT_GUARD names something that is no guard",
-                  {{"name", std::string_view(unknown)}});
-        return 3;
+    std::optional<Worker::StoreMemory> memory;
+    if (state.first->store.kind == config::StoreKind::redis && !state.stopping) {
+        const auto answer = std::make_shared<Answer<Worker::StoreMemory>>(context, state.first->store.timeout * 2);
+        state.worker_with_store().ask_store_memory([answer](Worker::StoreMemory told) { answer->give(answer, told); });
+        memory = co_await Answer<Worker::StoreMemory>::wait(answer);
     }
-    if (const std::string out = guards_out(); !out.empty())
-        log_event(LogLevel::warn, "guards are taken out: answers may be stale", {{"guards", std::string_view(out)}});
-    ::signal(SIGPIPE, SIG_IGN);
-    const std::uint64_t files = raise_open_files();
-    // A request needs a descriptor for its client and may need one for the upstream; some are for everything else.
-    const std::uint64_t most = files > 256 ? files - 128 : files / 2;
-    state.connections.most = config.limits.connections != 0
-                                 ? config.limits.connections
-                                 : static_cast<std::uint32_t>(std::min<std::uint64_t>(most, UINT32_MAX));
+    co_return state.health.cache_json(memory);
+}
 
-    state.inflight.most = config.limits.inflight;
+/// Hands the configuration to the workers, and calls `done` on the admin server's thread when all of them serve by it.
+void publish(asio::io_context& context, App::State& state, const config::ConfigPtr& next, std::function<void()> done)
+{
+    state.apply_limits(next->limits);
+    const auto left = std::make_shared<std::atomic<std::size_t>>(state.workers.size());
+    for (const auto& worker : state.workers)
+        worker->use(next, [&context, left, done] {
+            if (left->fetch_sub(1) == 1) asio::post(context, done);
+        });
+}
 
-    const std::uint32_t count = config.workers != 0 ? config.workers : allowed_cores();
-    const Shared shared{state.config,
-                        state.memory,
-                        config.store.kind == config::StoreKind::embedded ? &state.local_log : nullptr,
-                        state.keyspaces,
-                        state.store_tls.get(),
-                        state.log_state,
-                        state.fills,
-                        state.connections,
-                        state.inflight};
-    for (std::uint32_t i = 0; i < count; ++i) {
-        auto worker = std::make_unique<Worker>(shared);
-        const Worker* first = state.workers.empty() ? nullptr : state.workers.front().get();
-        if (const std::string why = worker->listen(config.listen, first); !why.empty()) {
-            const std::string where = config.listen.to_string();
-            log_event(LogLevel::error, "cannot listen",
-                      {{"address", std::string_view(where)}, {"error", std::string_view(why)}});
-            return 3;
-        }
-        state.workers.push_back(std::move(worker));
-    }
+/// Waits until all workers serve by what `change` has put into force; a worker that hangs does not hold it up for ever.
+template <class Change>
+asio::awaitable<LiveConfig::Outcome> change_config(asio::io_context& context, App::State& state, Change change)
+{
+    static constexpr std::chrono::seconds patience{5};
+    const auto answer = std::make_shared<Answer<bool>>(context, patience);
+    state.live.publish_to([&](const config::ConfigPtr& next) {
+        publish(context, state, next, [answer] { answer->give(answer, true); });
+    });
+    LiveConfig::Outcome outcome = change();
+    state.live.publish_to([&](const config::ConfigPtr& next) { publish(context, state, next, [] {}); });
+    if (outcome.ok) co_await Answer<bool>::wait(answer);
+    co_return outcome;
+}
 
-    asio::io_context context{1};
-    std::unique_ptr<AdminServer> admin;
+asio::awaitable<ReloadTold> reload(asio::io_context& context, App::State& state)
+{
+    auto change = [&state] { return state.live.reload("POST /-/reload"); };
+    LiveConfig::Outcome outcome = co_await change_config(context, state, std::move(change));
+    ReloadTold told;
+    told.ok = outcome.ok;
+    told.errors = std::move(outcome.errors);
+    told.kept = std::move(outcome.kept);
+    co_return told;
+}
+
+asio::awaitable<std::string> change_switches(asio::io_context& context, App::State& state, config::Switches switches)
+{
+    auto change = [&state, &switches] { return state.live.switch_to(switches); };
+    const LiveConfig::Outcome outcome = co_await change_config(context, state, std::move(change));
+    std::string failed;
+    for (const std::string& error : outcome.errors) (failed += failed.empty() ? "" : "\n") += error;
+    if (!outcome.ok && failed.empty()) failed = "the configuration could not be made";
+    co_return failed;
+}
+
+AdminHandlers make_handlers(asio::io_context& context, App::State& state, const std::unique_ptr<AdminServer>& admin)
+{
     AdminHandlers handlers;
-    handlers.alive = [&state] { return state.alive_probe(); };
-    handlers.ready = [&state] { return state.ready_probe(); };
-    handlers.health_json = [&state] { return state.health(); };
+    handlers.alive = [&state] { return state.health.alive(); };
+    handlers.ready = [&state] { return state.health.ready(); };
+    handlers.health_json = [&context, &state] { return cache_health(context, state); };
     handlers.metrics = [&state, &admin] { return state.metrics(admin->counts()); };
-    handlers.config = [&state] { return state.config; };
+    handlers.config = [&state] { return state.live.now(); };
     handlers.purge = [&context, &state](std::vector<rules::PurgeTarget> targets) {
         return purge_by_hand(context, state, std::move(targets));
     };
@@ -311,40 +292,111 @@ int App::run()
         state.draining = true;
         for (const auto& worker : state.workers) worker->announce_drain();
     };
+    handlers.reload = [&context, &state] { return reload(context, state); };
+    handlers.switches.now = [&state] { return state.live.switches(); };
+    handlers.switches.change = [&context, &state](config::Switches switches) {
+        return change_switches(context, state, std::move(switches));
+    };
+    return handlers;
+}
+
+/// Calls `call` now and then once in a while, until `context` ends.
+class Every {
+  public:
+    Every(asio::io_context& context, std::chrono::milliseconds period, std::function<void()> call)
+        : timer_(context), period_(period), call_(std::move(call))
+    {
+        again();
+    }
+
+  private:
+    void again()
+    {
+        call_();
+        timer_.expires_after(period_);
+        timer_.async_wait([this](error_code ec) {
+            if (!ec) again();
+        });
+    }
+    asio::steady_timer timer_;
+    std::chrono::milliseconds period_;
+    std::function<void()> call_;
+};
+
+void advise(Advice& advice, const App::State& state)
+{
+    for (const Advised& one : advice.look(state.counters(), *state.live.now(), instant_now()))
+        log_event(LogLevel::warn, one.event,
+                  {{"rule", one.rule},
+                   {"reason", one.reason},
+                   {"because", one.text},
+                   {"change", one.remedy},
+                   {"requests", static_cast<std::int64_t>(one.requests)},
+                   {"affected", static_cast<std::int64_t>(one.affected)}});
+}
+
+}  // namespace
+
+int App::run()
+{
+    State& state = *state_;
+    const config::Config& first = *state.first;
+    start_log(first.log);
+    if (const std::string unknown = take_out_guards_of_environment(); !unknown.empty()) {
+        log_event(LogLevel::error, "LARDER_WITHOUT_GUARD names something that is no guard",
+                  {{"name", std::string_view(unknown)}});
+        return exit_not_started;
+    }
+    if (const std::string out = guards_out(); !out.empty())
+        log_event(LogLevel::warn, "guards are taken out: answers may be stale", {{"guards", std::string_view(out)}});
+    ::signal(SIGPIPE, SIG_IGN);
+    state.open_files = raise_open_files();
+    state.apply_limits(first.limits);
+    if (state.memory.capacity_bytes() < first.memory)
+        log_event(LogLevel::warn, "memory is cut to what the cgroup's limit leaves room for",
+                  {{"configured_bytes", static_cast<std::int64_t>(first.memory)},
+                   {"used_bytes", static_cast<std::int64_t>(state.memory.capacity_bytes())}});
+    if (const int failed = state.listen(); failed != 0) return failed;
+
+    asio::io_context context{1};
+    std::unique_ptr<AdminServer> admin;
     AdminLimits limits;
-    limits.head = request_limits(config.limits);
+    limits.head = request_limits(first.limits);
     Tasks tasks(context);
-    if (config.admin) {
+    if (first.admin) {
         try {
-            admin = std::make_unique<AdminServer>(context, *config.admin, std::move(handlers), limits);
+            admin = std::make_unique<AdminServer>(context, *first.admin, make_handlers(context, state, admin), limits);
         } catch (const boost::system::system_error& e) {
-            const std::string where = config.admin->to_string(), why = e.code().message();
+            const std::string where = first.admin->to_string(), why = e.code().message();
             log_event(LogLevel::error, "cannot listen for admin requests",
                       {{"address", std::string_view(where)}, {"error", std::string_view(why)}});
-            return 3;
+            return exit_not_started;
         }
         tasks.spawn("admin server", admin->run());
     }
 
-    config::Endpoint bound = config.listen;
+    config::Endpoint bound = first.listen;
     if (bound.unix_path.empty()) bound.port = state.workers.front()->port();
-    const std::string listen = bound.to_string(), upstream = config.upstream.endpoint.to_string();
+    const std::string listen = bound.to_string(), upstream = first.upstream.endpoint.to_string();
     const std::string store =
-        config.store.kind == config::StoreKind::embedded ? "embedded" : config.store.url_for_display;
+        first.store.kind == config::StoreKind::embedded ? "embedded" : first.store.url_for_display;
     const std::string admin_address = admin ? admin->listens_on() : "none";
     log_event(LogLevel::info, "starting",
               {{"version", std::string_view(LARDER_VERSION)},
-               {"workers", static_cast<std::int64_t>(count)},
-               {"rules", static_cast<std::int64_t>(config.rules.size())},
+               {"workers", static_cast<std::int64_t>(state.workers.size())},
+               {"rules", static_cast<std::int64_t>(first.rules.size())},
                {"upstream", std::string_view(upstream)},
                {"store", std::string_view(store)}});
+    ServiceManager manager;
     for (const auto& worker : state.workers) worker->start();
+    state.live.publish_to([&](const config::ConfigPtr& next) { publish(context, state, next, [] {}); });
 
     asio::signal_set signals(context, SIGTERM, SIGINT);
     const auto name_of = [](int signal) { return std::string_view(signal == SIGTERM ? "SIGTERM" : "SIGINT"); };
     signals.async_wait([&](error_code ec, int signal) {
         if (ec) return;
         log_event(LogLevel::info, "stopping", {{"signal", name_of(signal)}});
+        manager.say_stopping();
         state.stopping = true;
         signals.async_wait([&](error_code again_ec, int again) {
             if (again_ec) return;
@@ -353,48 +405,49 @@ int App::run()
             flush_log();
             std::_Exit(exit_cut);
         });
-        for (const auto& worker : state.workers) worker->drain(config.timeouts.drain);
+        for (const auto& worker : state.workers) worker->drain(state.live.now()->timeouts.drain);
         context.stop();
     });
     asio::signal_set hangup(context, SIGHUP);
-    std::function<void(error_code, int)> ignore_hangup = [&](error_code ec, int) {
+    std::function<void(error_code, int)> on_hangup = [&](error_code ec, int) {
         if (ec) return;
-        log_event(LogLevel::warn, "SIGHUP is ignored: restart to read the configuration anew");
-        hangup.async_wait(ignore_hangup);
+        manager.say_reloading();
+        state.live.reload("SIGHUP");
+        manager.say_ready();
+        hangup.async_wait(on_hangup);
     };
-    hangup.async_wait(ignore_hangup);
-    // "ready" is said once, when it is true: people and scripts wait for the line.
+    hangup.async_wait(on_hangup);
+    std::optional<FileWatch> watch;
+    if (!first.file.empty() && first.watch) {
+        watch.emplace(context, first.file, [&state] { state.live.reload_if_changed(); });
+        if (!watch->has_notices())
+            log_event(LogLevel::warn, "the configuration file is polled for changes: the kernel gives no notices",
+                      {{"reason", std::string_view(watch->why_not())}});
+    }
+    // "ready" is said once, when it is true: people, scripts and the service manager wait for it.
     asio::steady_timer ready_timer(context);
     std::function<void(error_code)> say_ready = [&](error_code ec) {
         if (ec) return;
-        if (state.ready()) {
+        if (state.health.is_ready()) {
             log_event(LogLevel::info, "ready",
                       {{"listen", std::string_view(listen)}, {"admin", std::string_view(admin_address)}});
-            return;
+            return manager.say_ready();
         }
         ready_timer.expires_after(std::chrono::milliseconds(5));
         ready_timer.async_wait(say_ready);
     };
     say_ready(error_code{});
-    asio::steady_timer advice_timer(context);
     Advice advice;
-    std::function<void(error_code)> advise = [&](error_code ec) {
-        if (ec) return;
-        for (const Advised& one : advice.look(state.counters(), config, instant_now()))
-            log_event(LogLevel::warn, one.event,
-                      {{"rule", one.rule},
-                       {"reason", one.reason},
-                       {"because", one.text},
-                       {"change", one.remedy},
-                       {"requests", static_cast<std::int64_t>(one.requests)},
-                       {"affected", static_cast<std::int64_t>(one.affected)}});
-        advice_timer.expires_after(std::chrono::seconds(2));
-        advice_timer.async_wait(advise);
-    };
-    advise(error_code{});
+    const Every advising(context, std::chrono::seconds(2), [&] { advise(advice, state); });
+    const Every pacing(context, std::chrono::seconds(10), [] { renew_log_pace(); });
+    const Every ticking(context, std::chrono::seconds(1), [&] {
+        state.health.tick();
+        if (state.health.alive().passes()) manager.say_alive();
+    });
     context.run();
 
     // Probes and metrics are answered while the workers drain.
+    watch.reset();
     context.restart();
     std::thread waiting([&] {
         for (const auto& worker : state.workers) worker->join();

@@ -3,13 +3,15 @@
 
 #include <memory>
 
-#include "config/config.hpp"
+#include "proxy/live_config.hpp"
 
 namespace larder::proxy {
 
 class App {
   public:
-    explicit App(config::ConfigPtr config);
+    /// @param loaded  with a configuration
+    /// @param read    reads it anew, from where it came
+    App(config::Loaded loaded, LiveConfig::Read read);
     ~App();
 
     /// Serves until SIGTERM or SIGINT. Returns the exit code: 0 after a clean stop, 3 when it could not start.

@@ -1,5 +1,8 @@
 // The command line: arguments to configuration to App, and the subcommands that only look at a configuration.
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
 #include <cstdio>
 #include <exception>
 #include <fstream>
@@ -64,6 +67,10 @@ constexpr const char* examples = R"(Examples:
       what a purge by hand would reach; without --dry-run it is made, in every replica of the namespace
   larder drain --config larder.yaml --wait 5s
       before it is stopped: readiness fails and answers end their connections, for load balancers to move over
+  larder reload --config larder.yaml
+      read the file anew, without losing a request; a bad file is refused and the one before stays
+  larder switch --config larder.yaml --cache off --rule event
+      pass the requests of a rule by until it is switched on again
   larder acl --namespace shop
       the Redis user that Larder needs, as a command for redis-cli; replace PASSWORD first
 
@@ -231,15 +238,59 @@ int run_drain(AdminOptions admin, const std::string& wait)
     return exit_ok;
 }
 
+/// The answer's text, or what has gone wrong.
+int tell_reply(const AdminOptions& admin, const AdminReply& reply)
+{
+    if (reply.status == 200) return print(stdout, reply.body), exit_ok;
+    std::string why = reply.error;
+    if (reply.status != 0) {
+        boost::system::error_code ec;
+        const boost::json::value problem = boost::json::parse(reply.body, ec);
+        const boost::json::value* detail =
+            !ec && problem.is_object() ? problem.get_object().if_contains("detail") : nullptr;
+        why = detail && detail->is_string() ? std::string(detail->get_string())
+                                            : std::to_string(reply.status) + " " + reply.body;
+    }
+    print(stderr, "larder: " + admin.endpoint.to_string() + ": " + why);
+    return exit_configuration;
+}
+
+int run_reload(AdminOptions admin)
+{
+    if (const int failed = admin.resolve("reload"); failed != exit_ok) return failed;
+    return tell_reply(admin, post_to_admin(admin.endpoint, "/-/reload", "", admin.token));
+}
+
+struct SwitchCommand {
+    std::string cache, rule, log_level, log_access;
+};
+
+int run_switch(AdminOptions admin, const SwitchCommand& command)
+{
+    if (const int failed = admin.resolve("switch"); failed != exit_ok) return failed;
+    boost::json::object order;
+    if (!command.cache.empty()) order["cache"] = command.cache;
+    if (!command.rule.empty()) order["rule"] = command.rule;
+    const auto log = [&order](const char* name, const std::string& value) {
+        if (!value.empty()) order[name] = value == "reset" ? boost::json::value(nullptr) : boost::json::value(value);
+    };
+    log("log_level", command.log_level);
+    log("log_access", command.log_access);
+    return tell_reply(admin, post_to_admin(admin.endpoint, "/switches", boost::json::serialize(order), admin.token));
+}
+
 int run_serve(const std::string& file, const std::vector<std::pair<std::string, std::string>>& given)
 {
-    config::Loaded loaded = file.empty() ? config::load_flags(given, config::process_environment())
-                                         : config::load_file(file, config::process_environment());
+    const auto read = [file, given](const config::Running& running) {
+        return file.empty() ? config::load_flags(given, config::process_environment(), running)
+                            : config::load_file(file, config::process_environment(), running);
+    };
+    config::Loaded loaded = read({});
     const std::string before = file.empty() ? "larder: " : "";
     for (const config::Message& message : loaded.messages) print(stderr, before + message.to_string(file));
     if (!loaded.config) return exit_configuration;
     try {
-        App app{std::move(loaded.config)};
+        App app{std::move(loaded), read};
         return app.run();
     } catch (const std::exception& failure) {
         print(stderr, std::string{"larder: cannot start: "} + failure.what());
@@ -306,6 +357,24 @@ int run_command_line(int argc, char** argv)
     drain->add_option("--wait", drain_wait, "then wait, for load balancers to notice; default 0ms")
         ->type_name("DURATION");
 
+    AdminOptions reload_admin;
+    CLI::App* reload = cli.add_subcommand("reload", "Tell a running Larder to read its configuration file anew");
+    reload_admin.add_to(*reload);
+
+    AdminOptions switch_admin;
+    SwitchCommand switch_command;
+    CLI::App* switches = cli.add_subcommand(
+        "switch", "Turn the cache or the log of a running Larder; holds over reloads, until it is turned back");
+    switch_admin.add_to(*switches);
+    switches->add_option("--cache", switch_command.cache, "off: everything passes by, and writes still purge; on")
+        ->type_name("on|off");
+    switches->add_option("--rule", switch_command.rule, "of this cache rule alone; with --cache")->type_name("NAME");
+    switches->add_option("--log-level", switch_command.log_level, "debug, info, warn, error; reset: as the file says")
+        ->type_name("LEVEL");
+    switches
+        ->add_option("--log-access", switch_command.log_access, "off, all, one in N as 1/N; reset: as the file says")
+        ->type_name("WHICH");
+
     std::string acl_file, acl_namespace, acl_user = "larder";
     CLI::App* acl = cli.add_subcommand("acl", "Print the Redis user that Larder needs, and no more");
     acl->add_option("FILE", acl_file, "configuration file that names the namespace")->type_name("");
@@ -340,6 +409,8 @@ int run_command_line(int argc, char** argv)
     if (explain->parsed()) return run_explain(explain_file, explain_method, explain_url, explain_headers);
     if (purge->parsed()) return run_purge(purge_admin, purge_command);
     if (drain->parsed()) return run_drain(drain_admin, drain_wait);
+    if (reload->parsed()) return run_reload(reload_admin);
+    if (switches->parsed()) return run_switch(switch_admin, switch_command);
     if (acl->parsed()) return run_acl(acl_file, acl_namespace, acl_user, acl_of_sentinels);
     if (schema->parsed()) return print(stdout, config::json_schema()), exit_ok;
     if (options_command->parsed()) return print(stdout, config::options_markdown()), exit_ok;

@@ -1,5 +1,7 @@
 #include "proxy/worker.hpp"
 
+#include <set>
+
 #include "proxy/net/clock.hpp"
 
 namespace larder::proxy {
@@ -34,6 +36,12 @@ rules::HeadLimits response_limits(const config::Limits& limits)
     return result;
 }
 
+/// With a count of its own, so that workers do not count on one cache line.
+config::ConfigPtr own_handle(const config::ConfigPtr& config)
+{
+    return config::ConfigPtr(config.get(), [config](const config::Config*) {});
+}
+
 }  // namespace
 
 rules::HeadLimits request_limits(const config::Limits& limits)
@@ -48,7 +56,7 @@ rules::HeadLimits request_limits(const config::Limits& limits)
 
 Worker::Worker(const Shared& shared)
     : shared_(shared),
-      counters_(shared.config->rules.size()),
+      counters_(shared.config->counted_names.size()),
       access_log_(shared.config->log, counters_),
       upstream_(context_, shared.config->upstream, wheel_, counters_, shared.inflight),
       topology_(shared.local_log ? nullptr
@@ -57,7 +65,7 @@ Worker::Worker(const Shared& shared)
       shards_(store_shards(*this)),
       cache_(tasks_, shared.memory, shard_links(), shared.log_state, counters_, cache_options(*shared.config)),
       services_{context_,
-                *shared.config,
+                own_handle(shared.config),
                 request_limits(shared.config->limits),
                 response_limits(shared.config->limits),
                 tasks_,
@@ -189,6 +197,46 @@ asio::awaitable<void> Worker::run_hand_purge(std::vector<rules::PurgeTarget> tar
     purged.error = error;
     purged.positions = std::move(write.positions);
     done(std::move(purged));
+}
+
+void Worker::use(config::ConfigPtr config, std::function<void()> done)
+{
+    asio::post(context_, [this, config = std::move(config), done = std::move(done)] {
+        counters_.reserve_rules(config->counted_names.size());
+        services_.config = own_handle(config);
+        services_.request_limits = request_limits(config->limits);
+        services_.response_limits = response_limits(config->limits);
+        access_log_.use(config->log);
+        upstream_.use(config->upstream);
+        cache_.use(cache_options(*config));
+        for (const auto& shard : shards_) shard->log.use(log_options(*config));
+        done();
+    });
+}
+
+void Worker::ask_store_memory(std::function<void(StoreMemory)> done)
+{
+    asio::post(context_, [this, done = std::move(done)]() mutable {
+        tasks_.spawn("store memory", run_store_memory(std::move(done)));
+    });
+}
+
+asio::awaitable<void> Worker::run_store_memory(std::function<void(StoreMemory)> done)
+{
+    StoreMemory memory;
+    std::set<std::string> asked;  // shards of a cluster share servers
+    bool is_bounded = true;
+    for (const auto& shard : shards_) {
+        if (!shard->link.is_up() || !asked.insert(shard->link.server()).second) continue;
+        const std::optional<ServerMemory> told = co_await shard->log.ask_memory();
+        if (!told) continue;
+        ++memory.servers;
+        memory.used_bytes += told->used_bytes;
+        memory.limit_bytes += told->limit_bytes;
+        is_bounded = is_bounded && told->limit_bytes != 0;
+    }
+    if (!is_bounded) memory.limit_bytes = 0;
+    done(memory);
 }
 
 void Worker::announce_drain()

@@ -56,6 +56,18 @@ class Worker {
     };
     void purge(std::vector<rules::PurgeTarget> targets, std::function<void(HandPurged)> done);
 
+    /// Serves by another configuration from now on: requests that have begun go on by the one before. From any thread;
+    /// `done` is called on the worker's.
+    void use(config::ConfigPtr config, std::function<void()> done);
+
+    /// What the store's servers use of their memory, by `INFO memory`; empty where none has told.
+    struct StoreMemory {
+        std::uint64_t used_bytes = 0, limit_bytes = 0;  // limit 0: none, of some server at least
+        std::uint32_t servers = 0;
+    };
+    /// From any thread; `done` is called on the worker's, at the latest when the store's deadlines have passed.
+    void ask_store_memory(std::function<void(StoreMemory)> done);
+
     /// After `drain`: the thread has ended.
     void join();
 
@@ -83,6 +95,7 @@ class Worker {
     std::vector<ShardLink> shard_links() const;
     asio::awaitable<void> run_housekeeping();
     asio::awaitable<void> run_hand_purge(std::vector<rules::PurgeTarget> targets, std::function<void(HandPurged)> done);
+    asio::awaitable<void> run_store_memory(std::function<void(StoreMemory)> done);
     asio::awaitable<void> run_tending();
     asio::awaitable<void> run_drain(rules::Milliseconds patience);
     asio::awaitable<void> pause(rules::Milliseconds time, WakeUp*& pausing);

@@ -9,6 +9,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/beast/http.hpp>
+#include <boost/json/array.hpp>
 #include <boost/system/system_error.hpp>
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
@@ -83,12 +84,12 @@ Response answer_safe_method(const rules::RequestHead& head, const AdminHandlers&
     const std::string_view path = head.path;
     if (path == "/livez" || path == "/healthz") return answer_probe(handlers.alive(), head.query);
     if (path == "/readyz") return answer_probe(handlers.ready(), head.query);
-    if (path == "/health/cache") return make_answer(http::status::ok, "application/json", handlers.health_json());
     if (path == "/metrics")
         return make_answer(http::status::ok, "text/plain; version=0.0.4; charset=utf-8", handlers.metrics());
     if (path == "/explain") return answer_explain(head.query, handlers.config());
     return make_problem(http::status::not_found,
-                        "there are /livez, /readyz, /health/cache, /metrics, /explain, POST /purge and POST /drain");
+                        "there are /livez, /readyz, /health/cache, /metrics, /explain, /switches, POST /purge, "
+                        "POST /drain and POST /-/reload");
 }
 
 asio::ip::tcp::endpoint tcp_endpoint(const Protocol::endpoint& generic)
@@ -127,17 +128,41 @@ Response answer_drain(const AdminRequest& request, std::string_view from, const 
     return make_answer(http::status::ok, "text/plain; charset=utf-8", "draining\n");
 }
 
+/// As Prometheus answers it: 200, or 500 with what is wrong.
+asio::awaitable<Response> answer_reload(const AdminRequest& request, const AdminHandlers& handlers)
+{
+    if (request.head.method != Method::post && request.head.method != Method::put)
+        co_return make_wrong_method("POST, PUT");
+    const ReloadTold told = co_await handlers.reload();
+    if (!told.ok) {
+        std::string detail = "the configuration is refused, and the one before stays in force";
+        for (const std::string& error : told.errors) (detail += "\n") += error;
+        boost::json::array errors(told.errors.begin(), told.errors.end());
+        co_return make_problem(http::status::internal_server_error, detail, {{"errors", std::move(errors)}});
+    }
+    std::string text = "reloaded\n";
+    for (const std::string& option : told.kept) text += "wants a restart, and stays as it was: " + option + "\n";
+    co_return make_answer(http::status::ok, "text/plain; charset=utf-8", std::move(text));
+}
+
+/// Does it change something, if its method lets it?
+bool changes_something(std::string_view path) noexcept
+{
+    return path == "/purge" || path == "/drain" || path == "/-/reload" || path == "/switches";
+}
+
 asio::awaitable<Response> answer(const AdminRequest& request, AdminStream& stream, const AdminHandlers& handlers,
                                  AdminCounts& counts)
 {
     try {
-        const bool is_purge = request.head.path == "/purge", is_drain = request.head.path == "/drain";
-        if (is_purge || is_drain) {
+        const std::string_view path = request.head.path;
+        if (changes_something(path)) {
             std::string from = address_of(stream);
             const config::ConfigPtr config = handlers.config();
-            if (config && request.head.method == Method::post) {
+            const bool is_safe = request.head.method == Method::get || request.head.method == Method::head;
+            if (config && !is_safe) {
                 // A hook that runs beside us has no token at hand, and whoever is there could stop us anyway.
-                const bool from_here = is_drain && is_from_here(stream);
+                const bool from_here = path != "/purge" && is_from_here(stream);
                 if (auto refusal = refuse_stranger(request.head, *config, from_here)) {
                     ++(refusal->is_site ? counts.site_refusals : counts.token_refusals);
                     log_event(config::LogLevel::warn,
@@ -148,11 +173,18 @@ asio::awaitable<Response> answer(const AdminRequest& request, AdminStream& strea
                     co_return std::move(refusal->response);
                 }
             }
-            if (is_drain) co_return answer_drain(request, from, handlers);
+            if (path == "/drain") co_return answer_drain(request, from, handlers);
+            if (path == "/-/reload") co_return co_await answer_reload(request, handlers);
+            if (path == "/switches")
+                co_return co_await answer_switches(request, std::move(from), handlers.config, handlers.switches);
             co_return co_await answer_purge(request, std::move(from), config, handlers.purge);
         }
         if (request.head.method != Method::get && request.head.method != Method::head)
             co_return make_wrong_method("GET, HEAD");
+        if (path == "/health/cache") {
+            std::string health = co_await handlers.health_json();
+            co_return make_answer(http::status::ok, "application/json", std::move(health));
+        }
         co_return answer_safe_method(request.head, handlers);
     } catch (const std::exception&) {
         co_return make_problem(http::status::internal_server_error, "the answer could not be made");

@@ -7,26 +7,37 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "config/config.hpp"
 #include "proxy/admin/probe.hpp"
 #include "proxy/admin/purge_endpoint.hpp"
+#include "proxy/admin/switch_endpoint.hpp"
 #include "proxy/net/asio.hpp"
 #include "proxy/observe/metrics.hpp"
 #include "rules/http/head.hpp"
 
 namespace larder::proxy {
 
+/// What has become of a reload.
+struct ReloadTold {
+    bool ok = false;
+    std::vector<std::string> errors;  // when it was refused: `FILE:line:col: message`
+    std::vector<std::string> kept;    // options that want a restart
+};
+
 /// What the server asks for. Called on the thread of its io_context, one at a time; they must not wait for long, but
-/// for `purge`, which waits without holding the thread.
+/// for those that are awaited: these do not hold the thread.
 struct AdminHandlers {
-    std::function<Probe()> alive;               // GET /livez and /healthz: 200 when it passes, else 503
-    std::function<Probe()> ready;               // GET /readyz: the same
-    std::function<std::string()> health_json;   // GET /health/cache: the body
-    std::function<std::string()> metrics;       // GET /metrics: the text
-    std::function<config::ConfigPtr()> config;  // GET /explain: the configuration now in force
-    PurgeByHand purge;                          // POST /purge
-    std::function<void()> drain;                // POST /drain: `ready` fails from now on
+    std::function<Probe()> alive;                               // GET /livez and /healthz: 200 when it passes, else 503
+    std::function<Probe()> ready;                               // GET /readyz: the same
+    std::function<asio::awaitable<std::string>()> health_json;  // GET /health/cache: the body; waits for the store
+    std::function<std::string()> metrics;                       // GET /metrics: the text
+    std::function<config::ConfigPtr()> config;                  // GET /explain: the configuration now in force
+    PurgeByHand purge;                                          // POST /purge
+    std::function<void()> drain;                                // POST /drain: `ready` fails from now on
+    std::function<asio::awaitable<ReloadTold>()> reload;        // POST /-/reload: waits until all workers serve by it
+    SwitchHandlers switches;                                    // GET and POST /switches
 };
 
 struct AdminLimits {

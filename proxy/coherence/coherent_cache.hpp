@@ -137,6 +137,12 @@ class CoherentCache {
     bool trusted(const std::vector<rules::PurgeTarget>& targets) const noexcept;
     /// `tend` has something to do that requests are waiting for (they pass by meanwhile).
     bool wants_tending() const noexcept;
+    /// From now on. `mark_life` never shrinks: a write that has begun may have the longer one.
+    void use(CacheOptions options)
+    {
+        options.mark_life = std::max(options.mark_life, options_.mark_life);
+        options_ = std::move(options);
+    }
     rules::Milliseconds mark_life() const noexcept { return options_.mark_life; }
 
   private:
@@ -152,7 +158,7 @@ class CoherentCache {
     MemoryStore& memory_;
     Counters& counters_;
     const bool embedded_;
-    const CacheOptions options_;
+    CacheOptions options_;
     std::vector<std::unique_ptr<Shard>> shards_;
     std::function<void()> wants_tending_hook_;
 };

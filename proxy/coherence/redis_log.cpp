@@ -40,7 +40,9 @@ class RedisLog::Look final : public LinkOperation {
   public:
     using Waiting = Completion<Result<Position>>;
 
-    Look(Link& link, std::string_view counter) : link_(link), args_{"GET", counter} {}
+    Look(Link& link, std::string_view counter) : LinkOperation(StoreOperation::look), link_(link), args_{"GET", counter}
+    {
+    }
     ~Look()
     {
         for (Waiting* waiting : present_) waiting->abandon();
@@ -183,6 +185,18 @@ asio::awaitable<Errc> RedisLog::ask_run_id(std::uint64_t connection)
     run_id_ = std::move(found);
     run_id_of_ = connection;
     co_return Errc::ok;
+}
+
+asio::awaitable<std::optional<ServerMemory>> RedisLog::ask_memory()
+{
+    const std::string_view args[] = {"INFO", "memory"};
+    const Result<Reply> reply = co_await link_.execute(args);
+    if (!reply || !reply->is_text()) co_return std::nullopt;
+    const std::string used = info_field(reply->text, "used_memory:"), limit = info_field(reply->text, "maxmemory:");
+    ServerMemory memory;
+    memory.used_bytes = rules::parse_digits(used).value_or(0);
+    memory.limit_bytes = rules::parse_digits(limit).value_or(0);
+    co_return memory;
 }
 
 // Once in a process. A server that may neither evict nor take more refuses purges when it is full.

@@ -2,6 +2,8 @@
 // records, a sorted set as the long memory of patterns.
 #pragma once
 
+#include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +12,12 @@
 #include "proxy/redis/link.hpp"
 
 namespace larder::proxy {
+
+/// Of one server, by `INFO memory`.
+struct ServerMemory {
+    std::uint64_t used_bytes = 0;
+    std::uint64_t limit_bytes = 0;  // maxmemory; 0: none
+};
 
 struct RedisLogOptions {
     rules::Milliseconds mark_life{35'000};  // the longest life of a mark; records are kept a minute longer
@@ -25,6 +33,16 @@ class RedisLog final : public PurgeLog {
   public:
     RedisLog(Link& link, const Keyspace& keys, RedisLogOptions options = {});
     ~RedisLog();
+
+    /// From now on. `mark_life` never shrinks: a write that has begun may have the longer one.
+    void use(const RedisLogOptions& options) noexcept
+    {
+        const rules::Milliseconds before = options_.mark_life;
+        options_ = options;
+        options_.mark_life = std::max(before, options.mark_life);
+    }
+    /// Empty when the server is away or does not tell.
+    asio::awaitable<std::optional<ServerMemory>> ask_memory();
 
     std::optional<Position> position_here() const noexcept override { return std::nullopt; }
     std::optional<std::vector<Record>> records_here(Position) const override { return std::nullopt; }

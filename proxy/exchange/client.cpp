@@ -14,7 +14,7 @@ class TakeDeadline final : public Deadline {
     TakeDeadline(Services& services, Transport& transport)
         : services_(services),
           transport_(transport),
-          allowance_(services.config.timeouts.client_body, services.config.limits.client_rate),
+          allowance_(services.config->timeouts.client_body, services.config->limits.client_rate),
           queued_(transport.unacknowledged())
     {
     }
@@ -140,7 +140,7 @@ RequestBody::RequestBody(Services& services, Client& client, const rules::Reques
     : services_(services),
       client_(client),
       stall_(client.transport),
-      allowance_(services.config.timeouts.client_body, services.config.limits.client_rate),
+      allowance_(services.config->timeouts.client_body, services.config->limits.client_rate),
       kind_(head.body),
       left_(head.content_length),
       ended_(head.body == rules::BodyKind::none),
@@ -153,7 +153,7 @@ RequestBody::RequestBody(Services& services, Client& client, const rules::Reques
 RequestBody::Piece RequestBody::next()
 {
     if (ended_) return {Kind::end, {}, Errc::ok};
-    const std::uint64_t limit = services_.config.limits.request_body;
+    const std::uint64_t limit = services_.config->limits.request_body;
     for (;;) {
         if (input_.empty()) {
             const IoTry got = client_.transport.try_read(services_.read_buffer);

@@ -63,7 +63,7 @@ class FillReader {
             if (waiting_) waiting_->wake();
         };
         DeadlineOf<decltype(on_expiry)> patience(on_expiry);
-        if (!leader_) patience.arm(services_.wheel, services_.config.upstream.first_byte_timeout / 2);
+        if (!leader_) patience.arm(services_.wheel, services_.config->upstream.first_byte_timeout / 2);
         for (;;) {
             const Fill::View view = fill_->look(body_seen_, interim_seen_);
             if (!view.interim.empty()) {

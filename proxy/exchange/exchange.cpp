@@ -35,6 +35,7 @@ void begin(Services& services, Exchange& exchange)
     exchange.body_bytes = 0;
     exchange.answered = false;
     exchange.count = ExchangeCount{};
+    exchange.count.method = class_of(exchange.head.method);
     exchange.keep_alive = exchange.head.keep_alive;
 }
 
@@ -52,7 +53,7 @@ void judge(Services& services, Exchange& exchange)
     if (!guarded(Guard::path_normalisation)) exchange.path = {rules::PathForm::normal, exchange.head.path};
     begin(services, exchange);
     exchange.key.clear();
-    exchange.judgement = rules::judge_request(*services.config.matcher, services.config.cache, exchange.view,
+    exchange.judgement = rules::judge_request(*services.config->matcher, services.config->cache, exchange.view,
                                               exchange.path.form, exchange.key);
     count_judgement(exchange);
 }
@@ -63,6 +64,7 @@ std::shared_ptr<Exchange> own(Services& services, const Exchange& exchange, cons
     owned->head_bytes.assign(exchange.head.bytes);
     owned->head = exchange.head;
     owned->head.rebase(owned->head_bytes.data());
+    owned->config = services.config;
     owned->now = exchange.now;
     owned->begun = exchange.begun;
     owned->client_address = client.address;
@@ -78,7 +80,7 @@ std::shared_ptr<Exchange> own(Services& services, const Exchange& exchange, cons
     owned->judgement.parameter = {};  // a view into the buffer that is left; only `explain` names it
     owned->key = exchange.key;
     count_judgement(*owned);
-    owned->shows_key = may_see_key(services.config, owned->view, client.address);
+    owned->shows_key = may_see_key(*services.config, owned->view, client.address);
     return owned;
 }
 
@@ -103,7 +105,7 @@ bool honours_directives(const Services& services, const Exchange& exchange) noex
     if (has_own) return *rule->client_cache_control == ClientCacheControl::respect;
     // The built-in rule's word is what holds when the operator says nothing.
     const auto unsaid = rule && rule->client_cache_control ? *rule->client_cache_control : ClientCacheControl::ignore;
-    return services.config.client_cache_control.value_or(unsaid) == ClientCacheControl::respect;
+    return services.config->client_cache_control.value_or(unsaid) == ClientCacheControl::respect;
 }
 
 bool has_directives(const Exchange& exchange) noexcept
@@ -259,7 +261,7 @@ bool answer_at_once(Services& services, Client& client, Exchange& exchange)
     const rules::LookupJudgement judged = rules::judge_lookup(looked->entry->times, exchange.now);
     if (judged.verdict != Verdict::hit) return false;
     if (looked->entry->is_part() && !serves_part(exchange, *looked->entry)) return false;
-    exchange.shows_key = may_see_key(services.config, exchange.view, client.address);
+    exchange.shows_key = may_see_key(*services.config, exchange.view, client.address);
     exchange.count.verdict = Verdict::hit;
     exchange.count.forward = Forward::none;
     exchange.count.outcome = Outcome::served;
@@ -315,7 +317,7 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
         co_return co_await pass(services, client, exchange, std::move(nothing), none, std::move(begun));
     }
     give_request_id(*exchange);
-    const std::uint64_t body_limit = services.config.limits.request_body;
+    const std::uint64_t body_limit = services.config->limits.request_body;
     if (body_limit != 0 && exchange->head.content_length > body_limit)
         co_return co_await refuse(services, client, *exchange, rules::Errc::body_too_large);
 
@@ -406,9 +408,21 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
     co_await pass(services, client, exchange);
 }
 
+namespace {
+
+/// Did the app have no work with it?
+bool is_spared(const Exchange& exchange) noexcept
+{
+    const Verdict verdict = exchange.count.verdict;
+    return verdict == Verdict::hit || verdict == Verdict::stale_hit || exchange.collapsed;
+}
+
+}  // namespace
+
 void finish_exchange(Services& services, const Client& client, const Exchange& exchange)
 {
     services.counters.add_exchange(exchange.count);
+    if (is_spared(exchange)) services.counters.add_saved(exchange.count.rule, exchange.body_bytes);
     const rules::Instant end = instant_now();
     services.counters.add_duration(exchange.count.verdict, end - exchange.begun);
     if (!services.access_log.wants()) return;
@@ -416,7 +430,8 @@ void finish_exchange(Services& services, const Client& client, const Exchange& e
     line.time = exchange.now;
     line.client = client.address;
     line.method = exchange.head.method_text;
-    line.target = exchange.head.target;
+    line.path = exchange.head.path;
+    line.query = exchange.head.query;
     line.host = exchange.head.authority;
     // Hits make no id of their own; one that the client gave is worth repeating.
     line.request_id = exchange.request_id.empty() ? exchange.head.fields.value(rules::FieldId::x_request_id)

@@ -20,7 +20,8 @@ class Forwarding;
 
 struct Exchange {
     const Services* services = nullptr;
-    rules::RequestHead head;  // views into the connection's buffer, or into `head_bytes` once `own` was called
+    config::ConfigPtr config;  // by which it was judged; null while it cannot wait
+    rules::RequestHead head;   // views into the connection's buffer, or into `head_bytes` once `own` was called
     std::string head_bytes;
     std::string path_scratch;
     rules::NormalPath path;

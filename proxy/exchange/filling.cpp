@@ -117,6 +117,7 @@ asio::awaitable<void> Filling::run_on(bool for_leader)
                 continue;
             }
             exchange_.upstream_time = instant_now() - (fetch_->connection() ? fetch_->sent_at() : exchange_.begun);
+            services_.counters.add_fetch(exchange_.count.rule, exchange_.upstream_time);
             received_ = wall_now();
             phase_ = Phase::ended;
             if (error != Errc::ok) {
@@ -156,7 +157,7 @@ asio::awaitable<void> Filling::run_on(bool for_leader)
             const BodyPiece piece = fetch_->next_body();
             if (piece.kind == BodyPiece::Kind::data) {
                 fill_.append(piece.data);
-                if (fill_.received() <= services_.config.max_object) continue;
+                if (fill_.received() <= services_.config->max_object) continue;
                 if (is_lasting(fetch_->head(), NotStored::too_large)) remember_uncacheable(NotStored::too_large);
                 release(NotStored::too_large);
                 phase_ = Phase::ended;
@@ -383,7 +384,7 @@ asio::awaitable<NotStored> Filling::finish_range()
     const Found present = co_await services_.cache.find(fill_.key, request_.variant, wall_now());
     const bool is_there = present.kind == Found::Kind::hit && present.entry->kind == EntryKind::response;
     const Entry* const other = is_there && present.entry->is_part() ? present.entry.get() : nullptr;
-    if (!finish_part(*entry_, other, services_.config.max_object)) co_return NotStored::partial;
+    if (!finish_part(*entry_, other, services_.config->max_object)) co_return NotStored::partial;
     if (is_there && !present.entry->is_part() && entry_->is_part()) co_return NotStored::newer;
     co_return NotStored::none;
 }
@@ -444,7 +445,7 @@ asio::awaitable<void> run_shared_pass(Services& services, FillRequest request, s
     std::exception_ptr bug;
     try {
         if (after) {
-            const bool ended = co_await await_end(services, *after, services.config.upstream.first_byte_timeout / 2);
+            const bool ended = co_await await_end(services, *after, services.config->upstream.first_byte_timeout / 2);
             if (!ended) services.counters.add(Counter::join_timeouts);
         }
         services.fills.send_unsent(fill);

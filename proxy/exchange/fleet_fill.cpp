@@ -67,7 +67,7 @@ asio::awaitable<bool> may_fetch(Services& services, FillRequest& request)
     request.lease.key = fill.key;
     request.lease.variant = request.variant;
     if (request.terms.alone) co_return true;
-    const Milliseconds patience = std::min(wait_limit, services.config.upstream.first_byte_timeout / 2);
+    const Milliseconds patience = std::min(wait_limit, services.config->upstream.first_byte_timeout / 2);
     LeaseWait wait(request.exchange->begun + patience, request.refresh);
     asio::steady_timer timer(services.context);
     Leased leased;

@@ -228,6 +228,7 @@ bool Forwarding::take_answer(bool ready)
     head_read_ = fetch_->take_head(exchange_->is_head(), ready);
     if (head_read_ != Errc::ok || !fetch_->has_final_head() || fetch_->head().status == 101) return false;
     exchange_->upstream_time = instant_now() - fetch_->sent_at();
+    services_.counters.add_fetch(exchange_->count.rule, exchange_->upstream_time);
     is_answered_ = true;
     return true;
 }
@@ -264,6 +265,7 @@ asio::awaitable<Errc> Forwarding::request()
     }
     const Errc error = co_await read_final_head();
     exchange_->upstream_time = instant_now() - fetch_->sent_at();
+    if (error == Errc::ok) services_.counters.add_fetch(exchange_->count.rule, exchange_->upstream_time);
     if (error != Errc::ok) co_await end_upload();
     co_return error;
 }
@@ -295,7 +297,7 @@ asio::awaitable<void> Forwarding::run_upload(std::shared_ptr<Upload> upload)
 {
     UpstreamConnection& up = *fetch_->connection();
     const auto progress = [&] {
-        up.deadline.arm(services_.wheel, services_.config.upstream.first_byte_timeout, Errc::upstream_timeout);
+        up.deadline.arm(services_.wheel, services_.config->upstream.first_byte_timeout, Errc::upstream_timeout);
     };
     const bool chunked = exchange_->head.body == BodyKind::chunked;
     bool upstream_takes = true;
@@ -626,8 +628,8 @@ asio::awaitable<void> Forwarding::tunnel()
     UpstreamConnection& up = *fetch_->connection();
     // Either side may be silent for long; both silent for the client's idle time ends the tunnel.
     const auto progress = [&] {
-        up.deadline.arm(services_.wheel, services_.config.timeouts.client_idle, Errc::upstream_idle);
-        client_.deadline.arm(services_.wheel, services_.config.timeouts.client_idle, Errc::client_timeout);
+        up.deadline.arm(services_.wheel, services_.config->timeouts.client_idle, Errc::upstream_idle);
+        client_.deadline.arm(services_.wheel, services_.config->timeouts.client_idle, Errc::client_timeout);
     };
     progress();
     WakeUp finished(services_.context);

@@ -146,7 +146,7 @@ std::string fill_target(const Exchange& exchange)
 void append_upstream_head(std::string& text, const Exchange& exchange, const UpstreamHeadOptions& options)
 {
     const rules::RequestHead& head = exchange.head;
-    const config::Config& config = exchange.services->config;
+    const config::Config& config = *exchange.services->config;
     const bool trusted = is_trusted(config, exchange.client_address);
     constexpr std::size_t ours_bytes = 384;  // what is added, when names and addresses are of usual length
     Appender out(text, head.bytes.size() + ours_bytes);

@@ -41,7 +41,7 @@ void append_named(std::vector<rules::PurgeTarget>& targets, const Exchange& exch
     boost::urls::url location;
     if (!boost::urls::resolve(*base, *parsed, location) || !is_same_origin(location, host)) return;
     const std::string_view path = location.encoded_path();
-    rules::append_invalidated(targets, *exchange.services->config.matcher, exchange.services->config.cache, host,
+    rules::append_invalidated(targets, *exchange.services->config->matcher, exchange.services->config->cache, host,
                               path.empty() ? std::string_view("/") : path, location.encoded_query());
 }
 
@@ -51,7 +51,7 @@ void append_invalidated_by(std::vector<rules::PurgeTarget>& targets, const Excha
                            const rules::ResponseHead& response)
 {
     if (!rules::status_invalidates(response.status)) return;
-    const config::Config& config = exchange.services->config;
+    const config::Config& config = *exchange.services->config;
     const std::string_view host = exchange.head.authority;
     rules::append_invalidated(targets, *config.matcher, config.cache, host, exchange.head.path, exchange.head.query);
     const std::string_view site = host.empty() ? std::string_view(config.upstream.host_header) : host;

@@ -19,7 +19,9 @@ class Fills;
 
 struct Services {
     asio::io_context& context;
-    const config::Config& config;
+    /// The configuration now in force. The worker puts another one here between two turns of its loop: who keeps a
+    /// pointer into it over a wait keeps it, as `Exchange::config` does.
+    config::ConfigPtr config;
     rules::HeadLimits request_limits, response_limits;
     Tasks& tasks;
     DeadlineWheel& wheel;

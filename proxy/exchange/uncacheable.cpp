@@ -35,7 +35,7 @@ rules::StoreJudgement judge_answer(const Services& services, const Exchange& exc
     rules::StoreJudgement judged =
         rules::judge_store(exchange.head, response, *exchange.judgement.rule, requested, received, part_asked);
     if (judged.reason != NotStored::none) return judged;
-    if (response.body == BodyKind::length && response.content_length > services.config.max_object)
+    if (response.body == BodyKind::length && response.content_length > services.config->max_object)
         judged.reason = NotStored::too_large;
     else if (response.body == BodyKind::until_close)
         judged.reason = NotStored::close_delimited;

@@ -107,9 +107,9 @@ asio::awaitable<void> run_late_commit(Services& services, WritePurge write)
 asio::awaitable<void> forward_write(Services& services, Client& client, std::shared_ptr<Exchange> exchange)
 {
     std::vector<rules::Matched> matched;
-    services.config.matcher->match_purge(exchange->view, matched);
+    exchange->config->matcher->match_purge(exchange->view, matched);
     exchange->count.outcome = rules::Outcome::passed;
-    const WritePolicy policy = policy_of(matched);
+    WritePolicy policy = policy_of(matched);
     Forwarding forwarding(services, client, exchange);
 
     // What the request names, its body included.
@@ -146,10 +146,19 @@ asio::awaitable<void> forward_write(Services& services, Client& client, std::sha
     }
 
     if (!matched.empty()) services.counters.add_purge(PurgeSource::write);
+    for (const rules::Matched& one : matched) services.counters.add_purge_of(one.rule->index);
     MarkRenewal renewal(services, write);
     const Errc error = co_await forwarding.request();
     if (error == Errc::ok) forwarding.keep();
     co_await renewal.end();
+    // Other rules are in force since then: by them, responses may have been stored under names that the old ones do
+    // not know, while the app acted on this write. Both are purged.
+    const config::ConfigPtr in_force = services.config;
+    if (in_force != exchange->config) {
+        in_force->matcher->match_purge(exchange->view, matched);
+        policy.tags_of_response = policy_of(matched).tags_of_response;
+        policy.needs_response = true;
+    }
     if (error != Errc::ok) {
         if (!forwarding.never_sent()) {
             // It may act on the write yet, or have done so: what its answer would have named is unknown, so it widens.

@@ -18,4 +18,11 @@ rules::WallTime wall_now() noexcept
     return rules::WallTime{std::chrono::milliseconds{t.tv_sec * 1000 + t.tv_nsec / 1'000'000}};
 }
 
+std::chrono::microseconds monotonic_now() noexcept
+{
+    timespec t{};
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return std::chrono::microseconds{t.tv_sec * 1'000'000 + t.tv_nsec / 1000};
+}
+
 }  // namespace larder::proxy

@@ -10,4 +10,7 @@ rules::Instant instant_now() noexcept;
 /// CLOCK_REALTIME in milliseconds.
 rules::WallTime wall_now() noexcept;
 
+/// CLOCK_MONOTONIC, for whoever asks for that very clock (sd_notify(3)): it stands still while the machine sleeps.
+std::chrono::microseconds monotonic_now() noexcept;
+
 }  // namespace larder::proxy

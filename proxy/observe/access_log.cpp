@@ -18,7 +18,8 @@ namespace larder::proxy {
 namespace {
 
 constexpr std::size_t buffer_bytes = 64 * 1024;
-constexpr std::size_t target_limit_bytes = 1024;
+constexpr std::size_t path_limit_bytes = 768;
+constexpr std::size_t query_limit_bytes = 256;
 constexpr std::size_t host_limit_bytes = 256;
 constexpr std::size_t name_limit_bytes = 128;  // rule, request id, method, client
 // With the limits above no line is longer, so a line always fits one atomic write to a pipe.
@@ -56,39 +57,67 @@ void append_time(std::string& out, rules::WallTime time)
     out += 'Z';
 }
 
-std::uint64_t microseconds(std::chrono::nanoseconds duration) noexcept
+// In seconds, the unit of Prometheus' and nginx' times: 0.001500
+void append_seconds(std::string& out, std::chrono::nanoseconds duration)
 {
-    return static_cast<std::uint64_t>(std::max<std::int64_t>(duration.count(), 0)) / 1000;
+    const auto microseconds = static_cast<std::uint64_t>(std::max<std::int64_t>(duration.count(), 0)) / 1000;
+    append_number(out, microseconds / 1'000'000);
+    out += '.';
+    append_number(out, microseconds % 1'000'000, 6);
 }
 
-// The one list of what a line says, in its order; text and JSON differ in `text` and `number` only.
-template <class Text, class Number>
-void tell(const AccessLine& line, const Text& text, const Number& number)
+// page=2&token=abc -> page=&token=
+std::string names_of(std::string_view query)
+{
+    std::string names;
+    while (!query.empty()) {
+        const std::string_view parameter = query.substr(0, query.find('&'));
+        query.remove_prefix(std::min(parameter.size() + 1, query.size()));
+        if (!names.empty()) names += '&';
+        (names += parameter.substr(0, parameter.find('='))) += '=';
+    }
+    return names;
+}
+
+// The one list of what a line says, in its order; text and JSON differ in `text`, `number` and `seconds` only.
+template <class Text, class Number, class Seconds>
+void tell(const AccessLine& line, config::QueryLog query, const Text& text, const Number& number,
+          const Seconds& seconds)
 {
     const ExchangeCount& count = line.count;
     text("client", line.client, name_limit_bytes);
     text("method", line.method, name_limit_bytes);
-    text("target", line.target, target_limit_bytes);
+    text("path", line.path, path_limit_bytes);
+    if (!line.query.empty() && query == config::QueryLog::keep) text("query", line.query, query_limit_bytes);
+    if (!line.query.empty() && query == config::QueryLog::names) text("query", names_of(line.query), query_limit_bytes);
     if (!line.host.empty()) text("host", line.host, host_limit_bytes);
     number("status", static_cast<std::uint64_t>(std::max(count.status, 0)));
-    number("response_bytes", line.response_bytes);
+    seconds("duration", line.total);
+    number("bytes", line.response_bytes);
     text("verdict", word(count.verdict), name_limit_bytes);
     if (count.forward != rules::Forward::none) text("reason", word(count.forward), name_limit_bytes);
     if (count.not_stored != rules::NotStored::none) text("not_stored", word(count.not_stored), name_limit_bytes);
     text("outcome", word(count.outcome), name_limit_bytes);
     if (!line.rule.empty()) text("rule", line.rule, name_limit_bytes);
-    number("total_us", microseconds(line.total));
-    if (line.upstream.count() > 0) number("upstream_us", microseconds(line.upstream));
-    if (line.store.count() > 0) number("store_us", microseconds(line.store));
+    if (line.upstream.count() > 0) seconds("upstream_time", line.upstream);
+    if (line.store.count() > 0) seconds("store_time", line.store);
     if (!line.request_id.empty()) text("request_id", line.request_id, name_limit_bytes);
 }
 
 }  // namespace
 
 AccessLog::AccessLog(const config::Log& options, Counters& counters, int fd)
-    : format_(options.format), every_(options.access_every), counters_(counters), fd_(fd)
+    : format_(options.format), every_(0), counters_(counters), fd_(fd)
 {
-    if (every_ == 0) return;
+    use(options);
+}
+
+void AccessLog::use(const config::Log& options)
+{
+    every_ = options.access_every;
+    query_ = options.query;
+    if (every_ == 0 || is_open_) return;
+    is_open_ = true;
     choose_output();
     buffer_.reserve(buffer_bytes);
 }
@@ -130,7 +159,7 @@ void AccessLog::append_text(const AccessLine& line)
     append_time(buffer_, line.time);
     buffer_ += " access";
     tell(
-        line,
+        line, query_,
         [this](std::string_view key, std::string_view value, std::size_t limit_bytes) {
             append_text_field(buffer_, key, value, limit_bytes);
         },
@@ -139,17 +168,23 @@ void AccessLog::append_text(const AccessLine& line)
             buffer_ += key;
             buffer_ += '=';
             append_number(buffer_, value);
+        },
+        [this](std::string_view key, std::chrono::nanoseconds value) {
+            buffer_ += ' ';
+            buffer_ += key;
+            buffer_ += '=';
+            append_seconds(buffer_, value);
         });
     buffer_ += '\n';
 }
 
 void AccessLog::append_json(const AccessLine& line)
 {
-    buffer_ += "{\"time\":\"";
+    buffer_ += "{\"ts\":\"";
     append_time(buffer_, line.time);
-    buffer_ += "\",\"event\":\"access\"";
+    buffer_ += "\",\"level\":\"info\",\"msg\":\"access\"";
     tell(
-        line,
+        line, query_,
         [this](std::string_view key, std::string_view value, std::size_t limit_bytes) {
             append_json_field(buffer_, key, value, limit_bytes);
         },
@@ -158,6 +193,12 @@ void AccessLog::append_json(const AccessLine& line)
             buffer_ += key;
             buffer_ += "\":";
             append_number(buffer_, value);
+        },
+        [this](std::string_view key, std::chrono::nanoseconds value) {
+            buffer_ += ",\"";
+            buffer_ += key;
+            buffer_ += "\":";
+            append_seconds(buffer_, value);
         });
     buffer_ += "}\n";
 }

@@ -15,7 +15,8 @@ struct AccessLine {
     rules::WallTime time;
     std::string_view client;  // address, without port
     std::string_view method;
-    std::string_view target;  // as received; escaped and cut at 1 KiB in the line
+    std::string_view path;   // as received; escaped and cut at 768 bytes in the line
+    std::string_view query;  // the same, at 256 bytes; empty: none
     std::string_view host;
     std::string_view request_id;
     std::string_view rule;                 // name; empty: none
@@ -32,6 +33,8 @@ class AccessLog {
     /// @param fd  where lines go; 1 in production
     AccessLog(const config::Log& options, Counters& counters, int fd = 1);
     ~AccessLog();
+    /// How many lines there are from now on; the format stays.
+    void use(const config::Log& options);
     AccessLog(const AccessLog&) = delete;
     AccessLog& operator=(const AccessLog&) = delete;
     /// True when this exchange's line is wanted. Counts exchanges for sampling; call once per exchange.
@@ -43,10 +46,12 @@ class AccessLog {
   private:
     config::LogFormat format_;
     std::uint32_t every_;
+    config::QueryLog query_ = config::QueryLog::keep;
     std::uint32_t seen_ = 0;
     Counters& counters_;
     int fd_;
     enum class Output : std::uint8_t { file, pipe, shared_pipe, socket } output_ = Output::file;
+    bool is_open_ = false;
     bool torn_ = false;  // the buffer begins with the rest of a line whose start has been written
     std::string buffer_;
 

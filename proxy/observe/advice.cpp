@@ -24,7 +24,8 @@ std::vector<Advised> Advice::look(const std::vector<const Counters*>& workers, c
 {
     using Row = Counters::Cells::RuleRow;
     std::vector<Advised> advised;
-    for (std::size_t rule = 0; rule < config.rules.size(); ++rule) {
+    for (const rules::Rule& named : config.rules) {
+        const std::size_t rule = named.index;
         std::uint64_t requests = 0;
         for (std::size_t i = 0; i < verdicts_count; ++i) requests += sum_of(workers, rule, &Row::verdicts, i);
         if (requests < least_requests) continue;
@@ -32,7 +33,7 @@ std::vector<Advised> Advice::look(const std::vector<const Counters*>& workers, c
             const std::string_view remedy = rules::remedy(reason);
             if (affected * 2 <= requests || remedy.empty()) return;
             if (!said_.emplace(rule, rules::word(reason)).second) return;
-            advised.push_back({"most requests of a rule are not cached", config.rules[rule].name, rules::word(reason),
+            advised.push_back({"most requests of a rule are not cached", named.name, rules::word(reason),
                                rules::text(reason), remedy, requests, affected});
         };
         for (std::size_t i = 1; i < rules::forward_reasons_count; ++i) {
@@ -52,12 +53,13 @@ void Advice::look_at_writes(std::vector<Advised>& advised, const std::vector<con
 {
     using Row = Counters::Cells::RuleRow;
     std::uint64_t all = 0;
-    for (std::size_t row = 0; row <= config.rules.size(); ++row)
+    const std::vector<std::string>& names = config.counted_names;
+    for (std::size_t row = 0; row <= names.size(); ++row)
         for (std::size_t i = 0; i < verdicts_count; ++i) all += sum_of(workers, row, &Row::verdicts, i);
     const std::uint64_t requests = all - requests_;
     if (requests < least_requests) return;
     requests_ = all;
-    for (std::size_t row = 0; row <= config.rules.size(); ++row) {
+    for (std::size_t row = 0; row <= names.size(); ++row) {
         std::uint64_t passes = 0;
         for (const Counters* worker : workers)
             passes += worker->cells().rules[row].marked_passes.load(std::memory_order_relaxed);
@@ -68,7 +70,7 @@ void Advice::look_at_writes(std::vector<Advised>& advised, const std::vector<con
         writes.said = now;
         writes.was_said = true;
         advised.push_back({"writes of a rule keep many requests from the cache",
-                           row < config.rules.size() ? std::string_view(config.rules[row].name) : "other",
+                           row < names.size() ? std::string_view(names[row]) : "other",
                            rules::word(rules::Forward::write_open),
                            "while such a write is under way, reads of the keys that it purges pass by",
                            "narrower purge patterns, or fence: after (a read during the write may see the old answer)",

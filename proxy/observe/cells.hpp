@@ -45,22 +45,61 @@ struct Counters::Cells {
         std::array<Cell, verdicts_count> verdicts{};
         std::array<Cell, rules::forward_reasons_count> forwards{};
         std::array<Cell, rules::store_reasons_count> not_stored{};
+        std::array<std::array<Cell, classes_count>, method_classes_count> responses{};
         Cell marked_passes{0};  // of a purge rule; the last row: of rules that this process does not know
+        Cell purges{0};         // of a purge rule
+        Cell saved_nanoseconds{0}, saved_bytes{0};
+        Cell fetch_nanoseconds{0};  // what a fetch takes, lately: a moving average
     };
     struct Histogram {
         std::array<Cell, duration_bounds.size() + 1> buckets{};  // not cumulative
         Cell sum_nanoseconds{0};
     };
 
-    explicit Cells(std::size_t rules_count) : rules(rules_count + 1) {}
+    /// Rows by `Rule::index`. There come more with a new configuration, and none ever moves: a scrape may be reading.
+    class RuleRows {
+      public:
+        static constexpr std::size_t chunk_rows = 64, chunks_count = most_counted_names / chunk_rows;
 
-    std::vector<RuleRow> rules;  // by rule index; the last row is "no rule"
+        ~RuleRows()
+        {
+            for (auto& chunk : chunks_) delete chunk.load(std::memory_order_relaxed);
+        }
+        /// Of the writer. More than there can be rows count as "no rule".
+        void reserve(std::size_t count)
+        {
+            count = std::min(count, chunk_rows * chunks_count);
+            for (std::size_t i = 0; i * chunk_rows < count; ++i)
+                if (!chunks_[i].load(std::memory_order_relaxed))
+                    chunks_[i].store(new Chunk(), std::memory_order_release);
+            if (count > size()) size_.store(count, std::memory_order_release);
+        }
+        std::size_t size() const noexcept { return size_.load(std::memory_order_acquire); }
+        /// From `size()` on: "no rule".
+        RuleRow& operator[](std::size_t row) noexcept
+        {
+            if (row >= size()) return none_;
+            return (*chunks_[row / chunk_rows].load(std::memory_order_acquire))[row % chunk_rows];
+        }
+        const RuleRow& operator[](std::size_t row) const noexcept { return const_cast<RuleRows&>(*this)[row]; }
+
+      private:
+        using Chunk = std::array<RuleRow, chunk_rows>;
+        std::array<std::atomic<Chunk*>, chunks_count> chunks_{};
+        std::atomic<std::size_t> size_{0};
+        RuleRow none_;
+    };
+
+    explicit Cells(std::size_t rules_count) { rules.reserve(rules_count); }
+
+    RuleRows rules;
     std::array<Cell, rules::outcomes_count> outcomes{};
-    std::array<Cell, classes_count> classes{};
     std::array<Cell, errors_count> errors{};
     std::array<Cell, scans_count> head_faults{};
     std::array<Cell, purge_sources_count> purges{};
     std::array<Histogram, verdicts_count> durations{};
+    Histogram fetches;
+    std::array<Histogram, store_operations_count> store_operations{};
 };
 
 }  // namespace larder::proxy

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "rules/base/errors.hpp"
@@ -98,6 +99,37 @@ inline constexpr std::size_t counters_count = static_cast<std::size_t>(Counter::
 enum class PurgeSource : std::uint8_t { write, admin, invalidation };
 inline constexpr std::size_t purge_sources_count = 3;
 
+/// What the shared store was asked for. Columns: name, word.
+#define LARDER_STORE_OPERATIONS(X)                                  \
+    X(get, "get")     /* an entry, with the log's counter */        \
+    X(put, "put")     /* STORE */                                   \
+    X(look, "look")   /* the log's counter alone */                 \
+    X(purge, "purge") /* PREPARE, COMMIT, purges by hand */         \
+    X(lease, "lease") /* of a fill: taken, looked at, given back */ \
+    X(log, "log")     /* the log read anew, the server asked who it is, what it has */
+
+enum class StoreOperation : std::uint8_t {
+#define X(name, word) name,
+    LARDER_STORE_OPERATIONS(X)
+#undef X
+};
+inline constexpr std::size_t store_operations_count = static_cast<std::size_t>(StoreOperation::log) + 1;
+std::string_view word(StoreOperation operation) noexcept;
+
+/// Of a request's method: `read` GET and HEAD, `write` POST, PUT, PATCH and DELETE; `other` also where no request was
+/// understood.
+enum class MethodClass : std::uint8_t { read, write, other };
+inline constexpr std::size_t method_classes_count = 3;
+
+constexpr MethodClass class_of(rules::Method method) noexcept
+{
+    using rules::Method;
+    if (method == Method::get || method == Method::head) return MethodClass::read;
+    const bool is_write =
+        method == Method::post || method == Method::put || method == Method::patch || method == Method::delete_;
+    return is_write ? MethodClass::write : MethodClass::other;
+}
+
 /// How an exchange ended, for counting and for the access log.
 struct ExchangeCount {
     std::uint32_t rule = UINT32_MAX;  // index of the cache rule; UINT32_MAX: none
@@ -105,15 +137,21 @@ struct ExchangeCount {
     rules::Forward forward = rules::Forward::none;
     rules::NotStored not_stored = rules::NotStored::none;
     rules::Outcome outcome = rules::Outcome::served;
+    MethodClass method = MethodClass::other;
     int status = 0;
     std::uint32_t mark_rule = UINT32_MAX;  // with write_open: index of the purge rule whose write it is, if known
 };
 
+/// More rule names than these, over all reloads, are counted as "no rule".
+inline constexpr std::size_t most_counted_names = 4096;
+
 /// One writer: the worker. Any thread may read.
 class Counters {
   public:
-    /// @param rules_count  rules in the configuration; one more row is kept for "no rule"
+    /// @param rules_count  names in `Config::counted_names`; one more row is kept for "no rule"
     explicit Counters(std::size_t rules_count);
+    /// The same for another configuration; what was counted stays. Of the worker.
+    void reserve_rules(std::size_t rules_count);
 
     void add(Counter counter, std::uint64_t n = 1) noexcept { bump(plain_[static_cast<std::size_t>(counter)], n); }
     std::uint64_t get(Counter counter) const noexcept
@@ -125,14 +163,24 @@ class Counters {
     void add_purge(PurgeSource source) noexcept;
     void add_head_fault(rules::Scan fault) noexcept;
     /// Adds one exchange to larder_requests_total{rule,verdict}, larder_forwards_total{rule,reason},
-    /// larder_not_stored_total{rule,reason}, larder_outcomes_total{outcome}, larder_responses_total{class}; one that
-    /// passed by an open mark also to larder_marked_passes_total{rule}, by the rule that has opened it.
+    /// larder_not_stored_total{rule,reason}, larder_outcomes_total{outcome}, larder_responses_total{rule,method,class};
+    /// one that passed by an open mark also to larder_marked_passes_total{rule}, by the rule that has opened it.
     void add_exchange(const ExchangeCount& exchange) noexcept;
-    /// Adds to larder_responses_total{class} alone: an answer to what never became an exchange, as a head that is no
+    /// Adds to larder_responses_total alone: an answer to what never became an exchange, as a head that is no
     /// HTTP.
     void add_response(int status) noexcept;
     /// Adds to larder_not_stored_total alone: a refusal that is known only after the exchange was counted.
     void add_not_stored(std::uint32_t rule, rules::NotStored reason) noexcept;
+    /// A request that was answered without a fetch of its own: adds what one of its rule takes on this worker, as
+    /// `add_fetch` has seen, to larder_backend_seconds_saved_total{rule}, and `body_bytes` to
+    /// larder_backend_bytes_saved_total{rule}.
+    void add_saved(std::uint32_t rule, std::uint64_t body_bytes) noexcept;
+    /// Adds to larder_upstream_duration_seconds: request sent to response head received.
+    void add_fetch(std::uint32_t rule, std::chrono::nanoseconds duration) noexcept;
+    /// Adds to larder_store_operation_duration_seconds{operation}: sent to answered.
+    void add_store_operation(StoreOperation operation, std::chrono::nanoseconds duration) noexcept;
+    /// Adds to larder_purges_by_rule_total{rule}.
+    void add_purge_of(std::uint32_t rule) noexcept;
     /// Adds to larder_request_duration_seconds{verdict}: head received to last byte handed to the kernel.
     void add_duration(rules::Verdict verdict, std::chrono::nanoseconds duration) noexcept;
 
@@ -153,6 +201,8 @@ class Counters {
     ~Counters();
 
   private:
+    template <class Histogram>
+    static void add_to(Histogram& histogram, std::chrono::nanoseconds duration) noexcept;
     static void bump(std::atomic<std::uint64_t>& cell, std::uint64_t n) noexcept
     {
         cell.store(cell.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);

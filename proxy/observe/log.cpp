@@ -5,8 +5,11 @@
 #include <spdlog/sinks/stdout_sinks.h>
 
 #include <cmath>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
+#include <vector>
 
 #include "proxy/observe/escape.hpp"
 
@@ -36,9 +39,40 @@ std::string_view level_word(config::LogLevel level) noexcept
     return "info";
 }
 
+/// Of warnings and errors that say the same sentence there are so many until `renew`. A fault that comes with each
+/// request must not become a line with each request.
+class Pace {
+  public:
+    static constexpr std::int64_t most = 20;
+
+    bool lets(config::LogLevel level, std::string_view event)
+    {
+        if (level < config::LogLevel::warn) return true;
+        const std::lock_guard lock(mutex_);
+        const auto known = said_.find(event);
+        std::int64_t& count = known != said_.end() ? known->second : said_[std::string(event)];
+        return ++count <= most;
+    }
+    /// @return sentences that were held back since the last time, and how often
+    std::vector<std::pair<std::string, std::int64_t>> renew()
+    {
+        const std::lock_guard lock(mutex_);
+        std::vector<std::pair<std::string, std::int64_t>> held_back;
+        for (const auto& [event, count] : said_)
+            if (count > most) held_back.emplace_back(event, count - most);
+        said_.clear();
+        return held_back;
+    }
+
+  private:
+    std::mutex mutex_;
+    std::map<std::string, std::int64_t, std::less<>> said_;
+};
+
 struct Diagnostics {
     spdlog::logger logger{"larder", std::make_shared<spdlog::sinks::stderr_sink_mt>()};
     config::LogFormat format = config::LogFormat::text;
+    Pace pace;
 
     Diagnostics() { start({}); }
     void start(const config::Log& options)
@@ -47,7 +81,7 @@ struct Diagnostics {
         logger.set_level(to_spdlog(options.level));
         // spdlog writes the time, the rest of the line is ours: its own level names and its lack of escaping are not.
         logger.set_pattern(
-            format == config::LogFormat::text ? "%Y-%m-%dT%H:%M:%S.%eZ %v" : "{\"time\":\"%Y-%m-%dT%H:%M:%S.%eZ\",%v",
+            format == config::LogFormat::text ? "%Y-%m-%dT%H:%M:%S.%eZ %v" : "{\"ts\":\"%Y-%m-%dT%H:%M:%S.%eZ\",%v",
             spdlog::pattern_time_type::utc);
         logger.flush_on(spdlog::level::debug);
     }
@@ -80,10 +114,13 @@ bool is_json_string(const LogValue& value) noexcept
 
 void start_log(const config::Log& options) { diagnostics().start(options); }
 
+void set_log_level(config::LogLevel level) { diagnostics().logger.set_level(to_spdlog(level)); }
+
 void log_event(config::LogLevel level, std::string_view event, LogFields fields)
 {
     Diagnostics& to = diagnostics();
     if (!to.logger.should_log(to_spdlog(level))) return;
+    if (!to.pace.lets(level, event)) return;
 
     std::string line;
     if (to.format == config::LogFormat::text) {
@@ -95,7 +132,7 @@ void log_event(config::LogLevel level, std::string_view event, LogFields fields)
         line += "\"level\":\"";
         line += level_word(level);
         line += '"';
-        append_json_field(line, "event", event);
+        append_json_field(line, "msg", event);
         for (const auto& [key, value] : fields) {
             if (is_json_string(value)) {
                 append_json_field(line, key, to_text(value));
@@ -109,6 +146,13 @@ void log_event(config::LogLevel level, std::string_view event, LogFields fields)
         line += '}';
     }
     to.logger.log(to_spdlog(level), spdlog::string_view_t{line.data(), line.size()});
+}
+
+void renew_log_pace()
+{
+    for (const auto& [event, count] : diagnostics().pace.renew())
+        log_event(config::LogLevel::warn, "log lines were held back",
+                  {{"line", std::string_view(event)}, {"count", count}});
 }
 
 void flush_log() { diagnostics().logger.flush(); }

@@ -17,9 +17,14 @@ using LogFields = std::initializer_list<std::pair<std::string_view, LogValue>>;
 
 /// Sets level and format for the whole process. Call once, before threads start.
 void start_log(const config::Log& options);
+/// At any time, from any thread.
+void set_log_level(config::LogLevel level);
 /// One line: `time level event key=value ...`, or one JSON object. `event` is a sentence without data, e.g. "store is
 /// up". Thread-safe. Values are escaped, so that no request can forge a line.
 void log_event(config::LogLevel level, std::string_view event, LogFields fields = {});
+/// To be called every 10 s: 20 warnings of one sentence are written until the next call, and then how many more there
+/// were.
+void renew_log_pace();
 void flush_log();
 
 }  // namespace larder::proxy

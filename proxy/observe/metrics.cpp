@@ -67,6 +67,8 @@ struct RuleSums {
     std::array<std::uint64_t, verdicts_count> verdicts{};
     std::array<std::uint64_t, rules::forward_reasons_count> forwards{};
     std::array<std::uint64_t, rules::store_reasons_count> not_stored{};
+    std::array<std::array<std::uint64_t, classes_count>, method_classes_count> responses{};
+    std::uint64_t saved_nanoseconds = 0, saved_bytes = 0;
     bool seen = false;
 };
 
@@ -82,12 +84,16 @@ std::map<std::string, RuleSums> sum_by_rule(const Workers& workers, const config
     };
     for (const Counters* worker : workers) {
         const auto& rows = worker->cells().rules;
-        for (std::size_t i = 0; i < rows.size(); ++i) {
-            const bool named = i + 1 < rows.size() && i < config.rules.size() && !config.rules[i].name.empty();
-            RuleSums& to = sums[named ? config.rules[i].name : "none"];
+        for (std::size_t i = 0; i <= rows.size(); ++i) {  // the one behind the last: no rule
+            const bool named = i < config.counted_names.size() && i < rows.size() && !config.counted_names[i].empty();
+            RuleSums& to = sums[named ? config.counted_names[i] : "none"];
             add(to, to.verdicts, rows[i].verdicts);
             add(to, to.forwards, rows[i].forwards);
             add(to, to.not_stored, rows[i].not_stored);
+            for (std::size_t method = 0; method < method_classes_count; ++method)
+                add(to, to.responses[method], rows[i].responses[method]);
+            to.saved_nanoseconds += rows[i].saved_nanoseconds.load(std::memory_order_relaxed);
+            to.saved_bytes += rows[i].saved_bytes.load(std::memory_order_relaxed);
         }
     }
     return sums;
@@ -136,6 +142,32 @@ void add_by_rule(Families& families, const std::map<std::string, RuleSums>& sums
                        MetricType::Counter),
         [](std::size_t i) { return static_cast<rules::NotStored>(i); },
         [](const RuleSums& row) -> const auto& { return row.not_stored; });
+
+    auto& responses =
+        families.begin("larder_responses_total",
+                       "Responses sent to clients, by rule, class of method and class of status", MetricType::Counter);
+    constexpr const char* methods[method_classes_count] = {"read", "write", "other"};
+    for (const auto& [rule, row] : sums)
+        for (std::size_t method = 0; method < method_classes_count; ++method)
+            for (std::size_t i = 0; i < classes_count; ++i)
+                if (row.responses[method][i] != 0)
+                    Families::add(responses,
+                                  {{"rule", rule},
+                                   {"method", methods[method]},
+                                   {"class", i == 0 ? "none" : std::to_string(i) + "xx"}},
+                                  static_cast<double>(row.responses[method][i]));
+
+    auto& seconds = families.begin("larder_backend_seconds_saved_total",
+                                   "Time of the upstream that responses from the cache have spared, by what a fetch of "
+                                   "their rule takes on the same worker",
+                                   MetricType::Counter);
+    auto& bytes = families.begin("larder_backend_bytes_saved_total",
+                                 "Body bytes that the upstream did not have to send", MetricType::Counter);
+    for (const auto& [rule, row] : sums) {
+        if (!row.seen) continue;
+        Families::add(seconds, {{"rule", rule}}, static_cast<double>(row.saved_nanoseconds) / 1e9);
+        Families::add(bytes, {{"rule", rule}}, static_cast<double>(row.saved_bytes));
+    }
 }
 
 void add_marked_passes(Families& families, const Workers& workers, const config::Config& config)
@@ -147,10 +179,19 @@ void add_marked_passes(Families& families, const Workers& workers, const config:
         return static_cast<double>(sum(
             workers, [row](const auto& cells) -> auto& { return cells.rules[row].marked_passes; }));
     };
+    std::map<std::string_view, std::size_t> purge_rules;
     for (const rules::Rule& rule : config.rules)
-        if (rule.is_purge()) Families::add(family, {{"rule", rule.name}}, passes(rule.index));
+        if (rule.is_purge()) purge_rules.emplace(rule.name, rule.index);
+    for (const auto& [rule, row] : purge_rules) Families::add(family, {{"rule", std::string(rule)}}, passes(row));
     // Of replicas with another configuration.
-    Families::add(family, {{"rule", "other"}}, passes(config.rules.size()));
+    Families::add(family, {{"rule", "other"}}, passes(SIZE_MAX));
+
+    auto& purges = families.begin("larder_purges_by_rule_total", "Writes that a purge rule has matched, by that rule",
+                                  MetricType::Counter);
+    for (const auto& [rule, row] : purge_rules)
+        Families::add(purges, {{"rule", std::string(rule)}},
+                      static_cast<double>(sum(
+                          workers, [at = row](const auto& cells) -> auto& { return cells.rules[at].purges; })));
 }
 
 void add_by_word(Families& families, const Workers& workers)
@@ -160,13 +201,6 @@ void add_by_word(Families& families, const Workers& workers)
         Families::add(outcomes, {{"outcome", std::string{word(static_cast<rules::Outcome>(i))}}},
                       static_cast<double>(sum(
                           workers, [i](const auto& cells) -> auto& { return cells.outcomes[i]; })));
-
-    auto& classes =
-        families.begin("larder_responses_total", "Responses sent to clients by status class", MetricType::Counter);
-    for (std::size_t i = 0; i < classes_count; ++i)
-        Families::add(classes, {{"class", i == 0 ? "none" : std::to_string(i) + "xx"}},
-                      static_cast<double>(sum(
-                          workers, [i](const auto& cells) -> auto& { return cells.classes[i]; })));
 
     auto& errors =
         families.begin("larder_errors_total", "Failures by name and by whose fault they are", MetricType::Counter);
@@ -196,29 +230,52 @@ void add_by_word(Families& families, const Workers& workers)
                           workers, [i](const auto& cells) -> auto& { return cells.head_faults[i]; })));
 }
 
-void add_durations(Families& families, const Workers& workers)
+/// @param histogram_of  of one worker's cells
+template <class HistogramOf>
+void add_histogram(MetricFamily& family, const Workers& workers, Labels labels, HistogramOf histogram_of)
 {
-    auto& family =
+    ClientMetric metric;
+    metric.label = std::move(labels);
+    std::uint64_t count = 0;
+    for (std::size_t i = 0; i <= duration_bounds.size(); ++i) {
+        count += sum(
+            workers, [&](const auto& cells) -> auto& { return histogram_of(cells).buckets[i]; });
+        if (i < duration_bounds.size())
+            metric.histogram.bucket.push_back({count, static_cast<double>(duration_bounds[i].count()) / 1e6});
+    }
+    // The count is that of the buckets, whatever the workers add meanwhile: the two must never disagree.
+    metric.histogram.sample_count = count;
+    metric.histogram.sample_sum =
+        static_cast<double>(sum(
+            workers, [&](const auto& cells) -> auto& { return histogram_of(cells).sum_nanoseconds; })) /
+        1e9;
+    family.metric.push_back(std::move(metric));
+}
+
+void add_durations(Families& families, const Workers& workers, const config::Config& config)
+{
+    auto& requests =
         families.begin("larder_request_duration_seconds",
                        "From the request's head to the response's last byte, by verdict", MetricType::Histogram);
-    for (std::size_t verdict = 0; verdict < verdicts_count; ++verdict) {
-        ClientMetric metric;
-        metric.label = {{"verdict", std::string{word(static_cast<rules::Verdict>(verdict))}}};
-        std::uint64_t count = 0;
-        for (std::size_t i = 0; i <= duration_bounds.size(); ++i) {
-            count += sum(
-                workers, [&](const auto& cells) -> auto& { return cells.durations[verdict].buckets[i]; });
-            if (i < duration_bounds.size())
-                metric.histogram.bucket.push_back({count, static_cast<double>(duration_bounds[i].count()) / 1e6});
-        }
-        // The count is that of the buckets, whatever the workers add meanwhile: the two must never disagree.
-        metric.histogram.sample_count = count;
-        metric.histogram.sample_sum =
-            static_cast<double>(sum(
-                workers, [&](const auto& cells) -> auto& { return cells.durations[verdict].sum_nanoseconds; })) /
-            1e9;
-        family.metric.push_back(std::move(metric));
-    }
+    for (std::size_t i = 0; i < verdicts_count; ++i)
+        add_histogram(
+            requests, workers,
+            {{"verdict", std::string{word(static_cast<rules::Verdict>(i))}}}, [i](const auto& cells) -> auto& {
+                return cells.durations[i];
+            });
+    auto& fetches = families.begin("larder_upstream_duration_seconds",
+                                   "From a request to the upstream to the head of its response", MetricType::Histogram);
+    add_histogram(
+        fetches, workers, {}, [](const auto& cells) -> auto& { return cells.fetches; });
+    if (config.store.kind == config::StoreKind::embedded) return;
+    auto& store = families.begin("larder_store_operation_duration_seconds",
+                                 "From a command to the store to its reply, by operation", MetricType::Histogram);
+    for (std::size_t i = 0; i < store_operations_count; ++i)
+        add_histogram(
+            store, workers,
+            {{"operation", std::string{word(static_cast<StoreOperation>(i))}}}, [i](const auto& cells) -> auto& {
+                return cells.store_operations[i];
+            });
 }
 
 void add_gauges(Families& families, const Workers& workers, const config::Config& config, const ExtraGauges& extra)
@@ -275,6 +332,43 @@ void add_gauges(Families& families, const Workers& workers, const config::Config
     Families::add(families.begin("larder_build_info", "Always 1; the version is in the label", MetricType::Gauge),
                   {{"version", LARDER_VERSION}}, 1);
     families.gauge("larder_workers", "Worker threads", static_cast<double>(workers.size()));
+    const bool enabled = config.cache != rules::CacheMode::off;
+    families.gauge("larder_cache_enabled", "0 while LARDER_CACHE=off, or while the cache is switched off at run time",
+                   enabled ? 1 : 0);
+    std::int64_t rules_off = 0;
+    for (const rules::Rule& rule : config.rules) rules_off += !rule.is_purge() && !rule.cache ? 1 : 0;
+    families.gauge("larder_rules_disabled", "Rules that store nothing: cache: off in the file, or switched off",
+                   static_cast<double>(rules_off));
+    families.gauge("larder_deferred_purges", "Purges that wait for the store: other replicas may be stale until then",
+                   static_cast<double>(extra.deferred_purges));
+
+    const ReloadFigures& reloads = extra.reloads;
+    families.gauge("larder_config_last_reload_successful", "0 when the last reload was refused",
+                   reloads.last_ok ? 1 : 0);
+    families.gauge("larder_config_last_reload_success_timestamp_seconds",
+                   "When the configuration in force was read, in seconds since 1970",
+                   static_cast<double>(reloads.last_success.time_since_epoch().count()) / 1e3);
+    auto& results = families.begin("larder_config_reloads_total", "Reloads by result", MetricType::Counter);
+    Families::add(results, {{"result", "success"}}, static_cast<double>(reloads.succeeded));
+    Families::add(results, {{"result", "refused"}}, static_cast<double>(reloads.failed));
+    families.gauge("larder_config_needs_restart",
+                   "1 when the file has an option that differs from what runs and cannot be changed by a reload",
+                   reloads.needs_restart ? 1 : 0);
+    // 48 bits: a double holds them all.
+    families.gauge("larder_config_hash", "Of the configuration file in force: the same on replicas that have the same",
+                   static_cast<double>(reloads.digest & 0xFFFFFFFFFFFFull));
+
+    const ProcessFigures& process = extra.process;
+    families.counter("process_cpu_seconds_total", "User and system time of the process, in seconds",
+                     process.cpu_seconds);
+    families.gauge("process_resident_memory_bytes", "Resident memory", static_cast<double>(process.resident_bytes));
+    families.gauge("process_virtual_memory_bytes", "Virtual memory", static_cast<double>(process.virtual_bytes));
+    families.gauge("process_open_fds", "Open file descriptors", static_cast<double>(process.open_files));
+    families.gauge("process_max_fds", "Most file descriptors that may be open",
+                   static_cast<double>(process.files_limit));
+    families.gauge("process_threads", "Threads", static_cast<double>(process.threads));
+    families.gauge("process_start_time_seconds", "When the process began, in seconds since 1970",
+                   process.started_seconds);
     families.gauge("larder_start_time_seconds", "When the process began, in seconds since 1970",
                    static_cast<double>(extra.started.time_since_epoch().count()) / 1e3);
 }
@@ -289,7 +383,7 @@ std::string metrics_text(const std::vector<const Counters*>& workers, const conf
     add_by_rule(families, sum_by_rule(workers, config));
     add_marked_passes(families, workers, config);
     add_by_word(families, workers);
-    add_durations(families, workers);
+    add_durations(families, workers, config);
     add_gauges(families, workers, config, extra);
     return families.text();
 }

@@ -6,6 +6,7 @@
 
 #include "config/config.hpp"
 #include "proxy/observe/counters.hpp"
+#include "proxy/observe/process.hpp"
 
 namespace larder::proxy {
 
@@ -15,6 +16,15 @@ struct AdminCounts {
     std::uint64_t token_refusals = 0;       // no token, or a wrong one
     std::uint64_t site_refusals = 0;        // perhaps sent by a web page of another site
     std::uint64_t connections_dropped = 0;  // because all places were taken
+};
+
+/// How the configuration was replaced, on the thread of the admin server.
+struct ReloadFigures {
+    bool last_ok = true;
+    rules::WallTime last_success{};  // the start counts
+    std::uint64_t succeeded = 0, failed = 0;
+    bool needs_restart = false;  // some option of it has stayed as it was
+    std::uint64_t digest = 0;    // of the text in force: replicas that have the same are equal
 };
 
 /// What no worker's counters know.
@@ -27,6 +37,9 @@ struct ExtraGauges {
     std::uint64_t memory_evicted = 0;  // ever
     std::uint64_t memory_expired = 0;  // ever
     AdminCounts admin;
+    ReloadFigures reloads;
+    ProcessFigures process;
+    std::uint64_t deferred_purges = 0;
 };
 
 /// @param workers  one for each worker thread, none of them null; they go on counting meanwhile

@@ -20,7 +20,6 @@ using rules::Result;
 constexpr std::size_t output_keep_bytes = 1024 * 1024;
 constexpr std::size_t output_limit_bytes = 64 * 1024 * 1024;
 constexpr Milliseconds role_every{1000};
-constexpr Milliseconds slow_after{100};
 constexpr std::chrono::seconds log_every{1};
 
 /// An error of Redis without the words of the command that it repeats: a password may be among them, or what is stored.
@@ -243,13 +242,16 @@ void Link::deliver(Reply&& reply, rules::Instant now)
     if (!oldest_) newest_ = nullptr;
 
     const auto took = now - operation->sent_;
-    if (took > slow_after) {
+    counters_.add_store_operation(operation->operation_, took);
+    if (store_.slow_log.count() != 0 && took > store_.slow_log) {
         counters_.add(Counter::store_slow);
         if (now - slow_logged_ > log_every) {
             slow_logged_ = now;
             const auto milliseconds = std::chrono::duration_cast<Milliseconds>(took).count();
             log_event(config::LogLevel::warn, "store operation was slow",
-                      {{"milliseconds", static_cast<std::int64_t>(milliseconds)}});
+                      {{"operation", word(operation->operation_)},
+                       {"milliseconds", static_cast<std::int64_t>(milliseconds)},
+                       {"server", std::string_view(server_)}});
         }
     }
     // NOSCRIPT is part of the talk with a server that has just started.
@@ -298,15 +300,16 @@ rules::Errc Link::send_error() const noexcept
     return breaker_.is_stopped() ? Errc::shutting_down : Errc::store_unreachable;
 }
 
-asio::awaitable<Result<Reply>> Link::execute(std::span<const std::string_view> args)
+asio::awaitable<Result<Reply>> Link::execute(std::span<const std::string_view> args, StoreOperation operation)
 {
     if (!breaker_.is_closed()) {
         counters_.add(Counter::store_errors);
         return failed(send_error());
     }
-    auto start = [this, args](auto&& handler) {
+    auto start = [this, args, operation](auto&& handler) {
         using Handler = std::decay_t<decltype(handler)>;
         LinkOperation* waiter = Waiter<LinkOperation, Result<Reply>, Handler>::make(std::move(handler));
+        waiter->operation_ = operation;
         if (send(*waiter, args)) return;
         // Lost between the call and the await. A completion must not come from within.
         asio::post(context_, [this, waiter] { waiter->complete(send_error()); });

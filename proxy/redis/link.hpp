@@ -33,12 +33,14 @@ class LinkOperation {
     virtual void abandon() noexcept = 0;
 
   protected:
+    explicit LinkOperation(StoreOperation operation = StoreOperation::log) : operation_(operation) {}
     ~LinkOperation() = default;
 
   private:
     friend class Link;
     LinkOperation* next_ = nullptr;
     rules::Instant sent_;
+    StoreOperation operation_;  // for histogram and log
 };
 
 /// Single-threaded: everything happens on the thread that runs the io_context. The io_context must not run any more
@@ -64,11 +66,15 @@ class Link {
     /// The same as a question that any thread may ask.
     bool is_up() const noexcept { return breaker_.is_closed(); }
 
+    /// The server of the present attempt or connection, as text; empty: not located yet.
+    const std::string& server() const noexcept { return server_; }
+
     /// Sends one command and waits for its reply. `args` and what they point to must live until then: name them in the
     /// awaiting frame. An error reply of the server is a value (`Reply::is_error`).
     /// Errors: store_unreachable (at once while there is no connection), store_timeout, store_malformed, shutting_down.
     /// Cancellation is not supported: the operation ends by its own deadline.
-    asio::awaitable<rules::Result<Reply>> execute(std::span<const std::string_view> args);
+    asio::awaitable<rules::Result<Reply>> execute(std::span<const std::string_view> args,
+                                                  StoreOperation operation = StoreOperation::log);
 
     /// The same without a coroutine: `operation.complete` is called later, never from within.
     /// @return false: not sent, `operation` is not touched; why: `send_error()`

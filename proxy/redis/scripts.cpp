@@ -234,7 +234,7 @@ return redis.call('UNLINK', lease)
 
 }  // namespace
 
-Script::Script(std::string text) : text_(std::move(text))
+Script::Script(std::string text, StoreOperation operation) : text_(std::move(text)), operation_(operation)
 {
     unsigned char digest[SHA_DIGEST_LENGTH];
     SHA1(reinterpret_cast<const unsigned char*>(text_.data()), text_.size(), digest);
@@ -246,31 +246,31 @@ Script::Script(std::string text) : text_(std::move(text))
 
 const Script& purge_script()
 {
-    static const Script script(std::string(append_text).append(purge_text));
+    static const Script script(std::string(append_text).append(purge_text), StoreOperation::purge);
     return script;
 }
 
 const Script& store_script()
 {
-    static const Script script{std::string(store_text)};
+    static const Script script{std::string(store_text), StoreOperation::put};
     return script;
 }
 
 const Script& init_script()
 {
-    static const Script script(std::string(append_text).append(init_text));
+    static const Script script(std::string(append_text).append(init_text), StoreOperation::log);
     return script;
 }
 
 const Script& lease_script()
 {
-    static const Script script{std::string(lease_text)};
+    static const Script script{std::string(lease_text), StoreOperation::lease};
     return script;
 }
 
 const Script& release_script()
 {
-    static const Script script{std::string(release_text)};
+    static const Script script{std::string(release_text), StoreOperation::lease};
     return script;
 }
 
@@ -278,11 +278,11 @@ asio::awaitable<rules::Result<Reply>> run_script(Link& link, const Script& scrip
 {
     args[0] = "EVALSHA";
     args[1] = script.sha1();
-    rules::Result<Reply> reply = co_await link.execute(args);
+    rules::Result<Reply> reply = co_await link.execute(args, script.operation());
     if (reply && reply->is_error() && reply->text.starts_with("NOSCRIPT")) {
         args[0] = "EVAL";
         args[1] = script.text();
-        reply = co_await link.execute(args);
+        reply = co_await link.execute(args, script.operation());
     }
     if (reply && reply->is_error()) co_return rules::Errc::store_refused;
     co_return reply;

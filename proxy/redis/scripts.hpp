@@ -13,13 +13,15 @@ namespace larder::proxy {
 /// A script and the name Redis knows it by.
 class Script {
   public:
-    explicit Script(std::string text);
+    Script(std::string text, StoreOperation operation);
+    StoreOperation operation() const noexcept { return operation_; }
     const std::string& text() const noexcept { return text_; }
     const std::string& sha1() const noexcept { return sha1_; }
 
   private:
     std::string text_;
     std::string sha1_;  // 40 hex digits
+    StoreOperation operation_;
 };
 
 /// KEYS q s p, entries..., leases...  ARGV type write-id life-ms retain-ms max-records max-patterns patterns-count

@@ -48,7 +48,7 @@ Server::Connection::~Connection()
 void Server::wait_for_request(ConnectionPtr connection)
 {
     connection->idle = true;
-    connection->patience.arm(services_.wheel, services_.config.timeouts.client_idle);
+    connection->patience.arm(services_.wheel, services_.config->timeouts.client_idle);
     Transport& transport = connection->client.transport;
     transport.when_ready(Direction::read, [this, connection = std::move(connection)](bool ready) mutable {
         try {
@@ -311,7 +311,7 @@ asio::awaitable<void> Server::run_connection(ConnectionPtr owned, Stop stop, std
 
         // An empty line that nothing follows is no head yet (RFC 9112 §2.2).
         connection.idle = client.inbox.empty() || client.inbox == "\r\n";
-        const rules::Milliseconds idle_limit = services_.config.timeouts.client_idle;
+        const rules::Milliseconds idle_limit = services_.config->timeouts.client_idle;
         constexpr rules::Milliseconds pause_limit{100};  // then it goes on without a coroutine
         const bool may_rest = client.inbox.empty() && pause_limit < idle_limit;
         if (connection.idle) {
@@ -320,7 +320,7 @@ asio::awaitable<void> Server::run_connection(ConnectionPtr owned, Stop stop, std
             connection.patience.arm(services_.wheel, may_rest ? pause_limit : idle_limit);
         } else if (!connection.patience.armed()) {
             // One deadline for the whole head, so that trickling bytes do not buy time.
-            connection.patience.arm(services_.wheel, services_.config.timeouts.client_head);
+            connection.patience.arm(services_.wheel, services_.config->timeouts.client_head);
         }
         const bool ready = co_await client.transport.wait(Direction::read);
         if (connection.patience.expired && connection.idle && may_rest && !services_.stopping) {

@@ -33,12 +33,13 @@ asio::awaitable<void> Server::run_listener()
             exhausted_logged = false;
             services_.counters.add(Counter::connections_accepted);
             const std::uint64_t open = limit_.open.fetch_add(1, std::memory_order_relaxed);
-            if (open < limit_.most) {
+            const std::uint64_t most = limit_.most.load(std::memory_order_relaxed);
+            if (open < most) {
                 wait_for_request(std::make_unique<Connection>(*this, std::move(*accepted)));
                 continue;
             }
             services_.counters.add(Counter::connections_refused);
-            if (open < std::uint64_t{limit_.most} + ConnectionLimit::told_at_once)
+            if (open < most + ConnectionLimit::told_at_once)
                 services_.tasks.spawn("refusal",
                                       run_refusal(std::make_unique<Connection>(*this, std::move(*accepted))));
             else

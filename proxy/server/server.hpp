@@ -14,7 +14,7 @@ namespace larder::proxy {
 /// Client connections of the whole process, for the limit.
 struct ConnectionLimit {
     std::atomic<std::uint32_t> open{0};
-    std::uint32_t most = UINT32_MAX;
+    std::atomic<std::uint32_t> most{UINT32_MAX};       // changes when the configuration is reloaded
     static constexpr std::uint32_t told_at_once = 64;  // so many above it are told why; more are closed at once
 };
 

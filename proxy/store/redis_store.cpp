@@ -42,7 +42,12 @@ void RedisStore::report_malformed(std::string_view name, rules::Instant now)
 class RedisStore::Reading final : public LinkOperation {
   public:
     Reading(RedisStore& store, const std::string& k, const std::string& v, Completion<Result<StoreRead>>& done)
-        : key(k), variant(v), name(store.keys_.entry(k, v)), store_(store), done_(done)
+        : LinkOperation(StoreOperation::get),
+          key(k),
+          variant(v),
+          name(store.keys_.entry(k, v)),
+          store_(store),
+          done_(done)
     {
     }
 
@@ -213,7 +218,7 @@ asio::awaitable<Result<LeaseLook>> RedisStore::look_at_lease(std::string key, st
     LeaseLook look;
     look.connection = link_.connection();
     look.sent = instant_now();
-    const Result<Reply> reply = co_await link_.execute(args);
+    const Result<Reply> reply = co_await link_.execute(args, StoreOperation::lease);
     if (!reply) co_return reply.error();
     if (!reply->is_array() || reply->elements.size() != 2) co_return Errc::store_refused;
     if (reply->elements[0].is_text()) look.holder = reply->elements[0].text;

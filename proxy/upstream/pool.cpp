@@ -12,9 +12,21 @@ using rules::Errc;
 
 UpstreamPool::UpstreamPool(asio::io_context& context, const config::Upstream& options, DeadlineWheel& wheel,
                            Counters& counters, InflightLimit& inflight)
-    : context_(context), options_(options), wheel_(wheel), counters_(counters), inflight_(inflight)
+    : context_(context), wheel_(wheel), counters_(counters), inflight_(inflight)
 {
-    if (options.tls) tls_ = std::make_unique<TlsContext>(options.ca_file);
+    use(options);
+}
+
+void UpstreamPool::use(const config::Upstream& options)
+{
+    const bool is_another = !options_ || options.endpoint != options_->endpoint || options.tls != options_->tls ||
+                            options.host_header != options_->host_header || options.ca_file != options_->ca_file;
+    options_ = std::make_shared<const config::Upstream>(options);
+    if (!is_another) return;
+    ++upstream_;
+    tls_ = options.tls ? std::make_shared<const TlsContext>(options.ca_file) : nullptr;
+    counters_.upstream_idle.fetch_sub(static_cast<std::int64_t>(idle_.size()), std::memory_order_relaxed);
+    close_all();
 }
 
 namespace {
@@ -36,7 +48,7 @@ UpstreamPtr UpstreamPool::take_idle(bool may_retry)
         UpstreamPtr connection = std::move(idle_.back());
         idle_.pop_back();
         counters_.upstream_idle.fetch_sub(1, std::memory_order_relaxed);
-        const bool expired = instant_now() - connection->idle_since > options_.keep_alive;
+        const bool expired = instant_now() - connection->idle_since > options_->keep_alive;
         if (expired || connection->transport.has_pending()) continue;
         // The poller tells of what comes. Whoever cannot send his request again asks the kernel all the same: the end
         // may have come since the poller's last turn.
@@ -51,10 +63,12 @@ UpstreamPtr UpstreamPool::take_idle(bool may_retry)
 
 asio::awaitable<rules::Result<UpstreamPtr>> UpstreamPool::connect()
 {
-    auto connection = std::make_unique<UpstreamConnection>(context_);
-    const std::string& name = options_.endpoint.host;
+    auto connection = std::make_unique<UpstreamConnection>(context_, upstream_);
+    const std::shared_ptr<const config::Upstream> to = options_;
+    const std::shared_ptr<const TlsContext> tls = tls_;
+    const std::string& name = to->endpoint.host;
     const Errc error =
-        co_await connection->transport.connect(options_.endpoint, tls_.get(), name, options_.connect_timeout, wheel_);
+        co_await connection->transport.connect(to->endpoint, tls.get(), name, to->connect_timeout, wheel_);
     if (error != Errc::ok) co_return error;
     counters_.add(Counter::upstream_connects);
     co_return std::move(connection);
@@ -63,7 +77,7 @@ asio::awaitable<rules::Result<UpstreamPtr>> UpstreamPool::connect()
 void UpstreamPool::put_back(UpstreamPtr connection)
 {
     connection->deadline.disarm();
-    if (idle_.size() >= options_.pool_size) return;
+    if (idle_.size() >= options_->pool_size || connection->made_for != upstream_) return;
     connection->idle_since = instant_now();
     idle_.push_back(std::move(connection));
     counters_.upstream_idle.fetch_add(1, std::memory_order_relaxed);
@@ -73,7 +87,7 @@ void UpstreamPool::close_expired()
 {
     const rules::Instant now = instant_now();
     const auto kept = std::find_if(idle_.begin(), idle_.end(),
-                                   [&](const UpstreamPtr& c) { return now - c->idle_since <= options_.keep_alive; });
+                                   [&](const UpstreamPtr& c) { return now - c->idle_since <= options_->keep_alive; });
     counters_.upstream_idle.fetch_sub(kept - idle_.begin(), std::memory_order_relaxed);
     idle_.erase(idle_.begin(), kept);
 }

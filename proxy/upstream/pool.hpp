@@ -14,7 +14,11 @@
 namespace larder::proxy {
 
 struct UpstreamConnection {
-    explicit UpstreamConnection(asio::io_context& context) : transport(context), deadline(transport) {}
+    UpstreamConnection(asio::io_context& context, std::uint64_t made_for)
+        : made_for(made_for), transport(context), deadline(transport)
+    {
+    }
+    const std::uint64_t made_for;  // which of the pool's upstreams
     Transport transport;
     TransportDeadline deadline;
     std::string inbox;    // received, not consumed yet; empty while idle
@@ -26,13 +30,16 @@ using UpstreamPtr = std::unique_ptr<UpstreamConnection>;
 /// Requests under way to the upstream, of the whole process.
 struct InflightLimit {
     std::atomic<std::uint32_t> now{0};
-    std::uint32_t most = 0;  // 0: any number, and they are not counted
+    std::atomic<std::uint32_t> most{0};  // 0: any number, and they are not counted
 };
 
 class UpstreamPool {
   public:
     UpstreamPool(asio::io_context& context, const config::Upstream& options, DeadlineWheel& wheel, Counters& counters,
                  InflightLimit& inflight);
+
+    /// From now on. What is under way to another upstream goes on there, and its connections are not used again.
+    void use(const config::Upstream& options);
 
     /// An idle connection that is still open and silent, as far as is known; null when there is none.
     /// @param may_retry  the request can be sent again: the kernel is not asked once more whether it is open
@@ -45,18 +52,20 @@ class UpstreamPool {
     void close_expired();
     void close_all() noexcept { idle_.clear(); }
 
-    const config::Upstream& options() const noexcept { return options_; }
+    /// Until the next `use`: not to be kept over a wait.
+    const config::Upstream& options() const noexcept { return *options_; }
     DeadlineWheel& wheel() noexcept { return wheel_; }
     Counters& counters() noexcept { return counters_; }
     InflightLimit& inflight() noexcept { return inflight_; }
 
   private:
     asio::io_context& context_;
-    const config::Upstream& options_;
+    std::shared_ptr<const config::Upstream> options_;
     DeadlineWheel& wheel_;
     Counters& counters_;
     InflightLimit& inflight_;
-    std::unique_ptr<TlsContext> tls_;
+    std::shared_ptr<const TlsContext> tls_;  // null without TLS
+    std::uint64_t upstream_ = 0;             // counts those that were used
     std::vector<UpstreamPtr> idle_;
 };
 

@@ -64,7 +64,7 @@ struct Place {
 
 struct Rule {
     std::string name;
-    std::uint32_t index = 0;  // place among all rules of the file, from 0
+    std::uint32_t index = 0;  // row of its counters: its place in the file, from 0, or where its name was before
     Place place;
     Match match;
     bool cache = true;            // `cache: off`: matching requests pass by, and no later rule is asked

@@ -1,6 +1,7 @@
 // What an operator does: start, measure, read logs, check and explain a configuration. Probes and stops:
 // shutdown_test.cpp.
 #include <algorithm>
+#include <boost/json/parse.hpp>
 #include <sstream>
 
 #include "tests/support/stage.hpp"
@@ -29,6 +30,13 @@ std::string line_with(const std::string& text, const std::string& word)
 }
 
 bool contains(const std::string& text, const std::string& word) { return text.find(word) != std::string::npos; }
+
+boost::json::object health_of(Stage& stage)
+{
+    return boost::json::parse(stage.larder->admin("GET", "/health/cache").body).as_object();
+}
+
+double figure(const boost::json::object& told, const char* name) { return told.at(name).to_number<double>(); }
 
 }  // namespace
 
@@ -74,7 +82,7 @@ TEST_CASE("the access log can be JSON, and no request can forge a line")
     CAPTURE(log);
     CHECK(std::count(log.begin(), log.end(), '\n') == 1);
     CHECK(log.starts_with("{"));
-    CHECK(contains(log, "\"event\":\"access\""));
+    CHECK(contains(log, "\"msg\":\"access\""));
     CHECK(contains(log, "\"status\":200"));
     CHECK(contains(log, "/items/a\\\"b%0A"));
     const std::string ready = line_with(stage.larder->log(), "ready");
@@ -119,6 +127,97 @@ TEST_CASE("metrics count exchanges by rule, verdict and reason")
     CHECK(page.field("Content-Type").starts_with("text/plain"));
     CHECK(contains(page.body, "# TYPE larder_requests_total counter"));
     CHECK(contains(page.body, "larder_request_duration_seconds"));
+}
+
+TEST_CASE("metrics tell what the app was spared, by rule, and the process's own figures")
+{
+    StageOptions options;
+    options.rules = item_rules;
+    options.workers = 1;
+    Stage stage(options);
+    stage.origin.on("/items/1").reply(200, "", std::string(500, 'x'));
+    stage.get("/items/1");
+    for (int i = 0; i < 3; ++i) stage.get("/items/1");
+    stage.request("PUT", "/items/1", {}, "x");
+    LarderProcess& larder = *stage.larder;
+    await_condition("the last exchange is counted", [&] { return larder.metric("larder_requests_total") >= 5; });
+    CHECK(larder.metric("larder_backend_bytes_saved_total", R"(rule="item")") == 1500);
+    CHECK(larder.metric("larder_backend_seconds_saved_total", R"(rule="item")") > 0);
+    CHECK(larder.metric("larder_upstream_duration_seconds_count") == 2);
+    CHECK(larder.metric("larder_purges_by_rule_total", R"(rule="item-write")") == 1);
+    CHECK(larder.metric("larder_responses_total", R"(rule="item",method="read",class="2xx")") == 4);
+    CHECK(larder.metric("larder_responses_total", R"(method="write",class="2xx")") == 1);
+    for (const char* name : {"process_cpu_seconds_total", "process_resident_memory_bytes", "process_open_fds",
+                             "process_max_fds", "process_start_time_seconds", "process_virtual_memory_bytes"})
+        CHECK_MESSAGE(larder.metric(name) > 0, name);
+}
+
+TEST_CASE("the number of series has a bound, whatever clients ask for")
+{
+    StageOptions options;
+    options.rules = item_rules;
+    Stage stage(options);
+    const auto series = [&] {
+        const std::string text = stage.larder->admin("GET", "/metrics").body;
+        return std::count(text.begin(), text.end(), '\n');
+    };
+    for (const char* method : {"GET", "HEAD", "PUT", "DELETE", "OPTIONS", "PURGE"}) stage.request(method, "/items/1");
+    const auto before = series();
+    auto client = stage.connect();
+    for (int i = 0; i < 200; ++i)
+        client->get("/items/" + std::to_string(i) + "?q" + std::to_string(i) + "=1", {"Host: h" + std::to_string(i)});
+    for (int i = 0; i < 200; ++i) client->get("/" + std::to_string(i), {"Cookie: user=" + std::to_string(i)});
+    CHECK(series() <= before + 20);  // reasons that were not met before
+}
+
+TEST_CASE_TEMPLATE("health/cache tells the minute's rates, who is connected and what memory is used", Backend, Embedded,
+                   OverRedis)
+{
+    Stage stage(over<Backend>(item_rules));
+    stage.fill("/items/1");
+    for (int i = 0; i < 9; ++i) stage.get("/items/1");
+    stage.get("/other");
+    await_condition("rates are known", [&] { return figure(health_of(stage), "requests_per_minute") > 0; });
+    boost::json::object told = health_of(stage);
+    CHECK(told.at("status").as_string() == "ok");
+    CHECK(told.at("cache").as_string() == "on");
+    CHECK(told.at("degraded_since").is_null());
+    CHECK(figure(told, "deferred_purges") == 0);
+    const double hit_rate = figure(told, "hit_rate");
+    CHECK(hit_rate > 0);
+    CHECK(hit_rate + figure(told, "miss_rate") == doctest::Approx(1));
+    CHECK(figure(told, "bypass_rate") > 0);
+    CHECK(figure(told.at("connections").as_object(), "clients_limit") > 0);
+    CHECK(figure(told.at("connections").as_object(), "upstream_idle") >= 1);
+    CHECK(figure(told.at("memory").as_object(), "used_bytes") > 0);
+    CHECK(figure(told.at("memory").as_object(), "limit_bytes") == 64 << 20);
+    CHECK(figure(told.at("memory").as_object(), "process_bytes") > 0);
+    if (!stage.redis) return;
+    CHECK(told.at("store").as_string() == "up");
+    CHECK(figure(told.at("connections").as_object(), "store") == 2);
+    CHECK(figure(told.at("memory").as_object(), "store_used_bytes") > 0);
+    CHECK(figure(told, "store_operations_per_minute") > 0);
+    CHECK(figure(told, "store_latency_ms") > 0);
+    CHECK(stage.larder->metric("larder_store_operation_duration_seconds_count", R"(operation="put")") >= 1);
+    CHECK(stage.larder->metric("larder_store_operation_duration_seconds_count", R"(operation="get")") >= 1);
+    stage.redis->kill();
+    await_condition("it is degraded, and since when", [&] {
+        told = health_of(stage);
+        return told.at("status").as_string() == "degraded" && told.at("degraded_since").is_string() &&
+               told.at("store").as_string() == "down";
+    });
+}
+
+TEST_CASE("a store operation above store.slow_log is logged with its kind")
+{
+    StageOptions options = over<OverRedis>(item_rules);
+    options.store_timeout = "9s\n  slow_log: 1ms";
+    Stage stage(options);
+    stage.redis->command({"CLIENT", "PAUSE", "200", "ALL"});
+    stage.get("/items/1");
+    await_condition("it is logged",
+                    [&] { return contains(stage.larder->log(), "warn store operation was slow operation="); });
+    CHECK(stage.larder->metric("larder_store_slow_total") >= 1);
 }
 
 TEST_CASE("the admin listener has probes, knows its paths, and is not reachable through the proxy")

@@ -4,12 +4,15 @@
 #include <signal.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <regex>
 #include <sstream>
 
 namespace larder::tests {
 
 namespace {
+
+const char* const addresses = "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\n";
 
 /// The port behind `name` in the line that says ready: `listen=127.0.0.1:34567` or `"listen":"127.0.0.1:34567"`.
 std::uint16_t find_port(const std::string& log, const std::string& name)
@@ -33,7 +36,8 @@ LarderProcess::LarderProcess(const std::string& yaml, const std::vector<std::str
     std::vector<std::string> all{larder_binary()};
     if (arguments.empty()) {
         all.push_back("--config");
-        all.push_back(directory_.write("larder.yaml", "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\n" + yaml));
+        file_ = directory_.write("larder.yaml", addresses + yaml);
+        all.push_back(file_);
     } else {
         all.insert(all.end(), arguments.begin(), arguments.end());
     }
@@ -62,6 +66,20 @@ Response LarderProcess::admin(const std::string& method, const std::string& targ
 {
     HttpClient client(admin_port_);
     return client.request(method, target, {"Host: localhost", "Connection: close"}, body);
+}
+
+Response LarderProcess::post(const std::string& target, const std::string& json, std::vector<std::string> fields)
+{
+    HttpClient client(admin_port_);
+    fields.emplace_back("Host: localhost");
+    fields.emplace_back("Connection: close");
+    return client.request("POST", target, fields, json);
+}
+
+void LarderProcess::rewrite(const std::string& yaml)
+{
+    const std::string next = directory_.write("next.yaml", addresses + yaml);
+    std::filesystem::rename(next, file_);
 }
 
 double LarderProcess::metric(const std::string& name, const std::string& labels)

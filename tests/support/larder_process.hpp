@@ -32,6 +32,14 @@ class LarderProcess {
 
     /// One request to the admin listener on a connection of its own.
     Response admin(const std::string& method, const std::string& target, const std::string& body = "");
+    /// The same with a JSON body, and `fields` in place of its Content-Type.
+    Response post(const std::string& target, const std::string& json,
+                  std::vector<std::string> fields = {"Content-Type: application/json"});
+    /// Its configuration file. Not with `arguments`.
+    const std::string& file() const { return file_; }
+    /// Puts another text into the place of the file, at once, as editors do. `listen` and `admin` are added as they
+    /// were.
+    void rewrite(const std::string& yaml);
     /// Sum of a metric over all label sets whose text contains `labels`; 0 when there is none.
     double metric(const std::string& name, const std::string& labels = "");
 
@@ -41,6 +49,7 @@ class LarderProcess {
   private:
     TemporaryDirectory directory_;
     std::unique_ptr<ChildProcess> process_;
+    std::string file_;
     std::uint16_t port_ = 0, admin_port_ = 0;
 };
 

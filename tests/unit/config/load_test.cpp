@@ -279,4 +279,44 @@ TEST_CASE("a wrong flag is named as it was written")
     CHECK(contains(first({}), "Write --upstream"));
 }
 
+TEST_CASE("a configuration that replaces another keeps the rows of its rules' names, and what wants a restart")
+{
+    const ConfigPtr first =
+        load_fine(least + "memory: 2MiB\nrules:\n  - {name: a, match: GET /a}\n  - {name: b, match: GET /b}\n");
+    CHECK(first->counted_names == std::vector<std::string>{"a", "b"});
+    const Loaded next = load_text(least +
+                                      "memory: 3MiB\nworkers: 7\nmax_object: 2KiB\n"
+                                      "rules:\n  - {name: c, match: GET /c}\n  - {name: b, match: GET /b}\n",
+                                  "f", environment_of({}), {first.get(), {}});
+    REQUIRE(next.config != nullptr);
+    CHECK(next.kept == std::vector<std::string>{"memory", "workers"});
+    CHECK(next.config->memory == 2u << 20);
+    CHECK(next.config->workers == 0);
+    CHECK(next.config->max_object == 2048);
+    CHECK(next.config->counted_names == std::vector<std::string>{"a", "b", "c"});
+    CHECK(next.config->rules[0].index == 2);
+    CHECK(next.config->rules[1].index == 1);
+    CHECK(next.digest != 0);
+    CHECK(next.digest != load_text(least, "f", environment_of({})).digest);
+}
+
+TEST_CASE("what was switched at run time holds over what the file says")
+{
+    Switches switches;
+    switches.rules_off = {"a", "gone"};
+    switches.log_level = LogLevel::error;
+    switches.access_every = 9;
+    const std::string text =
+        least + "log: {level: debug}\nrules:\n  - {name: a, match: GET /a}\n  - {name: b, match: GET /b}\n";
+    const Loaded loaded = load_text(text, "f", environment_of({}), {nullptr, switches});
+    REQUIRE(loaded.config != nullptr);
+    CHECK_FALSE(loaded.config->rules[0].cache);
+    CHECK(loaded.config->rules[1].cache);
+    CHECK(loaded.config->log.level == LogLevel::error);
+    CHECK(loaded.config->log.access_every == 9);
+    CHECK(loaded.config->cache == CacheMode::rules);
+    switches.cache_off = true;
+    CHECK(load_text(text, "f", environment_of({}), {nullptr, switches}).config->cache == CacheMode::off);
+}
+
 }  // namespace larder::config

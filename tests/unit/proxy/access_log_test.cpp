@@ -67,7 +67,8 @@ AccessLine example()
     line.time = rules::WallTime{1'795'255'200'123ms};
     line.client = "192.0.2.1";
     line.method = "GET";
-    line.target = "/api/events?page=2";
+    line.path = "/api/events";
+    line.query = "page=2";
     line.host = "shop.example";
     line.request_id = "7f";
     line.rule = "event list";
@@ -88,7 +89,7 @@ std::ptrdiff_t lines_in(const std::string& text) { return std::count(text.begin(
 
 }  // namespace
 
-TEST_CASE("a text line has the words, the times in microseconds and the rule")
+TEST_CASE("a text line has the words, the times in seconds and the rule")
 {
     Pipe pipe;
     Counters counters{1};
@@ -96,9 +97,9 @@ TEST_CASE("a text line has the words, the times in microseconds and the rule")
     log.write(example());
     log.flush();
     CHECK(pipe.read_all() ==
-          "2026-11-21T10:00:00.123Z access client=192.0.2.1 method=GET target=\"/api/events?page=2\" host=shop.example "
-          "status=200 response_bytes=512 verdict=miss reason=uri-miss not_stored=set-cookie outcome=passed "
-          "rule=\"event list\" total_us=1500 upstream_us=1400 store_us=90 request_id=7f\n");
+          "2026-11-21T10:00:00.123Z access client=192.0.2.1 method=GET path=/api/events query=\"page=2\" "
+          "host=shop.example status=200 duration=0.001500 bytes=512 verdict=miss reason=uri-miss not_stored=set-cookie "
+          "outcome=passed rule=\"event list\" upstream_time=0.001400 store_time=0.000090 request_id=7f\n");
 }
 
 TEST_CASE("a JSON line says the same as an object")
@@ -107,17 +108,22 @@ TEST_CASE("a JSON line says the same as an object")
     Counters counters{1};
     AccessLog log{{.format = LogFormat::json, .access_every = 1}, counters, pipe.write_end};
     AccessLine line = example();
-    line.target = "/\"\r\n{\x80";
+    line.path = "/\"\r\n{\x80";
     log.write(line);
     log.flush();
     const std::string text = pipe.read_all();
     REQUIRE(lines_in(text) == 1);
     const auto object = boost::json::parse(text.substr(0, text.size() - 1)).as_object();
-    CHECK(object.at("time").as_string() == "2026-11-21T10:00:00.123Z");
-    CHECK(object.at("target").as_string() == "/\"\r\n{\\x80");
+    CHECK(object.at("ts").as_string() == "2026-11-21T10:00:00.123Z");
+    CHECK(object.at("level").as_string() == "info");
+    CHECK(object.at("msg").as_string() == "access");
+    CHECK(object.at("path").as_string() == "/\"\r\n{\\x80");
     CHECK(object.at("status").as_int64() == 200);
     CHECK(object.at("reason").as_string() == "uri-miss");
-    CHECK(object.at("total_us").as_int64() == 1500);
+    CHECK(object.at("query").as_string() == "page=2");
+    CHECK(object.at("duration").as_double() == 0.0015);
+    CHECK(object.at("upstream_time").as_double() == 0.0014);
+    CHECK(object.at("bytes").as_int64() == 512);
 }
 
 TEST_CASE("a hit's line leaves out what it has not: reasons, upstream and store time, rule")
@@ -127,16 +133,17 @@ TEST_CASE("a hit's line leaves out what it has not: reasons, upstream and store 
     AccessLog log{{.access_every = 1}, counters, pipe.write_end};
     AccessLine line;
     line.method = "GET";
-    line.target = "/";
+    line.path = "/";
     line.count = {.verdict = rules::Verdict::hit, .status = 200};
     log.write(line);
     log.flush();
     CHECK(pipe.read_all() ==
-          "1970-01-01T00:00:00.000Z access client=\"\" method=GET target=/ status=200 response_bytes=0 verdict=hit "
-          "outcome=served total_us=0\n");
+          "1970-01-01T00:00:00.000Z access client=\"\" method=GET path=/ status=200 duration=0.000000 bytes=0 "
+          "verdict=hit "
+          "outcome=served\n");
 }
 
-TEST_CASE("nothing in a request can end its line, and a long target is cut at 1 KiB")
+TEST_CASE("nothing in a request can end its line, and a long path or query is cut")
 {
     Pipe pipe;
     Counters counters{1};
@@ -144,13 +151,36 @@ TEST_CASE("nothing in a request can end its line, and a long target is cut at 1 
     const std::string long_target = "/" + std::string(20'000, '\n');
     const std::string long_text(20'000, '\x01');
     AccessLine line = example();
-    line.target = long_target;
+    line.path = line.query = long_target;
     line.method = line.host = line.request_id = line.rule = line.client = long_text;
     log.write(line);
     log.flush();
     const std::string text = pipe.read_all();
     CHECK(lines_in(text) == 1);
     CHECK(text.size() <= 2560);
+}
+
+TEST_CASE("query strings are left out, or their values, when they may hold secrets")
+{
+    using larder::config::QueryLog;
+    const auto line_with = [](QueryLog query) {
+        Pipe pipe;
+        Counters counters{1};
+        AccessLog log{{.access_every = 1, .query = query}, counters, pipe.write_end};
+        AccessLine line = example();
+        line.query = "page=2&token=s3cret&&flag&a==";
+        log.write(line);
+        log.flush();
+        return pipe.read_all();
+    };
+    CHECK(line_with(QueryLog::keep).find("token=s3cret") != std::string::npos);
+    const std::string names = line_with(QueryLog::names);
+    CAPTURE(names);
+    CHECK(names.find("query=\"page=&token=&=&flag=&a=\"") != std::string::npos);
+    CHECK(names.find("s3cret") == std::string::npos);
+    const std::string dropped = line_with(QueryLog::drop);
+    CHECK(dropped.find("query=") == std::string::npos);
+    CHECK(dropped.find("page") == std::string::npos);
 }
 
 TEST_CASE("one line in N is wanted, none at 0")

@@ -52,7 +52,7 @@ struct Stage {
                             "readyz",
                             {{"redis", ProbeCheck::State::degraded, "is away"}, {"shutdown", state, "draining"}}};
                     },
-                .health_json = [] { return std::string{"{\"store\":\"down\",\"degraded\":[\"store-away\"]}"}; },
+                .health_json = [this] { return health(); },
                 .metrics = [this]() -> std::string { return metrics; },
                 .config = [this]() -> config::ConfigPtr {
                     if (broken) throw std::runtime_error{"a bug"};
@@ -62,7 +62,24 @@ struct Stage {
                     return config;
                 },
                 .purge = [this](std::vector<larder::rules::PurgeTarget> targets) { return purge(std::move(targets)); },
-                .drain = [this] { ready = false; }};
+                .drain = [this] { ready = false; },
+                .reload = [this] { return reload(); },
+                .switches = {.now = [this] { return switches; },
+                             .change = [this](config::Switches next) { return change(std::move(next)); }}};
+    }
+    asio::awaitable<std::string> health() { co_return "{\"store\":\"down\",\"degraded\":[\"store-away\"]}"; }
+    asio::awaitable<ReloadTold> reload()
+    {
+        ReloadTold told;
+        told.ok = !broken_file;
+        if (broken_file) told.errors = {"larder.yaml:3:1: wrong", "larder.yaml:4:1: wrong, too"};
+        if (!broken_file) told.kept = {"listen", "memory"};
+        co_return told;
+    }
+    asio::awaitable<std::string> change(config::Switches next)
+    {
+        switches = std::move(next);
+        co_return std::string();
     }
     asio::awaitable<HandPurge> purge(std::vector<larder::rules::PurgeTarget> targets)
     {
@@ -109,6 +126,8 @@ struct Stage {
         return send(method + " " + target + " HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
     }
 
+    std::atomic<bool> broken_file{false};
+    config::Switches switches;
     std::string metrics = "larder_ready 1\n", token;  // set before the first request
     std::atomic<bool> ready{true}, broken{false}, held{false};
     std::binary_semaphore purging{0};
@@ -495,4 +514,34 @@ TEST_CASE("the server can listen on a unix socket, which goes with it")
         CHECK(std::filesystem::is_socket(path));
     }
     CHECK_FALSE(std::filesystem::exists(path));
+}
+
+TEST_CASE("a reload is answered as Prometheus answers it: 200, or 500 with every error")
+{
+    Stage stage;
+    const auto order = [&stage](const std::string& method) {
+        return stage.send(method + " /-/reload HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+    };
+    const std::string done = order("POST");
+    CHECK(done.starts_with("HTTP/1.1 200 "));
+    CHECK(body_of(done) ==
+          "reloaded\nwants a restart, and stays as it was: listen\nwants a restart, and stays as it was: memory\n");
+    CHECK(order("PUT").starts_with("HTTP/1.1 200 "));
+    CHECK(says(stage.request("GET", "/-/reload"), "Allow: POST, PUT\r\n"));
+    stage.broken_file = true;
+    const std::string refused = order("POST");
+    CHECK(refused.starts_with("HTTP/1.1 500 "));
+    CHECK(says(refused, R"("errors":["larder.yaml:3:1: wrong","larder.yaml:4:1: wrong, too"])"));
+}
+
+TEST_CASE("what changes something at run time is not for web pages of other sites")
+{
+    Stage stage;
+    for (const char* target : {"/-/reload", "/switches"}) {
+        const std::string reply =
+            stage.send("POST " + std::string(target) +
+                       " HTTP/1.1\r\nHost: localhost\r\nOrigin: http://evil.example\r\nContent-Length: 0\r\n"
+                       "Connection: close\r\n\r\n");
+        CHECK_MESSAGE(reply.starts_with("HTTP/1.1 403 "), target);
+    }
 }

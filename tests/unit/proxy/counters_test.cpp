@@ -36,14 +36,15 @@ TEST_CASE("an exchange is counted under its rule, its reasons, its outcome and i
                            .forward = rules::Forward::purged,
                            .not_stored = rules::NotStored::set_cookie,
                            .outcome = rules::Outcome::passed,
+                           .method = MethodClass::read,
                            .status = 404});
     const auto& cells = counters.cells();
-    REQUIRE(cells.rules.size() == 3);
+    REQUIRE(cells.rules.size() == 2);
     CHECK(cells.rules[1].verdicts[at(rules::Verdict::miss)] == 1);
     CHECK(cells.rules[1].forwards[at(rules::Forward::purged)] == 1);
     CHECK(cells.rules[1].not_stored[at(rules::NotStored::set_cookie)] == 1);
     CHECK(cells.outcomes[at(rules::Outcome::passed)] == 1);
-    CHECK(cells.classes[4] == 1);
+    CHECK(cells.rules[1].responses[at(MethodClass::read)][4] == 1);
     CHECK(cells.rules[0].verdicts[at(rules::Verdict::miss)] == 0);
 }
 
@@ -52,7 +53,44 @@ TEST_CASE("an exchange without a rule, or with one from an older configuration, 
     Counters counters{2};
     counters.add_exchange({.status = 200});
     counters.add_exchange({.rule = 17, .status = 200});
-    CHECK(counters.cells().rules.back().verdicts[at(rules::Verdict::bypass)] == 2);
+    CHECK(counters.cells().rules[UINT32_MAX].verdicts[at(rules::Verdict::bypass)] == 2);
+}
+
+TEST_CASE("rows that come with another configuration leave those that were there as they are")
+{
+    Counters counters{2};
+    counters.add_exchange({.rule = 1, .status = 200});
+    const auto* before = &counters.cells().rules[1];
+    counters.add_exchange({.rule = 70, .status = 200});
+    counters.reserve_rules(100);
+    counters.add_exchange({.rule = 70, .status = 200});
+    const auto& rows = counters.cells().rules;
+    CHECK(rows.size() == 100);
+    CHECK(&rows[1] == before);
+    CHECK(rows[1].verdicts[at(rules::Verdict::bypass)] == 1);
+    CHECK(rows[70].verdicts[at(rules::Verdict::bypass)] == 1);
+    CHECK(rows[UINT32_MAX].verdicts[at(rules::Verdict::bypass)] == 1);
+    counters.reserve_rules(most_counted_names + 5);
+    CHECK(rows.size() == most_counted_names);
+    counters.add_exchange({.rule = most_counted_names + 1, .status = 200});
+    CHECK(rows[UINT32_MAX].verdicts[at(rules::Verdict::bypass)] == 2);
+}
+
+TEST_CASE("what a response from the cache saves is what fetches of its rule take lately")
+{
+    Counters counters{2};
+    counters.add_saved(0, 100);  // nothing is known yet
+    counters.add_fetch(0, 80ms);
+    counters.add_saved(0, 100);
+    counters.add_saved(1, 7);
+    const auto& rows = counters.cells().rules;
+    CHECK(rows[0].saved_nanoseconds == 80'000'000);
+    CHECK(rows[0].saved_bytes == 200);
+    CHECK(rows[1].saved_nanoseconds == 0);
+    CHECK(rows[1].saved_bytes == 7);
+    for (int i = 0; i < 100; ++i) counters.add_fetch(0, 8ms);
+    counters.add_saved(0, 0);
+    CHECK(rows[0].saved_nanoseconds < 90'000'000);
 }
 
 TEST_CASE("a hit has no reasons, and an exchange that sent no response has no class of its own")
@@ -62,7 +100,7 @@ TEST_CASE("a hit has no reasons, and an exchange that sent no response has no cl
     const auto& cells = counters.cells();
     for (const auto& cell : cells.rules[0].forwards) CHECK(cell == 0);
     for (const auto& cell : cells.rules[0].not_stored) CHECK(cell == 0);
-    CHECK(cells.classes[0] == 1);
+    CHECK(cells.rules[0].responses[at(MethodClass::other)][0] == 1);
 }
 
 TEST_CASE("a duration falls into the first bucket that is not below it")

@@ -101,9 +101,9 @@ TEST_CASE("a JSON line is one object with typed values")
     CAPTURE(line);
     REQUIRE(line.find('\n') == line.size() - 1);
     const auto object = boost::json::parse(line.substr(0, line.size() - 1)).as_object();
-    CHECK(shape_of_time(std::string_view{object.at("time").as_string()}) == time_shape);
+    CHECK(shape_of_time(std::string_view{object.at("ts").as_string()}) == time_shape);
     CHECK(object.at("level").as_string() == "error");
-    CHECK(object.at("event").as_string() == "store is \"away\"");
+    CHECK(object.at("msg").as_string() == "store is \"away\"");
     CHECK(object.at("url").as_string() == "a\nb\\xff");
     CHECK(object.at("took_ms").as_int64() == -3);
     CHECK(object.at("share").as_string() == "inf");
@@ -119,6 +119,28 @@ TEST_CASE("a line below the configured level is not written")
         start_log({});
     });
     CHECK(text.empty());
+}
+
+TEST_CASE("a warning that comes again and again is held back after twenty, and then counted")
+{
+    const std::string text = stderr_of([] {
+        start_log({});
+        renew_log_pace();
+        for (int i = 0; i < 50; ++i) log_event(LogLevel::warn, "store answered with an error");
+        for (int i = 0; i < 50; ++i) log_event(LogLevel::info, "purged by hand");
+        log_event(LogLevel::warn, "another warning");
+        renew_log_pace();
+        log_event(LogLevel::warn, "store answered with an error");
+    });
+    const auto count = [&text](const std::string& words) {
+        int found = 0;
+        for (auto at = text.find(words); at != std::string::npos; at = text.find(words, at + 1)) ++found;
+        return found;
+    };
+    CHECK(count("Z warn store answered") == 21);
+    CHECK(count("purged by hand") == 50);
+    CHECK(count("another warning") == 1);
+    CHECK(count("log lines were held back line=\"store answered with an error\" count=30") == 1);
 }
 
 TEST_CASE("a value with a line end, a format or a quote cannot forge a line")

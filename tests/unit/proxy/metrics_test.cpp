@@ -19,7 +19,9 @@ config::Config config_with_rules(const std::vector<std::string>& names)
     for (const std::string& name : names) {
         rules::Rule rule;
         rule.name = name;
-        rule.index = static_cast<std::uint32_t>(config.rules.size());
+        const auto known = std::find(config.counted_names.begin(), config.counted_names.end(), name);
+        rule.index = static_cast<std::uint32_t>(known - config.counted_names.begin());
+        if (known == config.counted_names.end()) config.counted_names.push_back(name);
         config.rules.push_back(std::move(rule));
     }
     return config;
@@ -90,7 +92,7 @@ TEST_CASE("an exchange appears under its rule with verdict and reasons; other ru
     CHECK(has_line(text, R"(larder_forwards_total{rule="event \"list\"",reason="uri-miss"} 1)"));
     CHECK(has_line(text, R"(larder_not_stored_total{rule="event \"list\"",reason="set-cookie"} 1)"));
     CHECK(has_line(text, R"(larder_forwards_total{rule="none",reason="no-rule"} 1)"));
-    CHECK(has_line(text, R"(larder_responses_total{class="5xx"} 1)"));
+    CHECK(has_line(text, R"(larder_responses_total{rule="none",method="other",class="5xx"} 1)"));
     CHECK(text.find("quiet") == std::string::npos);
 }
 
@@ -98,8 +100,9 @@ TEST_CASE("no series appears twice, even when two rules share a name or one is c
 {
     const auto config = config_with_rules({"same", "same", "", "none"});
     Counters counters{4};
-    for (std::uint32_t rule = 0; rule < 5; ++rule)
-        counters.add_exchange({.rule = rule, .forward = rules::Forward::cookie, .status = 200});
+    for (const rules::Rule& rule : config.rules)
+        counters.add_exchange({.rule = rule.index, .forward = rules::Forward::cookie, .status = 200});
+    counters.add_exchange({.forward = rules::Forward::cookie, .status = 200});
     const std::string text = metrics_text({&counters}, config, {});
     CHECK(has_line(text, R"(larder_requests_total{rule="same",verdict="bypass"} 2)"));
     CHECK(has_line(text, R"(larder_requests_total{rule="none",verdict="bypass"} 3)"));
@@ -140,4 +143,43 @@ TEST_CASE("the store is up when it is embedded, or when every worker is connecte
     CHECK(has_line(metrics_text({&first, &second}, config, {}), "larder_store_up 0"));
     second.store_links_up = 12;
     CHECK(has_line(metrics_text({&first, &second}, config, {}), "larder_store_up 1"));
+}
+
+TEST_CASE("what was saved, how long fetches and store operations took, and what became of reloads are in the text")
+{
+    auto config = config_with_rules({"event"});
+    config.store.kind = config::StoreKind::redis;
+    config.cache = rules::CacheMode::off;
+    Counters counters{1};
+    counters.add_exchange({.rule = 0, .verdict = rules::Verdict::hit, .method = MethodClass::read, .status = 200});
+    counters.add_fetch(0, 250ms);
+    counters.add_saved(0, 1000);
+    counters.add_store_operation(StoreOperation::purge, 3ms);
+    ExtraGauges extra;
+    extra.reloads = {.last_ok = false, .succeeded = 2, .failed = 1, .needs_restart = true};
+    extra.deferred_purges = 4;
+    const std::string text = metrics_text({&counters}, config, extra);
+    for (const char* line :
+         {R"(larder_backend_seconds_saved_total{rule="event"} 0.25)",
+          R"(larder_backend_bytes_saved_total{rule="event"} 1000)",
+          R"(larder_responses_total{rule="event",method="read",class="2xx"} 1)",
+          R"(larder_upstream_duration_seconds_bucket{le="0.25"} 1)",
+          R"(larder_store_operation_duration_seconds_bucket{operation="purge",le="0.005"} 1)",
+          R"(larder_store_operation_duration_seconds_count{operation="get"} 0)", "larder_cache_enabled 0",
+          "larder_config_last_reload_successful 0", R"(larder_config_reloads_total{result="success"} 2)",
+          R"(larder_config_reloads_total{result="refused"} 1)", "larder_config_needs_restart 1",
+          "larder_deferred_purges 4"})
+        CHECK_MESSAGE(has_line(text, line), line);
+}
+
+TEST_CASE("a rule that a reload has taken out keeps its counts under its name")
+{
+    auto config = config_with_rules({"old", "new"});
+    Counters counters{2};
+    counters.add_exchange({.rule = 0, .status = 200});
+    config.rules.erase(config.rules.begin());
+    counters.add_exchange({.rule = 1, .status = 200});
+    const std::string text = metrics_text({&counters}, config, {});
+    CHECK(has_line(text, R"(larder_requests_total{rule="old",verdict="bypass"} 1)"));
+    CHECK(has_line(text, R"(larder_requests_total{rule="new",verdict="bypass"} 1)"));
 }
