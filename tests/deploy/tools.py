@@ -84,11 +84,11 @@ class Stage:
         return run(self.npm / "helm" / "helm", *words, environment=home, **options)
 
     def larder_check(self, text, what):
-        """The configuration has no error and no warning; a password file that only the cluster has is there."""
+        """The configuration has no error and no warning; a secret's file, which only the cluster has, is there."""
         secret = self.folder / "password"
         secret.write_text("secret\n")
         path = self.folder / "larder.yaml"
-        path.write_text(re.sub(r"/etc/larder-redis/\w+", str(secret), text))
+        path.write_text(re.sub(r"/etc/larder-(redis|admin)/\w+", str(secret), text))
         said = run(self.binary, "check", path)
         check("0 errors, 0 warnings" in said, f"{what}: {said}")
 

@@ -30,5 +30,8 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- if .Values.redis.enabled -}}
 {{- $_ := set $addresses "store" (printf "redis://%s-redis:6379/0" (include "larder.name" .)) -}}
 {{- end -}}
+{{- if .Values.adminTokenSecret -}}
+{{- $_ := set $addresses "admin_token_file" "/etc/larder-admin/token" -}}
+{{- end -}}
 {{- toYaml (merge $config $addresses) -}}
 {{- end }}
