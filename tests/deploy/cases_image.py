@@ -75,18 +75,26 @@ def check_context(stage):
             check((context / included).exists() or (path.parent / included).exists(), f"{path.relative_to(context)} includes {included}, which the Dockerfile does not copy")
 
 
+def image_root(stage):
+    """The tree, made once from what the Dockerfile copies."""
+    root = stage.folder / "image"
+    if not root.exists():
+        if not stage.full and is_sanitized(stage.binary):
+            raise NotChecked("wants a program without sanitizers: build/release/larder, or --full to build it")
+        if os.geteuid() != 0:
+            raise NotChecked("chroot is for root")
+        context = stage.folder / "image-context"
+        context.mkdir()
+        copy_context(context)
+        words = [] if stage.full else ["--binary", stage.binary]
+        said = run(context / "deploy" / "build-image-root", *words, root, cwd=context, limit=1800)
+        check(re.search(r"^larder \d+\.\d+\.\d+$", said, re.MULTILINE), said)
+    return root
+
+
 def check_root(stage):
     """the tree of the image has the program and all it needs: as its root, without rights, the program runs and checks a file"""
-    context, root = stage.folder / "image-context", stage.folder / "image"
-    context.mkdir()
-    copy_context(context)
-    if not stage.full and is_sanitized(stage.binary):
-        raise NotChecked("wants a program without sanitizers: build/release/larder, or --full to build it")
-    if os.geteuid() != 0:
-        raise NotChecked("chroot is for root")
-    words = [] if stage.full else ["--binary", stage.binary]
-    said = run(context / "deploy" / "build-image-root", *words, root, cwd=context, limit=1800)
-    check(re.search(r"^larder \d+\.\d+\.\d+$", said, re.MULTILINE), said)
+    root = image_root(stage)
     shutil.copy(DEPLOY / "quickstart.yaml", root / "etc" / "larder" / "larder.yaml")
     inside = ["chroot", f"--userspec={USER}:{USER}", root, "/usr/local/bin/larder"]
     run(*inside, "--version")
@@ -100,10 +108,8 @@ def check_root(stage):
 
 def check_missing_library(stage):
     """a library that is not in the tree fails the build of the image, and says which"""
-    if is_sanitized(stage.binary):
-        raise NotChecked("wants a program without sanitizers: build/release/larder")
     root = stage.folder / "less"
-    shutil.copytree(stage.folder / "image", root, symlinks=True)
+    shutil.copytree(image_root(stage), root, symlinks=True)
     library = next(root.rglob("libyaml-cpp.so*"))
     library.unlink()
     done = subprocess.run(["chroot", root, "/usr/local/bin/larder", "--version"], capture_output=True, text=True, check=False)

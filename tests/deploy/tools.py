@@ -1,5 +1,6 @@
 """What the cases check with: programs of Debian and npm packages, and ways to call them."""
 
+import atexit
 import hashlib
 import json
 import os
@@ -40,10 +41,8 @@ class Stage:
         self.binary, self.full = binary, full
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="larder-deploy-"))
         os.chmod(self.folder, 0o755)  # a user without rights reads in it
+        atexit.register(shutil.rmtree, self.folder, ignore_errors=True)
         self._npm = None
-
-    def __del__(self):
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     @property
     def npm(self):
