@@ -21,24 +21,6 @@ TEST_CASE("every example loads without an error or a warning")
     CHECK(files_count >= 8);
 }
 
-TEST_CASE("the configuration inside the Kubernetes manifest loads, but for the secret that only the cluster has")
-{
-    std::istringstream lines(read_all(std::string(LARDER_SOURCE_DIR) + "/deploy/kubernetes/sidecar.yaml"));
-    const std::string opening = "  larder.yaml: |", indent(4, ' ');
-    std::string yaml;
-    bool inside = false;
-    for (std::string line; std::getline(lines, line);) {
-        if (inside && !line.empty() && !line.starts_with(indent)) break;
-        if (inside) yaml += (line.empty() ? line : line.substr(indent.size())) + "\n";
-        inside = inside || line == opening;
-    }
-    REQUIRE_FALSE(yaml.empty());
-    const Loaded loaded = load_text(yaml, "f", environment_of({}));
-    INFO(all_messages(loaded));
-    REQUIRE(loaded.messages.size() == 1);
-    CHECK(contains(loaded.messages[0].text, "/etc/larder-redis/password"));
-}
-
 TEST_CASE("every broken configuration gives the messages that its first lines announce")
 {
     const std::string announce = "# expect: ";
