@@ -102,8 +102,8 @@ void Health::tick()
     note_degraded();
     const rules::Instant now = instant_now();
     if (now < next_note_) return;
-    next_note_ = now + Recent::step;
-    recent_.note(totals_of(counters()), now);
+    next_note_ = now + LastMinute::step;
+    last_minute_.note(totals_of(counters()), now);
 }
 
 std::string Health::cache_json(std::optional<Worker::StoreMemory> store_memory)
@@ -135,7 +135,7 @@ std::string Health::cache_json(std::optional<Worker::StoreMemory> store_memory)
     told["deferred_purges"] = parts_.log_state.deferred_count();
 
     const std::vector<const Counters*> all = counters();
-    const Recent::Rates rates = recent_.rates(totals_of(all), instant_now());
+    const LastMinute::Rates rates = last_minute_.rates(totals_of(all), instant_now());
     // Boost.JSON writes 0.25 as 2.5E-1: JSON, too, but nothing to read.
     const std::string figures =
         fmt::format(R"("window_seconds":{:.1f},"hit_rate":{:.4f},"miss_rate":{:.4f},"bypass_rate":{:.4f},)"

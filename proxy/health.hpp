@@ -8,7 +8,7 @@
 
 #include "proxy/admin/probe.hpp"
 #include "proxy/observe/process.hpp"
-#include "proxy/observe/recent.hpp"
+#include "proxy/observe/last_minute.hpp"
 #include "proxy/worker.hpp"
 
 namespace larder::proxy {
@@ -50,7 +50,7 @@ class Health {
     void note_degraded();
 
     Parts parts_;
-    Recent recent_;
+    LastMinute last_minute_;
     rules::Instant next_note_{};
     std::optional<rules::WallTime> degraded_since_;
 };

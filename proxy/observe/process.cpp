@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -16,21 +17,33 @@ namespace larder::proxy {
 
 namespace {
 
-constexpr const char* cgroups = "/sys/fs/cgroup";
-
-/// The folder of our cgroup and those above it: inside a container the root is our own.
+/// The folder of our cgroup and those above it, of version 2 and of the old controller: inside a container the root is
+/// our own.
 template <class Visit>
-void for_each_cgroup(Visit visit)
+void for_each_cgroup(const std::string& root, std::string_view controller, Visit visit)
 {
-    std::ifstream own("/proc/self/cgroup");
-    std::string path;
-    for (std::string line; std::getline(own, line);)
-        if (line.starts_with("0::")) path = line.substr(3);
-    for (;;) {
-        visit(std::string(cgroups) + path);
-        if (path.empty() || path == "/") return;
-        path.erase(path.rfind('/'));
+    std::ifstream own(root + "/proc/self/cgroup");
+    for (std::string line; std::getline(own, line);) {
+        const std::size_t first = line.find(':'), second = line.find(':', first + 1);
+        if (second == std::string::npos) continue;
+        const std::string controllers = "," + line.substr(first + 1, second - first - 1) + ",";
+        std::string folder = root + "/sys/fs/cgroup";
+        if (controllers.find("," + std::string(controller) + ",") != std::string::npos)
+            folder.append("/").append(controller);
+        else if (controllers != ",,")
+            continue;
+        for (std::string path = line.substr(second + 1);; path.erase(path.rfind('/'))) {
+            visit(folder + path);
+            if (path.empty()) break;
+        }
     }
+}
+
+template <class... Values>
+bool read_file(const std::string& path, Values&... values)
+{
+    std::ifstream file(path);
+    return static_cast<bool>((file >> ... >> values));
 }
 
 }  // namespace
@@ -69,30 +82,37 @@ ProcessFigures process_figures()
     return figures;
 }
 
-std::uint32_t allowed_cores()
+std::uint32_t allowed_cores(const std::string& root)
 {
     cpu_set_t set;
     CPU_ZERO(&set);
     std::uint32_t cores = 1;
     if (::sched_getaffinity(0, sizeof set, &set) == 0) cores = static_cast<std::uint32_t>(CPU_COUNT(&set));
-    for_each_cgroup([&cores](const std::string& folder) {
-        std::ifstream file(folder + "/cpu.max");
-        std::string quota;
-        double period = 0;
-        if (!(file >> quota >> period) || quota == "max" || period <= 0) return;
-        const double limit = (std::strtod(quota.c_str(), nullptr) + period - 1) / period;
-        if (limit >= 1 && limit < cores) cores = static_cast<std::uint32_t>(limit);
+    const auto take = [&cores](double quota, double period) {
+        if (quota <= 0 || period <= 0) return;
+        const double limit = std::ceil(quota / period);
+        if (limit < cores) cores = static_cast<std::uint32_t>(limit);
+    };
+    for_each_cgroup(root, "cpu", [&take](const std::string& folder) {
+        std::string word;
+        double quota = 0, period = 0;
+        if (read_file(folder + "/cpu.max", word, period)) take(std::strtod(word.c_str(), nullptr), period);  // "max": 0
+        if (read_file(folder + "/cpu.cfs_quota_us", quota) && read_file(folder + "/cpu.cfs_period_us", period))
+            take(quota, period);
     });
     return cores;
 }
 
-std::optional<std::uint64_t> allowed_memory()
+std::optional<std::uint64_t> allowed_memory(const std::string& root)
 {
+    const std::uint64_t unlimited = std::uint64_t{1} << 60;  // the old controller says a number near 2^63
     std::optional<std::uint64_t> least;
-    for_each_cgroup([&least](const std::string& folder) {
-        std::ifstream file(folder + "/memory.max");
-        std::uint64_t bytes = 0;
-        if (file >> bytes) least = std::min(least.value_or(UINT64_MAX), bytes);  // "max" is no number
+    for_each_cgroup(root, "memory", [&](const std::string& folder) {
+        for (const char* name : {"/memory.max", "/memory.limit_in_bytes"}) {
+            std::uint64_t bytes = 0;
+            const bool is_limit = read_file(folder + name, bytes) && bytes < unlimited;  // "max" is no number
+            if (is_limit) least = std::min(least.value_or(unlimited), bytes);
+        }
     });
     return least;
 }

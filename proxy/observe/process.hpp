@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 namespace larder::proxy {
 
@@ -19,9 +20,10 @@ struct ProcessFigures {
 ProcessFigures process_figures();
 
 /// Cores that this process may use: its affinity, and the cgroup's quota rounded up.
-std::uint32_t allowed_cores();
+/// @param root  of the file system: tests have their own
+std::uint32_t allowed_cores(const std::string& root = {});
 
 /// The least that a cgroup above this process allows it of memory, in bytes; empty: as much as there is.
-std::optional<std::uint64_t> allowed_memory();
+std::optional<std::uint64_t> allowed_memory(const std::string& root = {});
 
 }  // namespace larder::proxy

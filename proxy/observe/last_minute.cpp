@@ -1,4 +1,4 @@
-#include "proxy/observe/recent.hpp"
+#include "proxy/observe/last_minute.hpp"
 
 #include "proxy/observe/cells.hpp"
 
@@ -27,14 +27,14 @@ Totals totals_of(const std::vector<const Counters*>& workers)
     return totals;
 }
 
-void Recent::note(const Totals& totals, rules::Instant now)
+void LastMinute::note(const Totals& totals, rules::Instant now)
 {
     noted_.push_back({now, totals});
     // The oldest is the youngest that is as old as the window.
     while (noted_.size() > 1 && now - noted_[1].at >= window) noted_.pop_front();
 }
 
-Recent::Rates Recent::rates(const Totals& totals, rules::Instant now) const
+LastMinute::Rates LastMinute::rates(const Totals& totals, rules::Instant now) const
 {
     Rates rates;
     if (noted_.empty()) return rates;

@@ -22,7 +22,7 @@ struct Totals {
 Totals totals_of(const std::vector<const Counters*>& workers);
 
 /// Single-threaded.
-class Recent {
+class LastMinute {
   public:
     static constexpr std::chrono::seconds window{60}, step{5};
 
