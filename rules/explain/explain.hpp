@@ -18,13 +18,4 @@ namespace larder::rules {
 std::string explain(const std::vector<Rule>& rules, const Matcher& matcher, CacheMode mode, std::string_view method,
                     std::string_view target, const std::vector<std::pair<std::string, std::string>>& headers);
 
-struct LintNote {
-    Place place;
-    std::string text;
-};
-/// Cache rules that can never match because an earlier one takes all they would; purge patterns that match no rule's
-/// key; cache rules whose key lacks one of the path's values; wide purge patterns with `fence: both`; rules that no
-/// write ever purges and that have a ttl over an hour; ...
-std::vector<LintNote> lint(const std::vector<Rule>& rules);
-
 }  // namespace larder::rules

@@ -21,13 +21,6 @@ std::vector<Rule> shop()
     return rules;
 }
 
-bool noted(const std::vector<Rule>& rules, std::string_view part)
-{
-    const auto notes = lint(rules);
-    return std::any_of(notes.begin(), notes.end(),
-                       [&](const LintNote& note) { return note.text.find(part) != std::string::npos; });
-}
-
 }  // namespace
 
 TEST_CASE("explain tells rule, key, reason, switch, lifetime and the writes that purge")
@@ -134,54 +127,4 @@ TEST_CASE("explain says of a write whose readers it takes from the cache meanwhi
     const std::string list = told("POST", "/api/events");
     CAPTURE(list);
     CHECK(list.find("meanwhile: GETs of event-list (line 1) whose key fits") != std::string::npos);
-}
-
-TEST_CASE("lint names the rules that a wide purge takes from the cache while its write is under way")
-{
-    const auto with = [](const char* pattern, Fence fence) {
-        auto rules = shop();
-        rules[2].purge = {template_of(pattern, TemplateUse::purge)};
-        rules[2].fence = fence;
-        return rules;
-    };
-    CHECK(noted(with("event*", Fence::both),
-                "covers keys of several rules: while such a write is under way, reads of "
-                "event-list, event pass by; name what it changes, one pattern for each rule"));
-    CHECK(noted(with("*:7", Fence::both), "such as \"events:list:*\""));
-    CHECK_FALSE(noted(with("event*", Fence::after), "under way"));
-    CHECK_FALSE(noted(with("events:*", Fence::both), "under way"));
-    CHECK_FALSE(noted(with("event:{id}*", Fence::both), "under way"));
-}
-
-TEST_CASE("lint has nothing to say about rules that are sound")
-{
-    auto rules = shop();
-    rules[2].purge.pop_back();
-    CHECK(lint(rules).empty());
-}
-
-TEST_CASE("lint names rules that cannot do what was meant")
-{
-    auto with = [](Rule rule) {
-        auto rules = shop();
-        rules.push_back(std::move(rule));
-        number(rules);
-        return rules;
-    };
-    CHECK(noted(shop(), "\"user:{body.user_id}\" fits no rule's key"));
-    CHECK(noted(with(cache_rule("GET /api/events/new", "new")), "can never match, because event before it"));
-    CHECK_FALSE(noted(with(cache_rule("GET /api/events/{id}/x", "x:{id}")), "can never match"));
-    CHECK_FALSE(noted(with(cache_rule("GET /api/events/", "slash")), "can never match"));
-    CHECK(noted(with(cache_rule("GET /u/{id}/{tab}", "u:{id}")), "lacks {tab}"));
-    CHECK(noted(with(cache_rule("GET /other/{id}", "event:{id}")), "can be the same as that of event"));
-    CHECK_FALSE(noted(with(cache_rule("GET /other/{id}", "event:{id}:comments")), "can be the same"));
-    CHECK(noted(with(purge_rule("POST /all", {"*"})),
-                "covers every key: while such a write is under way, reads of event-list, event pass by"));
-    CHECK(noted(with(cache_rule("POST /search", "search")), "only GET and HEAD"));
-    Rule kept = cache_rule("GET /old", "old");
-    kept.ttl.any = std::chrono::hours{2};
-    CHECK(noted(with(kept), "no rule purges it"));
-    kept.shared = true;
-    kept.cache_control = CacheControlMode::override_;
-    CHECK(noted(with(kept), "shows it to everybody"));
 }
