@@ -111,8 +111,9 @@ int run_check(const std::vector<std::string>& files, const std::string& format_n
 }
 
 int run_explain(const std::string& file, const std::string& method, const std::string& url,
-                const std::vector<std::string>& header_lines)
+                const std::vector<std::string>& header_lines, const std::string& format)
 {
+    if (format != "text" && format != "json") return usage_error("--format wants text or json, not \"" + format + "\"");
     if (!rules::is_token(method)) return usage_error("\"" + method + "\" is not a method");
     std::vector<std::pair<std::string, std::string>> headers;
     for (const std::string& line : header_lines) {
@@ -124,7 +125,9 @@ int run_explain(const std::string& file, const std::string& method, const std::s
     }
     const config::ConfigPtr config = load(file);
     if (!config) return exit_configuration;
-    print(stdout, rules::explain(config->rules, *config->matcher, config->cache, method, url, headers));
+    const rules::Rulebook book{config->rules, *config->matcher, config->cache, config->client_cache_control};
+    const rules::Explanation told = rules::explain(book, method, url, headers);
+    print(stdout, format == "json" ? rules::to_json(told) : rules::to_text(told));
     return exit_ok;
 }
 
@@ -268,6 +271,8 @@ int run_command_line(int argc, char** argv)
     explain->add_option("FILE", explain_file, "configuration file")->required()->type_name("");
     explain->add_option("METHOD", explain_method, "such as GET")->required()->type_name("");
     explain->add_option("URL", explain_url, "/path?query or http://host/path")->required()->type_name("");
+    std::string explain_format = "text";
+    explain->add_option("--format", explain_format, "text (default) or json")->type_name("FORMAT");
     explain->add_option("-H,--header", explain_headers, "a header field of the request: 'Name: value'; repeat it")
         ->type_name("FIELD")
         ->expected(1)
@@ -331,7 +336,8 @@ int run_command_line(int argc, char** argv)
         return usage_error("options for serving cannot stand before a subcommand");
 
     if (check->parsed()) return run_check(check_files, check_format, check_strict);
-    if (explain->parsed()) return run_explain(explain_file, explain_method, explain_url, explain_headers);
+    if (explain->parsed())
+        return run_explain(explain_file, explain_method, explain_url, explain_headers, explain_format);
     if (purge->parsed()) return run_purge(purge_admin, purge_command);
     if (drain->parsed()) return run_drain(drain_admin, drain_wait);
     if (acl->parsed()) return run_acl(acl_file, acl_namespace, acl_user, acl_of_sentinels);

@@ -17,6 +17,7 @@
 #include "rules/http/cache_control.hpp"
 #include "rules/http/fields.hpp"
 #include "rules/http/targeted.hpp"
+#include "rules/verdict/judge_fill.hpp"
 
 namespace larder::proxy {
 
@@ -197,31 +198,14 @@ asio::awaitable<void> pass(Services& services, Client& client, std::shared_ptr<E
     exchange->keep_alive = false;
 }
 
-/// May the 206 to this request be stored? Of one range, and nothing else that the origin has to judge.
-bool may_store_part(const Exchange& exchange) noexcept
-{
-    const rules::Fields& fields = exchange.head.fields;
-    // A part has no variants, and a path of several spellings needs them.
-    return !rules::has_spellings(exchange.view.path) && rules::asks_one_range(fields) &&
-           !fields.has(rules::FieldId::if_none_match) && !fields.has(rules::FieldId::if_modified_since);
-}
-
 /// May the answer of this request be stored, and be another's too? If not, says why.
 /// @param is_stored  a whole response is, or the very part that is asked for: it is revalidated, not the range fetched
 bool may_fill(Services& services, Exchange& exchange, bool is_stored)
 {
-    if (exchange.is_head()) return false;  // forwarded as it is: its answer has no body to store
-    if (wants_range(exchange) && !is_stored && !may_store_part(exchange)) {
-        exchange.count.forward = Forward::range;
-        return false;
-    }
-    if (rules::HopByHop(exchange.head.fields).names_end_to_end_field()) {
-        exchange.count.forward = Forward::connection_option;
-        return false;
-    }
-    // A client's no-store keeps its own answer out (RFC 9111 §5.2.1.5); it does not keep others from what is stored.
-    if (rules::parse_cache_control(exchange.head.fields).no_store) {
-        exchange.count.not_stored = rules::NotStored::request_no_store;
+    const rules::FillJudgement judged = rules::judge_fill(exchange.view, is_stored);
+    if (!judged.fills) {
+        if (judged.forward != Forward::none) exchange.count.forward = judged.forward;
+        if (judged.not_stored != rules::NotStored::none) exchange.count.not_stored = judged.not_stored;
         return false;
     }
     const rules::NotStored uncacheable = services.fills.uncacheable(exchange.stored_as, exchange.begun);
