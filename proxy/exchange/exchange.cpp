@@ -79,7 +79,7 @@ std::shared_ptr<Exchange> own(Services& services, const Exchange& exchange, cons
     owned->judgement.parameter = {};  // a view into the buffer that is left; only `explain` names it
     owned->key = exchange.key;
     count_judgement(*owned);
-    owned->shows_key = may_see_key(services.config, owned->view, client.address);
+    owned->debug = debug_answer(services.config, owned->view, client.address);
     return owned;
 }
 
@@ -243,7 +243,7 @@ bool answer_at_once(Services& services, Client& client, Exchange& exchange)
     const rules::LookupJudgement judged = rules::judge_lookup(looked->entry->times, exchange.now);
     if (judged.verdict != Verdict::hit) return false;
     if (looked->entry->is_part() && !serves_part(exchange, *looked->entry)) return false;
-    exchange.shows_key = may_see_key(services.config, exchange.view, client.address);
+    exchange.debug = debug_answer(services.config, exchange.view, client.address);
     exchange.count.verdict = Verdict::hit;
     exchange.count.forward = Forward::none;
     exchange.count.outcome = Outcome::served;
