@@ -165,7 +165,10 @@ const PathSegment* own_segment(const Match& match)
 
 class Linter {
   public:
-    Linter(const std::vector<Rule>& rules, CacheMode mode) : mode_(mode), readings_(rules.begin(), rules.end()) {}
+    Linter(const std::vector<Rule>& rules, CacheMode mode)
+        : mode_(mode), first_(rules.data()), readings_(rules.begin(), rules.end())
+    {
+    }
 
     std::vector<LintNote> run()
     {
@@ -191,7 +194,8 @@ class Linter {
     {
         const auto& ignored = rule.ignore_lint;
         if (std::find(ignored.begin(), ignored.end(), word(lint)) != ignored.end()) return;
-        notes_.push_back({lint, level, rule.index, option, item, "rule " + rule.name + ": " + std::move(text)});
+        notes_.push_back({lint, level, static_cast<std::uint32_t>(&rule - first_), option, item,
+                          "rule " + rule.name + ": " + std::move(text)});
     }
 
     /// Never used: nothing else matters then.
@@ -502,6 +506,7 @@ class Linter {
     }
 
     CacheMode mode_;
+    const Rule* first_;  // Rule::index is for metrics, and may differ from the place
     std::vector<Reading> readings_;
     std::vector<LintNote> notes_;
 };
