@@ -195,7 +195,8 @@ void check(Reading& reading, const Node& root, const Draft& draft)
     }
     if (draft.rules.empty() && draft.config.cache == rules::CacheMode::rules && reading.errors_count() == 0)
         reading.warning(value_or(root, "rules").place,
-                        "there are no rules, so nothing is cached; add some, or write cache: respect-origin");
+                        "there are no rules, so nothing is cached; add some, or write cache: respect-origin",
+                        "no-rules");
 }
 
 }  // namespace larder::config

@@ -10,9 +10,10 @@
 #include <iterator>
 
 #include "config/check.hpp"
+#include "config/findings.hpp"
 #include "config/nearest.hpp"
 #include "config/substitution.hpp"
-#include "rules/explain/explain.hpp"
+#include "rules/explain/lint.hpp"
 
 namespace larder::config {
 namespace {
@@ -26,7 +27,8 @@ void apply_environment_switch(Reading& reading, Config& config)
         config.cache = rules::CacheMode::off;
     else
         reading.error(rules::Place{},
-                      "the environment says LARDER_CACHE=" + value->substr(0, 40) + "; only on and off are known");
+                      "the environment says LARDER_CACHE=" + value->substr(0, 40) + "; only on and off are known",
+                      "variable");
 }
 
 void sort_by_place(std::vector<Message>& messages)
@@ -80,20 +82,34 @@ void give_rows(Config& next, const Config* current)
     }
 }
 
-// Makes the immutable value when there was no error; adds the lint's notes as warnings.
+// Where the option of a rule stands that a finding is about, or its item of a list; else the rule.
+rules::Place place_in(const RuleDraft& rule, const rules::LintNote& note)
+{
+    const Node* value = note.option.empty() ? nullptr : rule.node->find(note.option);
+    if (value == nullptr) return rule.rule.place;
+    if (value->kind == Node::Kind::list && note.item < value->items.size()) return value->items[note.item].place;
+    return value->place;
+}
+
+// Makes the immutable value when there was no error; adds what the lint finds.
 Loaded finish(Draft draft, std::vector<Message> messages, const std::string& file, const Running& running)
 {
     Loaded loaded;
+    name_findings(messages, "bad-combination");
     const bool has_errors = std::any_of(messages.begin(), messages.end(),
                                         [](const Message& message) { return message.severity == Severity::error; });
     if (!has_errors) {
         auto config = std::make_shared<Config>(std::move(draft.config));
         config->file = file;
-        for (RuleDraft& rule : draft.rules) config->rules.push_back(std::move(rule.rule));
+        for (RuleDraft& rule : draft.rules) config->rules.push_back(rule.rule);
         for (rules::Rule& rule : config->rules)
             if (!rule.client_cache_control) rule.client_cache_control = config->client_cache_control;
-        for (rules::LintNote& note : rules::lint(config->rules))
-            messages.push_back({Severity::warning, note.place, std::move(note.text)});
+        for (rules::LintNote& note : rules::lint(config->rules, config->cache)) {
+            const RuleDraft& rule = draft.rules[note.rule];
+            const Severity severity = note.level == rules::LintLevel::warning ? Severity::warning : Severity::note;
+            messages.push_back(
+                {severity, place_in(rule, note), std::move(note.text), rules::word(note.lint), rule.rule.name});
+        }
         if (running.current) loaded.kept = keep_what_needs_restart(*config, *running.current);
         apply(running.switches, *config);
         give_rows(*config, running.current);
@@ -112,8 +128,11 @@ std::string Message::to_string(std::string_view file) const
     std::string line;
     if (!file.empty())
         line = std::string(file) + ":" + std::to_string(place.line) + ":" + std::to_string(place.column) + ": ";
-    if (severity == Severity::warning) line += "warning: ";
-    return line + text;
+    if (severity != Severity::error) (line += word(severity)) += ": ";
+    line += text;
+    // Only what is found in a rule can be meant.
+    if (severity != Severity::error && rules::lint_of(id)) ((line += " (meant? ignore_lint: [") += id) += "])";
+    return line;
 }
 
 Environment process_environment()
@@ -131,16 +150,21 @@ Loaded load_text(std::string_view yaml, const std::string& file, const Environme
     std::vector<Message> messages;
     Draft draft;
     std::optional<Node> root = read_yaml(yaml, messages);
+    name_findings(messages, "syntax");
     if (root && root->kind == Node::Kind::null)
-        messages.push_back(
-            {Severity::error, {1, 1}, "the file is empty; the least it needs is upstream: http://127.0.0.1:3000"});
+        messages.push_back({Severity::error,
+                            {1, 1},
+                            "the file is empty; the least it needs is upstream: http://127.0.0.1:3000",
+                            "missing-option"});
     if (!root || root->kind == Node::Kind::null) {
         sort_by_place(messages);
         return {nullptr, std::move(messages), std::string(yaml), digest, {}};
     }
     substitute(*root, environment, messages);
+    name_findings(messages, "variable");
     Reading reading(environment, std::filesystem::path(file).parent_path().string(), messages);
     read_mapping(reading, *root, all_options(), draft);
+    name_findings(messages, "bad-value");
     if (root->kind == Node::Kind::mapping) check(reading, *root, draft);
     apply_environment_switch(reading, draft.config);
     Loaded loaded = finish(std::move(draft), std::move(messages), file, running);
@@ -152,7 +176,11 @@ Loaded load_text(std::string_view yaml, const std::string& file, const Environme
 Loaded load_file(const std::string& path, const Environment& environment, const Running& running)
 {
     const auto unreadable = [&](std::string why) {
-        return Loaded{nullptr, {{Severity::error, {}, "the file cannot be read: " + std::move(why)}}, {}, 0, {}};
+        return Loaded{nullptr,
+                      {{Severity::error, {}, "the file cannot be read: " + std::move(why), "unreadable-file"}},
+                      {},
+                      0,
+                      {}};
     };
     std::error_code ec;
     if (std::filesystem::is_directory(path, ec)) return unreadable("it is a folder");
@@ -208,6 +236,7 @@ Loaded load_flags(const std::vector<std::pair<std::string, std::string>>& flags,
     if (!has_upstream)
         reading.error(rules::Place{},
                       "where is the app server? Write --upstream http://127.0.0.1:3000, or --config FILE");
+    name_findings(messages, "bad-value");
     const Node nothing;
     check(reading, nothing, draft);
     apply_environment_switch(reading, draft.config);

@@ -11,13 +11,17 @@
 
 namespace larder::config {
 
-enum class Severity : std::uint8_t { error, warning };
+/// Only errors stop a start. A warning is probably a mistake, and told at the start as well; a note is worth knowing,
+/// and told by `larder check` only.
+enum class Severity : std::uint8_t { error, warning, note };
 
-/// `FILE:line:col: message`. Warnings do not stop a start; `larder check` prints both and fails on errors only.
+/// `FILE:line:col: message`, with how to silence it where that can be done.
 struct Message {
     Severity severity = Severity::error;
     rules::Place place;
     std::string text;
+    std::string_view id = {};  // of its kind: config/findings.hpp
+    std::string rule = {};     // that it is about; empty: none
     std::string to_string(std::string_view file) const;
 };
 

@@ -49,8 +49,10 @@ bool add_method(Reading& reading, rules::Place place, std::string_view text, rul
     const auto& known = known_methods();
     if (std::find(known.begin(), known.end(), upper) == known.end()) {
         const auto near = nearest(upper, known);
-        reading.warning(place, upper + " is an unusual method" +
-                                   (near.empty() ? std::string() : "; did you mean " + std::string(near) + "?"));
+        reading.warning(place,
+                        upper + " is an unusual method" +
+                            (near.empty() ? std::string() : "; did you mean " + std::string(near) + "?"),
+                        "unusual-method");
     }
     match.methods.push_back(std::move(upper));
     return true;

@@ -1,12 +1,15 @@
 #include "config/options.hpp"
 
 #include <algorithm>
+#include <boost/json/array.hpp>
+#include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
 
 #include "config/match_reader.hpp"
 #include "config/nearest.hpp"
 #include "config/value_types.hpp"
 #include "rules/base/text.hpp"
+#include "rules/explain/lint.hpp"
 #include "rules/pattern/template.hpp"
 
 namespace larder::config {
@@ -14,6 +17,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using rules::CacheMode;
+namespace json = boost::json;
 using rules::Template;
 
 // One row of a table: name, where the value goes, what kind of value, what it does. The default is what a fresh
@@ -319,6 +323,21 @@ void read_ignored_parameters(Reading& reading, const Node& node, RuleDraft& draf
     });
 }
 
+void read_ignored_lint(Reading& reading, const Node& node, RuleDraft& draft)
+{
+    std::vector<std::string_view> known;
+    for (const rules::LintKind& kind : rules::lint_kinds()) known.push_back(kind.word);
+    read_list(reading, node, [&](const Node& item) {
+        const std::string* text = read_text(reading, item, "the name of a finding, such as no-purge");
+        if (text == nullptr) return;
+        if (rules::lint_of(*text))
+            draft.rule.ignore_lint.push_back(*text);
+        else
+            reading.error(item,
+                          "\"" + text->substr(0, 40) + "\" is no finding of larder check" + suggestion(*text, known));
+    });
+}
+
 template <class Member>
 auto of_rule(Member member)
 {
@@ -382,6 +401,18 @@ const Options<RuleDraft>& rule_options()
                  R"({"anyOf":[{"type":"string","minLength":1},{"type":"array","minItems":1,"items":{"type":"string","minLength":1}}]})"),
              {}},
             read_ignored_parameters};
+        json::array findings;
+        for (const rules::LintKind& kind : rules::lint_kinds()) findings.emplace_back(kind.word);
+        const json::object finding{{"enum", std::move(findings)}};
+        const Option<RuleDraft> ignore_lint{
+            {"ignore_lint",
+             "list of findings",
+             "",
+             "",
+             "findings of `larder check` that are meant here, such as `no-purge`",
+             json::object{{"anyOf", json::array{finding, json::object{{"type", "array"}, {"items", finding}}}}},
+             {}},
+            read_ignored_lint};
         return Options<RuleDraft>{
             row("name", of_rule(&Rule::name), identifier(), "in logs, metrics and `Cache-Status`",
                 std::optional<std::string>("rule-N, its place in the file")),
@@ -426,6 +457,7 @@ const Options<RuleDraft>& rule_options()
             row("settle", of_rule(&Rule::settle), duration(0ms, 60s),
                 "of a purge rule: nothing is stored for so long after the write, for apps that read from lagging "
                 "replicas"),
+            ignore_lint,
         };
     }();
     return options;
@@ -489,14 +521,16 @@ void report_unknown(Reading& reading, const Node::Entry& entry, const std::vecto
         std::vector<std::string> homes;
         find_homes(texts_of(all_options()), entry.name, "", homes);
         if (!homes.empty())
-            return reading.error(entry.place, name + " is no option here; it belongs under " + homes.front());
+            return reading.error(entry.place, name + " is no option here; it belongs under " + homes.front(),
+                                 "unknown-option");
         const auto top = texts_of(all_options());
         const bool is_top =
             std::any_of(top.begin(), top.end(), [&](const auto& option) { return option.name == entry.name; });
         if (is_top)
-            return reading.error(entry.place, name + " is no option here; it belongs at the top level of the file");
+            return reading.error(entry.place, name + " is no option here; it belongs at the top level of the file",
+                                 "unknown-option");
     }
-    reading.error(entry.place, name + " is not an option" + suggestion(entry.name, known));
+    reading.error(entry.place, name + " is not an option" + suggestion(entry.name, known), "unknown-option");
 }
 
 const std::vector<std::string>& tracking_parameters()
@@ -565,7 +599,8 @@ const Options<Draft>& all_options()
                 "can void the cache from outside; `respect`, what RFC 9111 says",
                 std::optional<std::string>("ignore; respect for what `cache: respect-origin` stores without a rule")),
             row("trusted_proxies", of_config(&Config::trusted_proxies), networks(),
-                "who may set `X-Forwarded-*` (from others it is replaced), and be told a key by `Larder-Debug: key`",
+                "who may set `X-Forwarded-*` (from others it is replaced), and be told by `Larder-Debug: key` and "
+                "`explain` under which key and why",
                 std::optional<std::string>("nobody")),
             group<Draft>("timeouts", of_config(&Config::timeouts), timeouts_options(), "of clients"),
             group<Draft>("limits", of_config(&Config::limits), limits_options(), "of requests and responses"),

@@ -77,7 +77,8 @@ void read_mapping(Reading& reading, const Node& node, const Options<Target>& opt
     }
     for (const auto& option : options)
         if (!option.text.required.empty() && node.find(option.text.name) == nullptr)
-            reading.error(node, "\"" + option.text.name + "\" is missing; write " + option.text.required);
+            reading.error(node, "\"" + option.text.name + "\" is missing; write " + option.text.required,
+                          "missing-option");
 }
 
 /// The query parameters that `tracking` stands for under `ignore_query`.

@@ -4,11 +4,11 @@
 
 namespace larder::config {
 
-void Reading::add(Severity severity, rules::Place place, std::string text)
+void Reading::add(Severity severity, rules::Place place, std::string text, std::string_view id)
 {
     if (severity == Severity::error) ++errors_count_;
     if (!option_.empty()) text = option_ + ": " + text;
-    messages_.push_back({severity, place, std::move(text)});
+    messages_.push_back({severity, place, std::move(text), id});
 }
 
 std::string Reading::absolute_path(std::string_view path) const

@@ -18,9 +18,19 @@ class Reading {
     {
     }
 
-    void error(rules::Place place, std::string text) { add(Severity::error, place, std::move(text)); }
-    void error(const Node& node, std::string text) { add(Severity::error, node.place, std::move(text)); }
-    void warning(rules::Place place, std::string text) { add(Severity::warning, place, std::move(text)); }
+    /// @param id  of its kind: config/findings.hpp. Empty: what is being read says which (`name_findings`)
+    void error(rules::Place place, std::string text, std::string_view id = {})
+    {
+        add(Severity::error, place, std::move(text), id);
+    }
+    void error(const Node& node, std::string text, std::string_view id = {})
+    {
+        add(Severity::error, node.place, std::move(text), id);
+    }
+    void warning(rules::Place place, std::string text, std::string_view id)
+    {
+        add(Severity::warning, place, std::move(text), id);
+    }
     /// With those of the steps before: of the syntax and the variables.
     std::size_t errors_count() const noexcept { return errors_count_; }
 
@@ -46,7 +56,7 @@ class Reading {
     const std::string& option() const noexcept { return option_; }
 
   private:
-    void add(Severity severity, rules::Place place, std::string text);
+    void add(Severity severity, rules::Place place, std::string text, std::string_view id);
 
     const Environment& environment_;
     std::string folder_;

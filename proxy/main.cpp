@@ -5,6 +5,7 @@
 #include <boost/json/serialize.hpp>
 #include <cstdio>
 #include <exception>
+#include <filesystem>
 #include <fstream>
 #include <string>
 #include <thread>
@@ -14,6 +15,7 @@
 #include "config/addresses.hpp"
 #include "config/load.hpp"
 #include "config/quantities.hpp"
+#include "config/report.hpp"
 #include "config/value_types.hpp"
 #include "proxy/admin/admin_client.hpp"
 #include "proxy/app.hpp"
@@ -60,7 +62,8 @@ constexpr const char* examples = R"(Examples:
   larder --config larder.yaml
       serve by the rules of a file
   larder check larder.yaml
-      find mistakes before they are served; exit 0 when there are none
+      find mistakes before they are served; exit 0 when there are no errors. --strict: and nothing doubtful either;
+      --format json or sarif: for other programs
   larder explain larder.yaml GET '/api/events?page=2' -H 'Cookie: sid=1'
       which rule, which key, and why a request is not answered from the cache
   larder purge --config larder.yaml --key event:42 --pattern 'events:list:*' --dry-run
@@ -74,7 +77,8 @@ constexpr const char* examples = R"(Examples:
   larder acl --namespace shop
       the Redis user that Larder needs, as a command for redis-cli; replace PASSWORD first
 
-Exit codes: 0 stopped cleanly or done, 1 error in the configuration or not purged, 2 error in the command line, 3 could not start.
+Exit codes: 0 stopped cleanly or done, 1 error in the configuration (check --strict: anything found) or not purged,
+2 error in the command line, 3 could not start.
 LARDER_CACHE=off in the environment makes Larder pass everything on; writes still purge.)";
 
 void print(std::FILE* to, const std::string& text)
@@ -94,47 +98,29 @@ config::ConfigPtr load(const std::string& file)
 {
     config::Loaded loaded = config::load_file(file, config::process_environment());
     if (!loaded.config)
-        for (const config::Message& message : loaded.messages) print(stderr, message.to_string(file));
+        for (const config::Message& message : loaded.messages)
+            if (message.severity == config::Severity::error) print(stderr, message.to_string(file));
     return loaded.config;
 }
 
-struct CheckedFile {
-    std::size_t errors_count = 0;
-    std::size_t warnings_count = 0;
-};
-
-CheckedFile check_file(const std::string& file)
+int run_check(const std::vector<std::string>& files, const std::string& format_name, bool strict)
 {
-    CheckedFile checked;
-    const config::Loaded loaded = config::load_file(file, config::process_environment());
-    for (const config::Message& message : loaded.messages) {
-        ++(message.severity == config::Severity::error ? checked.errors_count : checked.warnings_count);
-        print(stdout, message.to_string(file));
-    }
-    return checked;
-}
-
-std::string count_of(std::size_t count, const std::string& what)
-{
-    return std::to_string(count) + " " + what + (count == 1 ? "" : "s");
-}
-
-int run_check(const std::vector<std::string>& files)
-{
-    CheckedFile all;
-    for (const std::string& file : files) {
-        const CheckedFile checked = check_file(file);
-        all.errors_count += checked.errors_count;
-        all.warnings_count += checked.warnings_count;
-    }
-    print(stdout, count_of(files.size(), "file") + ": " + count_of(all.errors_count, "error") + ", " +
-                      count_of(all.warnings_count, "warning"));
-    return all.errors_count == 0 ? exit_ok : exit_configuration;
+    const auto format = config::report_format_of(format_name);
+    if (!format) return usage_error("--format wants text, json or sarif, not \"" + format_name + "\"");
+    std::vector<config::CheckedFile> checked;
+    for (const std::string& file : files)
+        checked.push_back({file, config::load_file(file, config::process_environment()).messages});
+    std::error_code ec;
+    print(stdout, config::write_report(*format, checked, std::filesystem::current_path(ec).string()));
+    const config::FindingCounts counts = config::count_findings(checked);
+    const bool fails = counts.errors > 0 || (strict && counts.warnings + counts.notes > 0);
+    return fails ? exit_configuration : exit_ok;
 }
 
 int run_explain(const std::string& file, const std::string& method, const std::string& url,
-                const std::vector<std::string>& header_lines)
+                const std::vector<std::string>& header_lines, const std::string& format)
 {
+    if (format != "text" && format != "json") return usage_error("--format wants text or json, not \"" + format + "\"");
     if (!rules::is_token(method)) return usage_error("\"" + method + "\" is not a method");
     std::vector<std::pair<std::string, std::string>> headers;
     for (const std::string& line : header_lines) {
@@ -146,7 +132,9 @@ int run_explain(const std::string& file, const std::string& method, const std::s
     }
     const config::ConfigPtr config = load(file);
     if (!config) return exit_configuration;
-    print(stdout, rules::explain(config->rules, *config->matcher, config->cache, method, url, headers));
+    const rules::Rulebook book{config->rules, *config->matcher, config->cache, config->client_cache_control};
+    const rules::Explanation told = rules::explain(book, method, url, headers);
+    print(stdout, format == "json" ? rules::to_json(told) : rules::to_text(told));
     return exit_ok;
 }
 
@@ -287,7 +275,8 @@ int run_serve(const std::string& file, const std::vector<std::pair<std::string, 
     };
     config::Loaded loaded = read({});
     const std::string before = file.empty() ? "larder: " : "";
-    for (const config::Message& message : loaded.messages) print(stderr, before + message.to_string(file));
+    for (const config::Message& message : loaded.messages)
+        if (message.severity != config::Severity::note) print(stderr, before + message.to_string(file));
     if (!loaded.config) return exit_configuration;
     try {
         App app{std::move(loaded), read};
@@ -318,6 +307,14 @@ int run_command_line(int argc, char** argv)
     std::vector<std::string> check_files;
     CLI::App* check = cli.add_subcommand("check", "Find errors and doubtful places in configuration files");
     check->add_option("FILE", check_files, "configuration files")->required()->type_name("");
+    std::string check_format = "text";
+    check->add_option("--format", check_format, "text (default), json, or sarif for code scanning")
+        ->type_name("FORMAT");
+    bool check_strict = false;
+    check->add_flag("--strict", check_strict, "warnings and notes fail, too");
+    check->footer(
+        "Exit codes: 0 no errors (with --strict: nothing found), 1 errors, 2 error in the command line.\n"
+        "What is meant is silenced in its rule: ignore_lint: [ID]");
 
     std::string explain_file, explain_method, explain_url;
     std::vector<std::string> explain_headers;
@@ -325,6 +322,8 @@ int run_command_line(int argc, char** argv)
     explain->add_option("FILE", explain_file, "configuration file")->required()->type_name("");
     explain->add_option("METHOD", explain_method, "such as GET")->required()->type_name("");
     explain->add_option("URL", explain_url, "/path?query or http://host/path")->required()->type_name("");
+    std::string explain_format = "text";
+    explain->add_option("--format", explain_format, "text (default) or json")->type_name("FORMAT");
     explain->add_option("-H,--header", explain_headers, "a header field of the request: 'Name: value'; repeat it")
         ->type_name("FIELD")
         ->expected(1)
@@ -405,8 +404,9 @@ int run_command_line(int argc, char** argv)
     if (!cli.get_subcommands().empty() && (!config_file.empty() || !given.empty()))
         return usage_error("options for serving cannot stand before a subcommand");
 
-    if (check->parsed()) return run_check(check_files);
-    if (explain->parsed()) return run_explain(explain_file, explain_method, explain_url, explain_headers);
+    if (check->parsed()) return run_check(check_files, check_format, check_strict);
+    if (explain->parsed())
+        return run_explain(explain_file, explain_method, explain_url, explain_headers, explain_format);
     if (purge->parsed()) return run_purge(purge_admin, purge_command);
     if (drain->parsed()) return run_drain(drain_admin, drain_wait);
     if (reload->parsed()) return run_reload(reload_admin);

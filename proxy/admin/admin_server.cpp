@@ -25,6 +25,7 @@
 #include "proxy/observe/log.hpp"
 #include "rules/base/text.hpp"
 #include "rules/explain/explain.hpp"
+#include "rules/http/fields.hpp"
 
 namespace larder::proxy {
 
@@ -39,8 +40,22 @@ constexpr std::chrono::milliseconds pause_after_failed_accept{100};
 constexpr std::chrono::milliseconds linger_time{2'000};
 constexpr std::chrono::seconds pause_between_logs{10};
 
-Response answer_explain(std::string_view query, const config::ConfigPtr& config)
+/// JSON by `format=json`, or because nothing else is accepted as gladly.
+bool wants_json(const rules::RequestHead& head, std::string_view format)
 {
+    if (!format.empty()) return format == "json";
+    bool json = false;
+    for (const rules::Field& field : head.fields.all)
+        if (rules::equals_ignoring_case(field.name, "accept"))
+            rules::for_each_element(field.value, [&json](std::string_view type) {
+                json = json || rules::trim(type.substr(0, type.find(';'))) == "application/json";
+            });
+    return json;
+}
+
+Response answer_explain(const rules::RequestHead& head, const config::ConfigPtr& config)
+{
+    const std::string_view query = head.query;
     if (!config) return make_problem(http::status::service_unavailable, "there is no configuration yet");
     const std::string target = "/explain?" + std::string(query);
     const auto parsed = boost::urls::parse_origin_form(target);
@@ -48,7 +63,7 @@ Response answer_explain(std::string_view query, const config::ConfigPtr& config)
         return make_problem(http::status::bad_request, "the query is not a valid URL query; percent-encode it");
 
     std::string method = "GET";
-    std::string url;
+    std::string url, format;
     std::vector<std::pair<std::string, std::string>> headers;
     for (const auto& parameter : parsed->params()) {
         const std::string value{parameter.value};
@@ -56,19 +71,26 @@ Response answer_explain(std::string_view query, const config::ConfigPtr& config)
             method = value;
         } else if (parameter.key == "url") {
             url = value;
+        } else if (parameter.key == "format") {
+            format = value;
         } else if (parameter.key == "header") {
             const auto colon = value.find(':');
             if (colon == std::string::npos || !rules::is_token(std::string_view{value}.substr(0, colon)))
                 return make_problem(http::status::bad_request, "a header is written header=Name:%20value");
             headers.emplace_back(value.substr(0, colon), rules::trim(std::string_view{value}.substr(colon + 1)));
         } else {
-            return make_problem(http::status::bad_request, "explain knows the parameters method, url and header");
+            return make_problem(http::status::bad_request,
+                                "explain knows the parameters method, url, header and format");
         }
     }
     if (!rules::is_token(method)) return make_problem(http::status::bad_request, "the method is not a token");
     if (url.empty()) return make_problem(http::status::bad_request, "say which: /explain?method=GET&url=/path");
-    return make_answer(http::status::ok, "text/plain; charset=utf-8",
-                       rules::explain(config->rules, *config->matcher, config->cache, method, url, headers));
+    if (!format.empty() && format != "text" && format != "json")
+        return make_problem(http::status::bad_request, "the format is text or json");
+    const rules::Rulebook book{config->rules, *config->matcher, config->cache, config->client_cache_control};
+    const rules::Explanation told = rules::explain(book, method, url, headers);
+    if (wants_json(head, format)) return make_answer(http::status::ok, "application/json", rules::to_json(told));
+    return make_answer(http::status::ok, "text/plain; charset=utf-8", rules::to_text(told));
 }
 
 /// Kubernetes asks with ?verbose=1 as well.
@@ -86,7 +108,7 @@ Response answer_safe_method(const rules::RequestHead& head, const AdminHandlers&
     if (path == "/readyz") return answer_probe(handlers.ready(), head.query);
     if (path == "/metrics")
         return make_answer(http::status::ok, "text/plain; version=0.0.4; charset=utf-8", handlers.metrics());
-    if (path == "/explain") return answer_explain(head.query, handlers.config());
+    if (path == "/explain") return answer_explain(head, handlers.config());
     return make_problem(http::status::not_found,
                         "there are /livez, /readyz, /health/cache, /metrics, /explain, /switches, POST /purge, "
                         "POST /drain and POST /-/reload");

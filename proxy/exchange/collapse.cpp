@@ -8,6 +8,7 @@
 #include "proxy/exchange/heads.hpp"
 #include "proxy/exchange/hit.hpp"
 #include "proxy/exchange/refuse.hpp"
+#include "proxy/exchange/stored_entry.hpp"
 #include "proxy/net/clock.hpp"
 #include "rules/http/conditional.hpp"
 
@@ -216,6 +217,7 @@ class FillReader {
                 append_number(out, static_cast<std::uint64_t>(meta.times.initial_age.count() / 1000));
                 out += "\r\n";
             }
+            if ((exchange_->debug & debug_explain) != 0) note_lifetime(*exchange_, meta);
             append_cache_status(out, *exchange_);
             append_framing(out, framing_, *exchange_);
             exchange_->count.status = meta.status;

@@ -17,6 +17,7 @@
 #include "rules/http/cache_control.hpp"
 #include "rules/http/fields.hpp"
 #include "rules/http/targeted.hpp"
+#include "rules/verdict/judge_fill.hpp"
 
 namespace larder::proxy {
 
@@ -80,7 +81,7 @@ std::shared_ptr<Exchange> own(Services& services, const Exchange& exchange, cons
     owned->judgement.parameter = {};  // a view into the buffer that is left; only `explain` names it
     owned->key = exchange.key;
     count_judgement(*owned);
-    owned->shows_key = may_see_key(*services.config, owned->view, client.address);
+    owned->debug = debug_answer(*services.config, owned->view, client.address);
     return owned;
 }
 
@@ -199,31 +200,14 @@ asio::awaitable<void> pass(Services& services, Client& client, std::shared_ptr<E
     exchange->keep_alive = false;
 }
 
-/// May the 206 to this request be stored? Of one range, and nothing else that the origin has to judge.
-bool may_store_part(const Exchange& exchange) noexcept
-{
-    const rules::Fields& fields = exchange.head.fields;
-    // A part has no variants, and a path of several spellings needs them.
-    return !rules::has_spellings(exchange.view.path) && rules::asks_one_range(fields) &&
-           !fields.has(rules::FieldId::if_none_match) && !fields.has(rules::FieldId::if_modified_since);
-}
-
 /// May the answer of this request be stored, and be another's too? If not, says why.
 /// @param is_stored  a whole response is, or the very part that is asked for: it is revalidated, not the range fetched
 bool may_fill(Services& services, Exchange& exchange, bool is_stored)
 {
-    if (exchange.is_head()) return false;  // forwarded as it is: its answer has no body to store
-    if (wants_range(exchange) && !is_stored && !may_store_part(exchange)) {
-        exchange.count.forward = Forward::range;
-        return false;
-    }
-    if (rules::HopByHop(exchange.head.fields).names_end_to_end_field()) {
-        exchange.count.forward = Forward::connection_option;
-        return false;
-    }
-    // A client's no-store keeps its own answer out (RFC 9111 §5.2.1.5); it does not keep others from what is stored.
-    if (rules::parse_cache_control(exchange.head.fields).no_store) {
-        exchange.count.not_stored = rules::NotStored::request_no_store;
+    const rules::FillJudgement judged = rules::judge_fill(exchange.view, is_stored);
+    if (!judged.fills) {
+        if (judged.forward != Forward::none) exchange.count.forward = judged.forward;
+        if (judged.not_stored != rules::NotStored::none) exchange.count.not_stored = judged.not_stored;
         return false;
     }
     const rules::NotStored uncacheable = services.fills.uncacheable(exchange.stored_as, exchange.begun);
@@ -261,7 +245,7 @@ bool answer_at_once(Services& services, Client& client, Exchange& exchange)
     const rules::LookupJudgement judged = rules::judge_lookup(looked->entry->times, exchange.now);
     if (judged.verdict != Verdict::hit) return false;
     if (looked->entry->is_part() && !serves_part(exchange, *looked->entry)) return false;
-    exchange.shows_key = may_see_key(*services.config, exchange.view, client.address);
+    exchange.debug = debug_answer(*services.config, exchange.view, client.address);
     exchange.count.verdict = Verdict::hit;
     exchange.count.forward = Forward::none;
     exchange.count.outcome = Outcome::served;

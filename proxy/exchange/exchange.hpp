@@ -18,6 +18,13 @@ namespace larder::proxy {
 /// What is known of one exchange. `now` is read once and travels with it, so every judge sees the same time.
 class Forwarding;
 
+/// What `Larder-Debug` of a trusted client asks for. Bits.
+enum DebugAnswer : std::uint8_t {
+    debug_nothing = 0,
+    debug_key = 1,      // the key, in Cache-Status
+    debug_explain = 2,  // the field Larder-Explain
+};
+
 struct Exchange {
     const Services* services = nullptr;
     config::ConfigPtr config;  // by which it was judged; null while it cannot wait
@@ -42,10 +49,12 @@ struct Exchange {
     bool collapsed = false;
     bool stored = false;
     std::string_view cache_purge;  // X-Cache-Purge: why the log does not have this write's purge yet; empty: it does
-    bool shows_key = false;        // in Cache-Status: a trusted client has asked for it
-    bool keep_alive = true;        // the connection lives on after this exchange
-    bool answered = false;         // a final head has been handed to the client
-    std::uint64_t body_bytes = 0;  // of the answer
+    DebugAnswer debug = debug_nothing;           // a trusted client has asked for it; below: what `debug_explain` tells
+    rules::Milliseconds explained_lifetime{-1};  // of the stored response; negative: there is none
+    std::string_view explained_source;           // where it comes from: a word of LifetimeSource
+    bool keep_alive = true;                      // the connection lives on after this exchange
+    bool answered = false;                       // a final head has been handed to the client
+    std::uint64_t body_bytes = 0;                // of the answer
     std::chrono::nanoseconds upstream_time{0}, store_time{0};
 
     bool is_head() const noexcept { return head.method == rules::Method::head; }

@@ -94,6 +94,43 @@ void append_quoted(Appender& out, std::string_view text)
     out += '"';
 }
 
+/// Why it was so, in one line: a structured dictionary (RFC 8941 §3.2), with the words of `larder explain`.
+void append_explanation(Appender& out, const Exchange& exchange)
+{
+    const ExchangeCount& count = exchange.count;
+    const rules::Rule* rule = exchange.judgement.rule;
+    out += "Larder-Explain: verdict=";
+    out += rules::word(count.verdict);
+    const auto add = [&out](std::string_view name, std::string_view text) {
+        if (text.empty()) return;
+        ((out += ", ") += name) += '=';
+        append_quoted(out, text);
+    };
+    const auto add_word = [&out](std::string_view name, std::string_view word) {
+        (((out += ", ") += name) += '=') += word;
+    };
+    if (rule) add("rule", rule->name);
+    add("key", exchange.key);
+    if (count.forward != Forward::none) {
+        add_word("reason", rules::word(count.forward));
+        add("because", rules::text(count.forward));
+        if (count.forward == Forward::query_parameter && rule)
+            add("parameter", rules::unnamed_parameter(*rule, exchange.view));
+        add("switch", rules::remedy(count.forward));
+    }
+    if (count.not_stored != NotStored::none) {
+        add_word("not-stored", rules::word(count.not_stored));
+        add("not-stored-because", rules::text(count.not_stored));
+        add("not-stored-switch", rules::remedy(count.not_stored));
+    }
+    if (exchange.explained_lifetime.count() >= 0) {
+        out += ", lifetime=";
+        out += static_cast<std::uint64_t>(std::chrono::floor<rules::Seconds>(exchange.explained_lifetime).count());
+        add_word("lifetime-from", exchange.explained_source);
+    }
+    out += "\r\n";
+}
+
 /// The parameters of a request that was forwarded.
 void append_forward_status(Appender& out, const Exchange& exchange)
 {
@@ -126,14 +163,19 @@ void append_forward_status(Appender& out, const Exchange& exchange)
 
 }  // namespace
 
-bool may_see_key(const config::Config& config, const rules::RequestView& request, std::string_view client_address)
+DebugAnswer debug_answer(const config::Config& config, const rules::RequestView& request,
+                         std::string_view client_address)
 {
-    if (!request.fields.has(FieldId::larder_debug) || config.trusted_proxies.empty()) return false;
-    bool asked = false;
-    for (const Field& field : request.head->fields.all)
-        if (field.id == FieldId::larder_debug)
-            rules::for_each_element(field.value, [&asked](std::string_view word) { asked = asked || word == "key"; });
-    return asked && is_trusted(config, client_address);
+    if (!request.fields.has(FieldId::larder_debug) || config.trusted_proxies.empty()) return debug_nothing;
+    unsigned asked = debug_nothing;
+    for (const Field& field : request.head->fields.all) {
+        if (field.id != FieldId::larder_debug) continue;
+        rules::for_each_element(field.value, [&asked](std::string_view word) {
+            if (word == "key") asked |= debug_key;
+            if (word == "explain") asked |= debug_explain;
+        });
+    }
+    return asked != 0 && is_trusted(config, client_address) ? static_cast<DebugAnswer>(asked) : debug_nothing;
 }
 
 std::string fill_target(const Exchange& exchange)
@@ -313,13 +355,13 @@ void append_cache_status(std::string& text, const Exchange& exchange)
 {
     const bool is_hit =
         exchange.count.verdict == rules::Verdict::hit || exchange.count.verdict == rules::Verdict::stale_hit;
-    const bool shows_key = exchange.shows_key && !exchange.key.empty();
-    if (is_hit && !shows_key) {
+    if (is_hit && exchange.debug == debug_nothing) {
         const auto ttl = std::chrono::floor<rules::Seconds>(exchange.ttl).count();
         return append_with_number(text, "Cache-Status: larder; hit; ttl=", ttl, "\r\n");
     }
-    constexpr std::size_t usual_bytes = 96;
-    Appender out(text, usual_bytes + (shows_key ? exchange.key.size() : 0));
+    constexpr std::size_t usual_bytes = 96, explained_bytes = 384;
+    const std::size_t debug_bytes = exchange.debug == debug_nothing ? 0 : exchange.key.size() * 2 + explained_bytes;
+    Appender out(text, usual_bytes + debug_bytes);
     append_cache_status(out, exchange);
 }
 
@@ -335,11 +377,16 @@ void append_cache_status(Appender& out, const Exchange& exchange)
         out += "Cache-Status: larder";
         append_forward_status(out, exchange);
     }
-    if (exchange.shows_key && !exchange.key.empty()) {
+    if (exchange.debug == debug_nothing) {
+        out += "\r\n";
+        return;
+    }
+    if ((exchange.debug & debug_key) != 0 && !exchange.key.empty()) {
         out += "; key=";
         append_quoted(out, exchange.key);
     }
     out += "\r\n";
+    if ((exchange.debug & debug_explain) != 0) append_explanation(out, exchange);
 }
 
 }  // namespace larder::proxy

@@ -64,7 +64,8 @@ void append_interim_head(std::string& out, const rules::ResponseHead& interim);
 /// Appends Content-Length or Transfer-Encoding, and Connection, then the empty line.
 void append_framing(std::string& out, const Framing& framing, const Exchange& exchange);
 void append_framing(rules::Appender& out, const Framing& framing, const Exchange& exchange);
-/// `Cache-Status: larder; ...` as RFC 9211 says, from what the exchange has counted so far.
+/// `Cache-Status: larder; ...` as RFC 9211 says, from what the exchange has counted so far; with `debug_explain` also
+/// `Larder-Explain`.
 void append_cache_status(std::string& out, const Exchange& exchange);
 void append_cache_status(rules::Appender& out, const Exchange& exchange);
 void append_number(std::string& out, std::uint64_t number);
@@ -80,9 +81,9 @@ void append_with_number(std::string& out, const char (&before)[Before], std::int
     out.append(text, static_cast<std::size_t>(at - text));
 }
 
-/// Does the request ask, with `Larder-Debug: key`, for the key in `Cache-Status`, and may its client know it
-/// (trusted_proxies)?
-bool may_see_key(const config::Config& config, const rules::RequestView& request, std::string_view client_address);
+/// What the request asks for with `Larder-Debug: key` or `explain`, as far as its client may know it (trusted_proxies).
+DebugAnswer debug_answer(const config::Config& config, const rules::RequestView& request,
+                         std::string_view client_address);
 
 /// How an answer is framed for this client when the length is known, or not.
 Framing framing_for(const Exchange& exchange, bool length_known, std::uint64_t length);

@@ -5,6 +5,7 @@
 
 #include "proxy/exchange/heads.hpp"
 #include "proxy/exchange/refuse.hpp"
+#include "proxy/exchange/stored_entry.hpp"
 #include "rules/base/text.hpp"
 #include "rules/http/conditional.hpp"
 #include "rules/http/date.hpp"
@@ -127,6 +128,7 @@ std::string_view append_stored_answer(Services& services, Exchange& exchange, co
     if (services.draining) exchange.keep_alive = false;
     exchange.answered = true;
     exchange.count.status = entry.status;
+    if ((exchange.debug & debug_explain) != 0) note_lifetime(exchange, entry);
     const rules::FieldSet fields = exchange.view.fields;
     const bool may_select = entry.status == 200 || entry.is_part();
     if (may_select && fields.has_any({FieldId::if_none_match, FieldId::if_modified_since})) {

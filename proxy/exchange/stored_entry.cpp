@@ -30,6 +30,22 @@ bool has_validator(const Entry& entry) noexcept
     return !held.etag.empty() || !held.last_modified.empty();
 }
 
+void note_lifetime(Exchange& exchange, const Entry& entry)
+{
+    exchange.explained_lifetime = entry.times.lifetime;
+    exchange.explained_source = rules::word(rules::LifetimeSource::none);
+    static const rules::HeadLimits no_limits{SIZE_MAX, SIZE_MAX, SIZE_MAX, SIZE_MAX};
+    std::string head = entry.head;
+    if (!entry.own_policy.empty()) head += "Larder-Cache-Control: " + entry.own_policy + "\r\n";
+    head += "\r\n";
+    rules::ResponseHead stored;
+    if (rules::scan_response(head, no_limits, false, stored) != rules::Scan::ok) return;
+    const rules::WallTime then = entry.times.stored;
+    const rules::StoreJudgement judged =
+        rules::judge_store(exchange.head, stored, *exchange.judgement.rule, then, then, entry.is_part());
+    exchange.explained_source = rules::word(judged.lifetime_source);
+}
+
 rules::WallTime hard_expiry(const rules::StoredTimes& times, bool has_validator)
 {
     const rules::Milliseconds left = std::max(rules::Milliseconds{0}, times.lifetime - times.initial_age);

@@ -16,6 +16,9 @@ std::shared_ptr<Entry> make_entry(const Exchange& exchange, const rules::StoredT
 
 bool has_validator(const Entry& entry) noexcept;
 
+/// For `Larder-Explain`: the lifetime of what is served, and who has given it. Judged anew, because entries do not say.
+void note_lifetime(Exchange& exchange, const Entry& entry);
+
 /// How long an entry is kept at all: its lifetime, the stale windows, and when it can be revalidated as long again. One
 /// that is revalidated each time has no other use, and is kept for some minutes.
 rules::WallTime hard_expiry(const rules::StoredTimes& times, bool has_validator);

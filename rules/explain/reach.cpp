@@ -1,27 +1,10 @@
 #include "rules/explain/reach.hpp"
 
 #include "rules/explain/shape.hpp"
-#include "rules/pattern/pattern.hpp"
 
 namespace larder::rules {
 
-namespace {
-
-const Template& key_of(const Rule& rule) { return rule.key ? *rule.key : default_key(); }
-
-/// Values hold no ":", so that a key and the shape that made it have the same parts between them.
-bool could_make(std::string_view shape, std::string_view key) noexcept
-{
-    for (;;) {
-        const std::size_t shape_end = shape.find(':'), key_end = key.find(':');
-        if (!matches(shape.substr(0, shape_end), key.substr(0, key_end))) return false;
-        if (shape_end == std::string_view::npos || key_end == std::string_view::npos) return shape_end == key_end;
-        shape.remove_prefix(shape_end + 1);
-        key.remove_prefix(key_end + 1);
-    }
-}
-
-}  // namespace
+const Template& key_template(const Rule& rule) { return rule.key ? *rule.key : default_key(); }
 
 std::vector<const Rule*> rules_with_keys(const std::vector<Rule>& rules, CacheMode mode, bool with_off)
 {
@@ -32,12 +15,8 @@ std::vector<const Rule*> rules_with_keys(const std::vector<Rule>& rules, CacheMo
     return with_keys;
 }
 
-std::string family_of(const Rule& rule) { return shape_of(key_of(rule)); }
+std::string family_of(const Rule& rule) { return shape_of(key_template(rule)); }
 
-bool reaches(const PurgeTarget& target, const Rule& rule)
-{
-    const std::string shape = shape_of(key_of(rule));
-    return target.exact ? could_make(shape, target.text) : may_overlap(target.text, shape);
-}
+bool reaches(const PurgeTarget& target, const Rule& rule) { return Shape(target).overlaps(Shape(rule)); }
 
 }  // namespace larder::rules

@@ -10,6 +10,9 @@
 
 namespace larder::rules {
 
+/// The key template of a rule: its own, or the default.
+const Template& key_template(const Rule& rule);
+
 /// The rules that give names to stored responses: those without `purge`, and the one of `cache: respect-origin`.
 /// @param with_off  also those with `cache: off`, which store nothing now and may have done so before
 std::vector<const Rule*> rules_with_keys(const std::vector<Rule>& rules, CacheMode mode, bool with_off = false);
@@ -18,8 +21,8 @@ std::vector<const Rule*> rules_with_keys(const std::vector<Rule>& rules, CacheMo
 /// `event:*`. It may match keys of other rules as well.
 std::string family_of(const Rule& rule);
 
-/// Could the purge match a key of the rule? Never says no when it could; exact keys are told apart by their `:`,
-/// which values never contain.
+/// Could the purge match a key of the rule? Never says no when it could; parts are told apart by their `:`, which
+/// values never contain.
 bool reaches(const PurgeTarget& target, const Rule& rule);
 
 }  // namespace larder::rules

@@ -32,6 +32,19 @@ Seconds age_value(const Fields& fields)
 
 }  // namespace
 
+std::string_view word(LifetimeSource source) noexcept
+{
+    switch (source) {
+    case LifetimeSource::s_maxage: return "s-maxage";
+    case LifetimeSource::max_age: return "max-age";
+    case LifetimeSource::expires: return "expires";
+    case LifetimeSource::rule: return "ttl";
+    case LifetimeSource::rule_override: return "ttl-override";
+    case LifetimeSource::none: return "none";
+    }
+    return "none";
+}
+
 Lifetime freshness_lifetime(const CacheControl& cc, std::optional<Seconds> expires,
                             std::optional<Milliseconds> fallback)
 {

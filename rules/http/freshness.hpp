@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string_view>
 
 #include "rules/base/time.hpp"
 #include "rules/http/cache_control.hpp"
@@ -10,6 +11,9 @@ namespace larder::rules {
 
 /// Who said how long: for `explain` and for the rule that a heuristic must not outlive what the origin forbids.
 enum class LifetimeSource { s_maxage, max_age, expires, rule, rule_override, none };
+
+/// "s-maxage", "max-age", "expires", "ttl", "ttl-override", "none".
+std::string_view word(LifetimeSource source) noexcept;
 
 struct Lifetime {
     Milliseconds value{0};

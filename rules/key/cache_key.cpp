@@ -349,6 +349,27 @@ bool fill_target(PurgeTarget& target, const Template& text, const Rule& rule, co
     return true;
 }
 
+/// Calls `visit(name)` for each parameter that makes the request pass by, until it says false.
+template <class Visit>
+void for_each_unnamed(const Rule& rule, const RequestView& request, Visit visit)
+{
+    if (request.head->query.empty() || key_of(rule).uses(Source::query)) return;
+    bool goes_on = true;
+    for_each_parameter(request.head->query, [&](const Parameter& parameter) {
+        if (!goes_on) return;
+        bool named = false, confusable = hides_another(parameter);
+        for_each_named(rule, [&](std::string_view name) {
+            if (parameter_is(parameter.name, name))
+                named = true;
+            else
+                confusable = confusable || may_stand_for(parameter.name, name);
+        });
+        if (named) return;
+        if (rule.query_policy == QueryPolicy::ignore ? !confusable : is_ignored(rule, parameter)) return;
+        goes_on = visit(parameter.name.empty() ? std::string_view("=") : parameter.name);
+    });
+}
+
 bool any_template_uses(const Rule& rule, Source source) noexcept
 {
     return std::any_of(rule.purge.begin(), rule.purge.end(), [&](const Template& text) { return text.uses(source); });
@@ -416,22 +437,32 @@ KeyNotes append_key(std::string& key, const Rule& rule, const RequestView& reque
 
 std::string_view unnamed_parameter(const Rule& rule, const RequestView& request)
 {
-    if (request.head->query.empty() || key_of(rule).uses(Source::query)) return {};
     std::string_view unnamed;
-    for_each_parameter(request.head->query, [&](const Parameter& parameter) {
-        if (!unnamed.empty()) return;
-        bool named = false, confusable = hides_another(parameter);
-        for_each_named(rule, [&](std::string_view name) {
-            if (parameter_is(parameter.name, name))
-                named = true;
-            else
-                confusable = confusable || may_stand_for(parameter.name, name);
-        });
-        if (named) return;
-        if (rule.query_policy == QueryPolicy::ignore ? !confusable : is_ignored(rule, parameter)) return;
-        unnamed = parameter.name.empty() ? std::string_view("=") : parameter.name;
+    for_each_unnamed(rule, request, [&](std::string_view name) {
+        unnamed = name;
+        return false;
     });
     return unnamed;
+}
+
+std::vector<std::string> unnamed_parameters(const Rule& rule, const RequestView& request)
+{
+    std::vector<std::string> names;
+    for_each_unnamed(rule, request, [&](std::string_view name) {
+        if (std::find(names.begin(), names.end(), name) == names.end()) names.emplace_back(name);
+        return true;
+    });
+    return names;
+}
+
+std::vector<std::string> repeated_parameters(const Rule& rule, const RequestView& request)
+{
+    std::vector<std::string> names;
+    for_each_named(rule, [&](std::string_view name) {
+        const bool is_new = std::find(names.begin(), names.end(), name) == names.end();
+        if (is_new && is_repeated(request.head->query, name)) names.emplace_back(name);
+    });
+    return names;
 }
 
 void append_fill_query(std::string& out, const Rule& rule, const RequestView& request)

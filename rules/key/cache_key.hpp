@@ -26,6 +26,10 @@ KeyNotes append_key(std::string& key, const Rule& rule, const RequestView& reque
 /// frameworks take for a named one ("page[]", "Page" for "page").
 std::string_view unnamed_parameter(const Rule& rule, const RequestView& request);
 
+/// All of them, each once, and the parameters that make an answer a `repeated_parameter`. For `explain`.
+std::vector<std::string> unnamed_parameters(const Rule& rule, const RequestView& request);
+std::vector<std::string> repeated_parameters(const Rule& rule, const RequestView& request);
+
 /// Appends the query with which an answer for this key is asked for: what the key does not tell apart reaches the app
 /// in one form, so that nobody can have an answer stored for all that a parameter of his own has shaped. Without
 /// ignored and unnamed parameters (but with those that `match` wants), sorted, in one percent-encoding. Nothing when

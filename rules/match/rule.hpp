@@ -80,6 +80,7 @@ struct Rule {
     bool tags_of_response = false;  // `tags: response`: Surrogate-Key, Cache-Tag and xkey name groups
     QueryPolicy query_policy = QueryPolicy::strict;
     std::vector<std::string> ignore_query;  // names, or prefixes ending in '*'
+    std::vector<std::string> ignore_lint;   // words of findings that are meant here: rules/explain/lint.hpp
     std::vector<Template> purge;            // not empty: a purge rule
     Fence fence = Fence::both;
     OnStoreError on_store_error = OnStoreError::forward;

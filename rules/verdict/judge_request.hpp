@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "rules/http/target.hpp"
 #include "rules/key/cache_key.hpp"
@@ -26,6 +27,14 @@ struct RequestJudgement {
 /// lifts the identity switch only. A Range does not matter here: the whole answer is looked up.
 RequestJudgement judge_request(const Matcher& matcher, CacheMode mode, const RequestView& request, PathForm form,
                                std::string& key);
+
+struct PassReason {
+    Forward reason = Forward::none;
+    std::string parameter;  // of query_parameter and repeated_parameter: its name as received
+};
+/// Every reason for which `judge_request` would let the request pass by, in its order: the first is its own. Without a
+/// rule there are none that a rule decides.
+std::vector<PassReason> pass_reasons(const Matcher& matcher, CacheMode mode, const RequestView& request, PathForm form);
 
 /// The rule that stands in for a missing one under `respect_origin`: default key, no ttl. It is `shared`, because what
 /// a shared cache may keep is then said by the response alone, and judged when it is stored (RFC 9111 §3.5). It

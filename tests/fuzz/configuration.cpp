@@ -1,5 +1,6 @@
 // What an operator writes: any text loads, or fails with messages that help and give no secret away.
 #include <algorithm>
+#include <boost/json/parse.hpp>
 #include <string>
 #include <variant>
 #include <vector>
@@ -42,9 +43,13 @@ void check_accepted(const Config& config)
     }
     for (const char* target : {"/", "/items/7?page=2", "/api/events/1/comments", "/a%2Fb"}) {
         for (const char* method : {"GET", "PUT"}) {
-            const std::string text = rules::explain(config.rules, *config.matcher, config.cache, method, target,
-                                                    {{"Cookie", "sid=1"}, {"Authorization", "x"}});
-            expect(!text.empty(), "any request can be explained");
+            const rules::Explanation told =
+                rules::explain({config.rules, *config.matcher, config.cache, config.client_cache_control}, method,
+                               target, {{"Cookie", "sid=1"}, {"Authorization", "x"}});
+            expect(!rules::to_text(told).empty(), "any request can be explained");
+            boost::system::error_code ec;
+            boost::json::parse(rules::to_json(told), ec);
+            expect(!ec, "an explanation is a JSON document");
         }
     }
 }

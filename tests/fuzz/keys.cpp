@@ -10,6 +10,7 @@
 #include "config/load.hpp"
 #include "input.hpp"
 #include "rules/explain/explain.hpp"
+#include "rules/explain/mismatch.hpp"
 #include "rules/key/cache_key.hpp"
 #include "rules/pattern/pattern.hpp"
 #include "rules/verdict/invalidation.hpp"
@@ -174,6 +175,11 @@ void check_lookup(const RequestHead& head, std::string_view path, PathForm form)
     const RequestView view{&head, path, head.authority};
     std::string key;
     const RequestJudgement judged = judge_request(matcher, CacheMode::respect_origin, view, form, key);
+    const auto reasons = pass_reasons(matcher, CacheMode::respect_origin, view, form);
+    expect((reasons.empty() ? Forward::none : reasons.front().reason) == judged.bypass,
+           "the first of all reasons is the one that is told");
+    for (const Rule& rule : configuration().rules)
+        expect(mismatch(rule, view) != "its parts do not fit together", "a rule that does not match says why");
     if (judged.bypass != Forward::none) return;
     expect(judged.rule && judged.rule->cache, "what is looked up has a rule");
     expect(form != PathForm::ambiguous, "what can be read in two ways is not looked up");
@@ -313,13 +319,17 @@ void check_explain(std::string_view input)
             headers.emplace_back(line.substr(0, colon), trim(std::string_view(line).substr(colon + 1)));
     }
     const config::Config& config = configuration();
-    const std::string text = explain(config.rules, *config.matcher, config.cache, method, target, headers);
+    const Explanation told = explain({config.rules, *config.matcher, config.cache}, method, target, headers);
+    boost::system::error_code ec;
+    boost::json::parse(to_json(told), ec);
+    expect(!ec, "an explanation is a JSON document");
+    const std::string text = to_text(told);
     expect(text.ends_with('\n') && std::count(text.begin(), text.end(), '\n') >= 1, "an explanation is lines");
     // An empty line in a part would end the head before its end; one line end more makes another header.
     std::string all = method + ' ' + target.substr(0, target.find('#'));
     for (const auto& [name, value] : headers) all += "\r\n" + name + ": " + value;
     if (all.find("\r\n\r\n") != std::string::npos)
-        expect(text.starts_with("verdict: refused"), "a request with an end inside is not explained");
+        expect(told.refused.has_value(), "a request with an end inside is not explained");
     for (std::string_view lines = text; !lines.empty();) {
         const std::string_view line = take_line(lines);
         expect(line.find(": ") != std::string_view::npos, "each line is a word and a text");
