@@ -12,6 +12,7 @@
 #include "config/check.hpp"
 #include "config/nearest.hpp"
 #include "config/substitution.hpp"
+#include "config/tracing.hpp"
 #include "rules/explain/explain.hpp"
 
 namespace larder::config {
@@ -141,6 +142,7 @@ Loaded load_text(std::string_view yaml, const std::string& file, const Environme
     substitute(*root, environment, messages);
     Reading reading(environment, std::filesystem::path(file).parent_path().string(), messages);
     read_mapping(reading, *root, all_options(), draft);
+    apply_tracing_variables(reading, draft.config.tracing);
     if (root->kind == Node::Kind::mapping) check(reading, *root, draft);
     apply_environment_switch(reading, draft.config);
     Loaded loaded = finish(std::move(draft), std::move(messages), file, running);
@@ -209,6 +211,7 @@ Loaded load_flags(const std::vector<std::pair<std::string, std::string>>& flags,
         reading.error(rules::Place{},
                       "where is the app server? Write --upstream http://127.0.0.1:3000, or --config FILE");
     const Node nothing;
+    apply_tracing_variables(reading, draft.config.tracing);
     check(reading, nothing, draft);
     apply_environment_switch(reading, draft.config);
     return finish(std::move(draft), std::move(messages), "", running);
