@@ -75,11 +75,17 @@ template <class Write>
 void put_message(std::string& out, unsigned field, Write write)
 {
     put_tag(out, field, Wire::bytes);
+    out += '\0';  // most messages have fewer bytes than one byte can say
     const std::size_t begin = out.size();
     write();
+    const std::size_t size = out.size() - begin;
+    if (size < 0x80) {
+        out[begin - 1] = static_cast<char>(size);
+        return;
+    }
     std::string length;
-    put_varint(length, out.size() - begin);
-    out.insert(begin, length);
+    put_varint(length, size);
+    out.replace(begin - 1, 1, length);
 }
 
 /// Bytes of the UTF-8 character at the start; 0: it is none (RFC 3629).
@@ -100,6 +106,14 @@ std::size_t character_bytes(std::string_view text) noexcept
 /// A `string` of protobuf is UTF-8: a collector refuses the whole batch for anything else.
 void put_text(std::string& out, unsigned field, std::string_view text)
 {
+    const bool is_ascii = std::none_of(text.begin(), text.end(), [](char c) { return (c & 0x80) != 0; });
+    if (is_ascii) {
+        text = text.substr(0, text_limit_bytes);
+        put_tag(out, field, Wire::bytes);
+        put_varint(out, text.size());
+        out += text;
+        return;
+    }
     put_message(out, field, [&] {
         const std::size_t limit = out.size() + text_limit_bytes;
         while (!text.empty()) {
