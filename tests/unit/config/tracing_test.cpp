@@ -221,6 +221,10 @@ TEST_CASE("the file may say where spans go, in short or in full, and variables w
     CHECK(won.service_name == "other");
     CHECK(won.ratio == 0);
     CHECK(load_fine(head + "tracing: {endpoint: 'http://c', sample: off}\n")->tracing.ratio == 0);
+    const Loaded flags =
+        load_flags({{"upstream", "http://127.0.0.1:3000"}, {"tracing", "http://c:4318"}}, environment_of({}));
+    REQUIRE(flags.config != nullptr);
+    CHECK(flags.config->tracing.endpoint == "http://c:4318/v1/traces");
     CHECK_FALSE(load_fine(head + "tracing: ${COLLECTOR:-}\n")->tracing.is_on());
     CHECK(contains(load_broken(head + "tracing: c:4318\n"),
                    "f:3:10: tracing: the scheme is missing; write http://c:4318"));
