@@ -132,6 +132,7 @@ struct Tracing {
     std::uint32_t batch_size = 512;       // spans of one export
 
     bool is_on() const noexcept { return !endpoint.empty(); }
+    friend bool operator==(const Tracing&, const Tracing&) = default;
 };
 
 struct Config {

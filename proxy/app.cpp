@@ -154,9 +154,9 @@ int App::State::listen()
     if (first->tracing.is_on()) spans = std::make_unique<SpanExporter>(first);
     const std::uint32_t count = first->workers != 0 ? first->workers : allowed_cores();
     const Shared shared{
-        first,     memory,          first->store.kind == config::StoreKind::embedded ? &local_log : nullptr,
-        keyspaces, store_tls.get(), log_state,
-        fills,     connections,     inflight,
+        first,      memory,          first->store.kind == config::StoreKind::embedded ? &local_log : nullptr,
+        keyspaces,  store_tls.get(), log_state,
+        fills,      connections,     inflight,
         spans.get()};
     for (std::uint32_t i = 0; i < count; ++i) {
         auto worker = std::make_unique<Worker>(shared);

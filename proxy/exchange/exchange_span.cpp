@@ -41,8 +41,8 @@ rules::SpanId begin_fetch_span(Services& services, const Exchange& exchange, Fet
     const rules::SpanId id = services.tracer->make_span_id();
     if (!exchange.trace.sampled) return id;
     std::string state = exchange.trace.parent != 0 ? rules::trace_state(exchange.head.fields) : std::string();
-    fetch.watch(std::make_unique<FetchSpan>(*services.tracer, services.config->upstream, exchange.trace, id,
-                                            std::move(state), method, target, instant_now()));
+    fetch.watch(std::make_unique<FetchSpan>(*services.tracer, *services.config, exchange.trace, id, std::move(state),
+                                            method, target, instant_now()));
     return id;
 }
 
@@ -74,7 +74,7 @@ TraceContext end_exchange_span(Services& services, const Client& client, const E
     if (method == "_OTHER") span.add("http.request.method_original", head.method_text);
     span.add("url.scheme", std::string_view("http"));
     span.add("url.path", head.path);
-    const std::string query = head.has_query ? shown_query(head.query) : std::string();
+    const std::string query = head.has_query ? shown_query(head.query, services.config->log.query) : std::string();
     if (!query.empty()) span.add("url.query", query);
     if (rule && rule != &rules::respect_origin_rule()) span.add("http.route", rule->match.path_text);
     if (count.status != 0) span.add("http.response.status_code", std::int64_t{count.status});

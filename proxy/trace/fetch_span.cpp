@@ -10,13 +10,16 @@ namespace larder::proxy {
 namespace {
 
 /// The address of what is asked for, as the app knows it.
-std::string url_of(const config::Upstream& upstream, std::string_view target)
+std::string url_of(const config::Config& config, std::string_view target)
 {
+    const config::Upstream& upstream = config.upstream;
     std::string url = upstream.tls ? "https://" : "http://";
     url += upstream.host_header;
     const std::size_t question = std::min(target.find('?'), target.size());
     url += target.substr(0, question);
-    if (question < target.size()) (url += '?') += shown_query(target.substr(question + 1));
+    const std::string query =
+        question < target.size() ? shown_query(target.substr(question + 1), config.log.query) : std::string();
+    if (!query.empty()) (url += '?') += query;
     return url;
 }
 
@@ -27,8 +30,9 @@ std::string_view known_method(rules::Method method, std::string_view text) noexc
     return method == rules::Method::other ? std::string_view("_OTHER") : text;
 }
 
-std::string shown_query(std::string_view query)
+std::string shown_query(std::string_view query, config::QueryLog policy)
 {
+    if (policy == config::QueryLog::drop) return {};
     // Those that the semantic conventions of OpenTelemetry name, and what nobody wants to find in a trace.
     constexpr std::string_view secret[] = {"AWSAccessKeyId",   "Signature",       "sig",
                                            "X-Goog-Signature", "X-Amz-Signature", "access_token",
@@ -42,20 +46,21 @@ std::string shown_query(std::string_view query)
             return rules::parameter_is(parameter.name, name);
         });
         shown += '=';
+        if (policy == config::QueryLog::names) return;
         shown += is_secret ? std::string_view("REDACTED") : parameter.value;
     });
     return shown;
 }
 
-FetchSpan::FetchSpan(Tracer& tracer, const config::Upstream& upstream, const TraceContext& exchange, rules::SpanId id,
+FetchSpan::FetchSpan(Tracer& tracer, const config::Config& config, const TraceContext& exchange, rules::SpanId id,
                      std::string trace_state, std::string_view method, std::string_view target, rules::Instant begun)
     : tracer_(tracer),
-      app_(upstream.endpoint),
+      app_(config.upstream.endpoint),
       exchange_(exchange),
       id_(id),
       trace_state_(std::move(trace_state)),
       method_(method),
-      url_(url_of(upstream, target)),
+      url_(url_of(config, target)),
       begun_(begun)
 {
 }

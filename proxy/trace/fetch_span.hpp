@@ -12,7 +12,7 @@ class FetchSpan final : public FetchWatch {
   public:
     /// Copies what it needs: it may outlive the exchange, but not the tracer.
     /// @param exchange  of which the fetch is a part
-    FetchSpan(Tracer& tracer, const config::Upstream& upstream, const TraceContext& exchange, rules::SpanId id,
+    FetchSpan(Tracer& tracer, const config::Config& config, const TraceContext& exchange, rules::SpanId id,
               std::string trace_state, std::string_view method, std::string_view target, rules::Instant begun);
 
     void on_end(const Fetch& fetch) noexcept override;
@@ -31,7 +31,8 @@ class FetchSpan final : public FetchWatch {
 /// The method as `http.request.method` names it: one that is unknown is `_OTHER`.
 std::string_view known_method(rules::Method method, std::string_view text) noexcept;
 
-/// A query as it may be shown: values that are signatures or credentials by their name become REDACTED.
-std::string shown_query(std::string_view query);
+/// A query as it may be shown: as in the access log, and values that are signatures or credentials by their name become
+/// REDACTED.
+std::string shown_query(std::string_view query, config::QueryLog policy);
 
 }  // namespace larder::proxy

@@ -232,3 +232,15 @@ TEST_CASE("the file may say where spans go, in short or in full, and variables w
     const Loaded nowhere = load_text(head + "tracing: {sample: 1/10}\n", "f", environment_of({}));
     CHECK(contains(all_messages(nowhere), "spans have nowhere to go; add endpoint: http://127.0.0.1:4318"));
 }
+
+TEST_CASE("where spans go is read at the start: a reload keeps it, and says that it wants a restart")
+{
+    const std::string head(plain);
+    const ConfigPtr current = load_fine(head + "tracing: http://c:4318\n");
+    const Loaded same = load_text(head + "tracing: http://c:4318\n", "f", environment_of({}), {current.get(), {}});
+    CHECK(same.kept.empty());
+    const Loaded other = load_text(plain, "f", environment_of({}), {current.get(), {}});
+    REQUIRE(other.config != nullptr);
+    CHECK(other.config->tracing.endpoint == "http://c:4318/v1/traces");
+    CHECK(other.kept == std::vector<std::string>{"tracing"});
+}

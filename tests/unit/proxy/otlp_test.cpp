@@ -235,8 +235,12 @@ TEST_CASE("above the limit of all queues spans are dropped and counted, and who 
     CHECK(room.dropped() == 2);
 }
 
-TEST_CASE("a query is shown without what is secret by its name")
+TEST_CASE("a query is shown as in the access log, and without what is secret by its name")
 {
+    using larder::config::QueryLog;
+    const auto shown_query = [](std::string_view query) { return larder::proxy::shown_query(query, QueryLog::keep); };
+    CHECK(larder::proxy::shown_query("page=2&token=x&flag", QueryLog::names) == "page=&token=&flag");
+    CHECK(larder::proxy::shown_query("page=2&token=x&flag", QueryLog::drop) == "");
     CHECK(shown_query("page=2&sort=") == "page=2&sort=");
     CHECK(shown_query("sig=abc&page=2&access_token=x&%73ig=y&flag") ==
           "sig=REDACTED&page=2&access_token=REDACTED&%73ig=REDACTED&flag");
