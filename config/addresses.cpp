@@ -209,6 +209,42 @@ Read<Upstream> read_upstream_url(std::string_view text)
     return upstream;
 }
 
+std::string read_otlp_url(std::string_view text, OtlpPath path, Tracing& tracing)
+{
+    const std::string forms = "write http://HOST:4318 or https://HOST/PATH";
+    const bool is_https = has_scheme(text, "https");
+    if (!is_https && !has_scheme(text, "http")) {
+        if (text.find("://") == std::string_view::npos && text.find('@') == std::string_view::npos &&
+            std::holds_alternative<Endpoint>(read_endpoint(text)))
+            return "the scheme is missing; write http://" + std::string(text);
+        return "spans are posted to an http or https URL; " + forms;
+    }
+    const auto url = urls::parse_uri(urls::string_view(text.data(), text.size()));
+    if (!url) return "not a URL; " + forms;
+    if (url->has_userinfo())
+        return "this URL has no user or password; write OTEL_EXPORTER_OTLP_HEADERS=Authorization=Basic%20...";
+    if (url->has_fragment()) return "this URL has no #; " + forms;
+    if (!url->has_authority() || url->host().empty()) return "the host is missing; " + forms;
+    if (path_runs_into_port(*url)) return "a port is a number up to 65535; " + forms;
+    auto endpoint = to_endpoint(url->authority(), is_https ? 443 : 80);
+    if (auto* problem = std::get_if<std::string>(&endpoint)) return *problem + "; " + forms;
+    tracing.address = std::get<Endpoint>(endpoint);
+    if (tracing.address.port == 0) return "port 0 cannot be connected to";
+    tracing.tls = is_https;
+    tracing.host_header = view(url->encoded_host());
+    if (!url->port().empty()) tracing.host_header += ':' + std::to_string(tracing.address.port);
+    tracing.target = view(url->encoded_path());
+    const bool has_path = !tracing.target.empty() && tracing.target != "/";
+    if (path == OtlpPath::base || (path == OtlpPath::completed && !has_path)) {
+        while (tracing.target.ends_with('/')) tracing.target.pop_back();
+        tracing.target += "/v1/traces";
+    }
+    if (tracing.target.empty()) tracing.target = "/";
+    tracing.endpoint = (is_https ? "https://" : "http://") + tracing.host_header + tracing.target;
+    if (url->has_query()) (tracing.target += '?') += view(url->encoded_query());
+    return {};
+}
+
 Read<Store> read_store_url(std::string_view text)
 {
     const std::string forms = "write redis://HOST:6379/0, rediss://HOST:6380/0 or unix:///run/redis.sock?db=0";

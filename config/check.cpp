@@ -79,6 +79,12 @@ void check_process(Reading& reading, const Node& root, const Config& config)
         if (const auto* plain = std::get_if<Store>(&read); plain != nullptr && !plain->password.empty())
             reading.error(*url, "store.url: the password stands here and in password_file; keep the file");
     }
+    if (config.tracing.is_on() && !config.tracing.tls && !config.tracing.ca_file.empty())
+        reading.error(value_or(value_or(root, "tracing"), "ca_file"),
+                      "tracing.ca_file: only https:// has certificates");
+    if (const Node* tracing = root.find("tracing"); tracing != nullptr && tracing->kind == Node::Kind::mapping)
+        if (!config.tracing.is_on() && tracing->find("endpoint") == nullptr && !tracing->entries.empty())
+            reading.warning(tracing->place, "tracing: spans have nowhere to go; add endpoint: http://127.0.0.1:4318");
     if (!is_redis && config.memory == 0)
         reading.error(value_or(root, "memory"),
                       "memory: without a Redis store this is the only store; write memory: 64MiB");

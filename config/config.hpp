@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "rules/match/matcher.hpp"
@@ -107,6 +108,33 @@ struct Switches {
     bool operator==(const Switches&) const = default;
 };
 
+enum class OtlpProtocol : std::uint8_t { protobuf, json };
+
+/// Where spans go. Of the file and of the variables of OpenTelemetry (config/tracing.cpp), which win.
+struct Tracing {
+    std::string endpoint;     // URL that spans are posted to; empty: nothing is traced
+    Endpoint address;         // of the collector
+    bool tls = false;         // https://
+    std::string host_header;  // authority of the URL
+    std::string target;       // its path and query
+    std::string ca_file;      // empty: the system's certificates
+    OtlpProtocol protocol = OtlpProtocol::protobuf;
+    std::vector<std::pair<std::string, std::string>> headers;  // of each export; values are never printed
+    std::string service_name = "larder";
+    std::vector<std::pair<std::string, std::string>> resource;  // further attributes
+    std::uint32_t sample_every = 1;                             // as the file has it; the ratio below follows from it
+    bool follows_parent = true;           // a valid traceparent decides; the ratio when there is none
+    double ratio = 1;                     // share of the traces that are recorded, 0 to 1
+    Milliseconds timeout{10'000};         // one attempt to export a batch
+    Milliseconds export_timeout{30'000};  // one batch, with all its attempts
+    Milliseconds schedule_delay{5'000};   // between two exports, unless there is enough for a batch
+    std::uint32_t queue_size = 2048;      // spans that wait, in all; more are dropped
+    std::uint32_t batch_size = 512;       // spans of one export
+
+    bool is_on() const noexcept { return !endpoint.empty(); }
+    friend bool operator==(const Tracing&, const Tracing&) = default;
+};
+
 struct Config {
     std::string file;  // where it came from; empty: the command line
     Endpoint listen{"0.0.0.0", 8080, ""};
@@ -127,6 +155,7 @@ struct Config {
     Timeouts timeouts;
     Limits limits;
     Log log;
+    Tracing tracing;
 
     std::vector<rules::Rule> rules;  // in file order, never changed after `matcher` was made
     /// The rule names that rows of counters stand for, by `Rule::index`. A name keeps its row when the configuration is

@@ -13,6 +13,7 @@
 #include "config/findings.hpp"
 #include "config/nearest.hpp"
 #include "config/substitution.hpp"
+#include "config/tracing.hpp"
 #include "rules/explain/lint.hpp"
 
 namespace larder::config {
@@ -56,6 +57,7 @@ std::vector<std::string> keep_what_needs_restart(Config& next, const Config& cur
     keep(next, current, &Config::store, "store", kept);
     keep(next, current, &Config::memory, "memory", kept);
     keep(next, current, &Config::workers, "workers", kept);
+    keep(next, current, &Config::tracing, "tracing", kept);
     if (next.log.format != current.log.format) kept.emplace_back("log.format");
     next.log.format = current.log.format;
     return kept;
@@ -164,6 +166,7 @@ Loaded load_text(std::string_view yaml, const std::string& file, const Environme
     name_findings(messages, "variable");
     Reading reading(environment, std::filesystem::path(file).parent_path().string(), messages);
     read_mapping(reading, *root, all_options(), draft);
+    apply_tracing_variables(reading, draft.config.tracing);
     name_findings(messages, "bad-value");
     if (root->kind == Node::Kind::mapping) check(reading, *root, draft);
     apply_environment_switch(reading, draft.config);
@@ -238,6 +241,7 @@ Loaded load_flags(const std::vector<std::pair<std::string, std::string>>& flags,
                       "where is the app server? Write --upstream http://127.0.0.1:3000, or --config FILE");
     name_findings(messages, "bad-value");
     const Node nothing;
+    apply_tracing_variables(reading, draft.config.tracing);
     check(reading, nothing, draft);
     apply_environment_switch(reading, draft.config);
     return finish(std::move(draft), std::move(messages), "", running);

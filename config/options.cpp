@@ -224,6 +224,41 @@ const Options<Limits>& limits_options()
     return options;
 }
 
+const Options<Tracing>& tracing_options()
+{
+    Option<Tracing> endpoint;
+    endpoint.text = {
+        "endpoint",
+        "URL",
+        "",
+        "",
+        "the collector: `http://HOST:4318` or `https://HOST/PATH`; without a path `/v1/traces` is added. Empty: "
+        "nothing is traced. `OTEL_EXPORTER_OTLP_ENDPOINT` and its like win over what stands here",
+        text_schema("(https?://.+)?"),
+        {}};
+    endpoint.read = [](Reading& reading, const Node& node, Tracing& tracing) {
+        if (node.is_empty()) return;  // tracing: ${COLLECTOR:-} means none
+        const std::string* text = read_text(reading, node, "a URL, such as http://127.0.0.1:4318");
+        if (text == nullptr) return;
+        if (std::string problem = read_otlp_url(*text, OtlpPath::completed, tracing); !problem.empty())
+            reading.error(node, problem);
+    };
+    const auto row = [](auto&&... arguments) { return option<Tracing>(std::move(arguments)...); };
+    static const Options<Tracing> options{
+        endpoint,
+        row("ca_file", &Tracing::ca_file, readable_file(),
+            "PEM file with the certificates to trust; only with `https://`",
+            std::optional<std::string>("the system's certificates")),
+        row("protocol", &Tracing::protocol,
+            choice<OtlpProtocol>({{"http/protobuf", OtlpProtocol::protobuf}, {"http/json", OtlpProtocol::json}}),
+            "how spans are written"),
+        row("sample", &Tracing::sample_every, access_sampling(),
+            "which traces that begin here are recorded; a request that brings a `traceparent` says so itself"),
+        row("service_name", &Tracing::service_name, identifier(), "what the spans are of: `service.name`"),
+    };
+    return options;
+}
+
 const Options<Log>& log_options()
 {
     const auto row = [](auto&&... arguments) { return option<Log>(std::move(arguments)...); };
@@ -606,6 +641,9 @@ const Options<Draft>& all_options()
             group<Draft>("limits", of_config(&Config::limits), limits_options(), "of requests and responses"),
             group<Draft>("log", of_config(&Config::log), log_options(),
                          "what is logged: events to standard error, the access log to standard output"),
+            url_or_group<Draft>(
+                "tracing", of_config(&Config::tracing), tracing_options(),
+                "where spans go (OpenTelemetry); without it, and without a variable that says so, nowhere"),
             rules_row,
         };
     }();

@@ -21,6 +21,7 @@
 #include "proxy/observe/metrics.hpp"
 #include "proxy/redis/keyspace.hpp"
 #include "proxy/service_manager.hpp"
+#include "proxy/trace/exporter.hpp"
 #include "proxy/worker.hpp"
 
 namespace larder::proxy {
@@ -104,6 +105,7 @@ struct App::State {
     Fills fills;
     ConnectionLimit connections;
     InflightLimit inflight;
+    std::unique_ptr<SpanExporter> spans;  // null: nothing is traced
     std::uint64_t open_files = 1024;
     rules::WallTime started = wall_now();
     Workers workers;
@@ -130,6 +132,7 @@ std::string App::State::metrics(const AdminCounts& admin) const
     extra.memory_evicted = stats.evicted;
     extra.memory_expired = stats.expired;
     extra.admin = admin;
+    if (spans) extra.trace = spans->counts();
     extra.reloads = live.figures();
     extra.process = process_figures();
     extra.deferred_purges = log_state.deferred_count();
@@ -148,11 +151,13 @@ void App::State::apply_limits(const config::Limits& limits)
 /// Makes the workers, each with its listener. Returns 0, or what the process shall end with.
 int App::State::listen()
 {
+    if (first->tracing.is_on()) spans = std::make_unique<SpanExporter>(first);
     const std::uint32_t count = first->workers != 0 ? first->workers : allowed_cores();
     const Shared shared{
-        first,     memory,          first->store.kind == config::StoreKind::embedded ? &local_log : nullptr,
-        keyspaces, store_tls.get(), log_state,
-        fills,     connections,     inflight};
+        first,      memory,          first->store.kind == config::StoreKind::embedded ? &local_log : nullptr,
+        keyspaces,  store_tls.get(), log_state,
+        fills,      connections,     inflight,
+        spans.get()};
     for (std::uint32_t i = 0; i < count; ++i) {
         auto worker = std::make_unique<Worker>(shared);
         const Worker* leader = workers.empty() ? nullptr : workers.front().get();
@@ -388,6 +393,7 @@ int App::run()
                {"upstream", std::string_view(upstream)},
                {"store", std::string_view(store)}});
     ServiceManager manager;
+    if (state.spans) state.spans->start();
     for (const auto& worker : state.workers) worker->start();
     state.live.publish_to([&](const config::ConfigPtr& next) { publish(context, state, next, [] {}); });
 
@@ -451,6 +457,8 @@ int App::run()
     context.restart();
     std::thread waiting([&] {
         for (const auto& worker : state.workers) worker->join();
+        constexpr rules::Milliseconds spans_patience{1'000};
+        if (state.spans) state.spans->stop(spans_patience);
         asio::post(context, [&] { context.stop(); });
     });
     context.run();

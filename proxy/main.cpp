@@ -51,6 +51,7 @@ constexpr Flag flags[] = {
     {"--trust", "trust", "DURATION", "how long a memory hit needs no look at the purge log; default 0ms"},
     {"--cache", "cache", "MODE", "respect-origin (default without a file) or off"},
     {"--trusted-proxies", "trusted_proxies", "NETWORK", "whose X-Forwarded-* are kept"},
+    {"--tracing", "tracing", "URL", "the OpenTelemetry collector, such as http://127.0.0.1:4318; default: none"},
     {"--log-level", "log.level", "LEVEL", "debug, info (default), warn or error"},
     {"--log-format", "log.format", "FORMAT", "text (default) or json"},
     {"--log-access", "log.access", "WHICH", "one line per request: off (default), all, or one in N"},

@@ -58,6 +58,7 @@ Worker::Worker(const Shared& shared)
     : shared_(shared),
       counters_(shared.config->counted_names.size()),
       access_log_(shared.config->log, counters_),
+      tracer_(shared.spans ? std::make_unique<Tracer>(shared.spans->options(), shared.spans->make_queue()) : nullptr),
       upstream_(context_, shared.config->upstream, wheel_, counters_, shared.inflight),
       topology_(shared.local_log ? nullptr
                                  : make_topology(context_, wheel_, shared.config->store, shared.store_tls, counters_,
@@ -76,7 +77,8 @@ Worker::Worker(const Shared& shared)
                 cache_,
                 shared.fills,
                 draining_,
-                stopping_},
+                stopping_,
+                tracer_.get()},
       server_(services_, listener_, shared.connections)
 {
 }

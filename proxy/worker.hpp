@@ -14,6 +14,7 @@
 #include "proxy/redis/link.hpp"
 #include "proxy/server/server.hpp"
 #include "proxy/store/redis_store.hpp"
+#include "proxy/trace/exporter.hpp"
 
 namespace larder::proxy {
 
@@ -28,6 +29,7 @@ struct Shared {
     Fills& fills;
     ConnectionLimit& connections;
     InflightLimit& inflight;
+    SpanExporter* spans;  // null: nothing is traced
 };
 
 /// The limits of request heads, on the traffic port and on the admin port.
@@ -106,6 +108,7 @@ class Worker {
     Tasks tasks_{context_};
     DeadlineWheel wheel_{context_, &counters_.armed_deadlines};
     AccessLog access_log_;
+    std::unique_ptr<Tracer> tracer_;  // null: nothing is traced
     UpstreamPool upstream_;
     std::unique_ptr<Topology> topology_;  // null when embedded
     std::size_t topology_tasks_count_ = 0;

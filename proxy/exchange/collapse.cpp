@@ -162,6 +162,7 @@ class FillReader {
     {
         ExchangeCount& count = exchange_->count;
         exchange_->collapsed = !leader_;
+        if (!leader_ && exchange_->trace.sampled) exchange_->joined = fill_->fetch_span();
         exchange_->forward_status = view.forward_status;
         count.not_stored = view.not_stored;
         exchange_->stored = leader_ && fill_->may_store && view.not_stored == NotStored::none && !view.stale_on_error;

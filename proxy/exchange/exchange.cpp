@@ -1,6 +1,7 @@
 #include "proxy/exchange/exchange.hpp"
 
 #include "proxy/coherence/guards.hpp"
+#include "proxy/exchange/exchange_span.hpp"
 #include "proxy/exchange/fill.hpp"
 #include "proxy/exchange/forward.hpp"
 #include "proxy/exchange/heads.hpp"
@@ -82,6 +83,7 @@ std::shared_ptr<Exchange> own(Services& services, const Exchange& exchange, cons
     owned->key = exchange.key;
     count_judgement(*owned);
     owned->debug = debug_answer(*services.config, owned->view, client.address);
+    if (services.tracer) owned->trace = services.tracer->begin(owned->head.fields);
     return owned;
 }
 
@@ -409,6 +411,8 @@ void finish_exchange(Services& services, const Client& client, const Exchange& e
     if (is_spared(exchange)) services.counters.add_saved(exchange.count.rule, exchange.body_bytes);
     const rules::Instant end = instant_now();
     services.counters.add_duration(exchange.count.verdict, end - exchange.begun);
+    rules::TraceId trace;
+    if (services.tracer) trace = end_exchange_span(services, client, exchange, end).trace;
     if (!services.access_log.wants()) return;
     AccessLine line;
     line.time = exchange.now;
@@ -420,6 +424,10 @@ void finish_exchange(Services& services, const Client& client, const Exchange& e
     // Hits make no id of their own; one that the client gave is worth repeating.
     line.request_id = exchange.request_id.empty() ? exchange.head.fields.value(rules::FieldId::x_request_id)
                                                   : std::string_view(exchange.request_id);
+    if (trace.is_none())
+        if (const auto parent = rules::trace_parent(exchange.head.fields)) trace = parent->trace;
+    const std::array<char, 32> trace_id = rules::hex(trace);
+    if (!trace.is_none()) line.trace_id = rules::text_of(trace_id);
     if (exchange.judgement.rule) line.rule = exchange.judgement.rule->name;
     line.count = exchange.count;
     line.response_bytes = exchange.body_bytes;

@@ -41,6 +41,8 @@ struct Exchange {
     std::string client_address;
     rules::WallTime now;
     rules::Instant begun;
+    TraceContext trace;  // begun with `own`; a hit that needs none until its end has it from `end_exchange_span`
+    SpanLink joined;     // the fetch of another exchange that has answered this one
 
     ExchangeCount count;
     rules::Milliseconds ttl{0};                       // of what is served: what is left of its lifetime

@@ -177,6 +177,18 @@ void Fill::leave_to_others(bool waited)
     wake_all();
 }
 
+void Fill::name_fetch(SpanLink span)
+{
+    const std::lock_guard lock(mutex_);
+    fetch_span_ = span;
+}
+
+SpanLink Fill::fetch_span() const
+{
+    const std::lock_guard lock(mutex_);
+    return fetch_span_;
+}
+
 std::unique_ptr<Fetch> Fill::take_fetch()
 {
     const std::lock_guard lock(mutex_);

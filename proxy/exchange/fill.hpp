@@ -90,6 +90,10 @@ class Fill {
     /// Nothing is fetched: everybody looks again.
     void leave_to_others(bool waited);
 
+    /// The span of the fetch, which those who join refer to; none: it is not recorded.
+    void name_fetch(SpanLink span);
+    SpanLink fetch_span() const;
+
     // --- for the leader, on the fill's thread ---
     std::unique_ptr<Fetch> take_fetch();
     void leader_left() noexcept;
@@ -104,6 +108,7 @@ class Fill {
     std::string interim_;
     std::vector<WakeUp*> waiters_;
     std::unique_ptr<Fetch> fetch_;
+    SpanLink fetch_span_;
     bool leader_ = true;
 };
 

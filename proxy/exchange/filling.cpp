@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "proxy/coherence/guards.hpp"
+#include "proxy/exchange/exchange_span.hpp"
 #include "proxy/exchange/fleet_fill.hpp"
 #include "proxy/exchange/heads.hpp"
 #include "proxy/exchange/refuse.hpp"
@@ -215,6 +216,10 @@ void Filling::send(const Entry* condition)
     options.for_fill = true;
     options.for_part = request_.terms.range;
     options.revalidate = condition;
+    if (services_.tracer) {
+        options.span = begin_fetch_span(services_, exchange_, *fetch_, "GET", target);
+        if (exchange_.trace.sampled) fill_.name_fetch({exchange_.trace.trace, options.span});
+    }
     request_head_.clear();
     append_upstream_head(request_head_, exchange_, options);
     requested_ = wall_now();

@@ -4,8 +4,10 @@
 #include <boost/asio/post.hpp>
 #include <charconv>
 
+#include "proxy/exchange/exchange_span.hpp"
 #include "proxy/exchange/refuse.hpp"
 #include "proxy/net/clock.hpp"
+#include "proxy/trace/fetch_span.hpp"
 #include "rules/base/text.hpp"
 #include "rules/http/fields.hpp"
 
@@ -182,6 +184,10 @@ Errc Forwarding::compose()
     }
     options.expects_continue = head.expects_continue && body_ && !continued_ && !body_whole_;  // RFC 9110 §10.1.1
     options.upgrade_to = wanted_protocol(head);
+    if (services_.tracer) {
+        const std::string_view method = known_method(head.method, head.method_text);
+        options.span = begin_fetch_span(services_, *exchange_, *fetch_, method, options.target);
+    }
     append_upstream_head(request_head_, *exchange_, options);
 
     if (options.framing.kind == BodyKind::chunked) {

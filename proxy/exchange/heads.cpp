@@ -161,6 +161,16 @@ void append_forward_status(Appender& out, const Exchange& exchange)
     }
 }
 
+/// Where the app stands in the trace: what it does is a part of this fetch.
+void append_trace(Appender& out, const Exchange& exchange, rules::SpanId fetch)
+{
+    const TraceContext& trace = exchange.trace;
+    out.add_field("traceparent", rules::text_of(rules::format_traceparent(trace.trace, fetch, trace.sampled)));
+    if (trace.parent == 0) return;  // a list of a trace that is not continued would lie
+    if (const std::string state = rules::trace_state(exchange.head.fields); !state.empty())
+        out.add_field("tracestate", state);
+}
+
 }  // namespace
 
 DebugAnswer debug_answer(const config::Config& config, const rules::RequestView& request,
@@ -215,6 +225,10 @@ void append_upstream_head(std::string& text, const Exchange& exchange, const Ups
         case FieldId::expect:
         case FieldId::larder_debug:
         case FieldId::x_request_id: continue;
+        case FieldId::traceparent:
+        case FieldId::tracestate:
+            if (options.span != 0) continue;  // below
+            break;
         case FieldId::via:
         case FieldId::x_forwarded_for: continue;  // below
         case FieldId::x_forwarded_proto: forwarded_proto = field.value; continue;
@@ -246,6 +260,7 @@ void append_upstream_head(std::string& text, const Exchange& exchange, const Ups
     append_list_so_far(out, head.fields, FieldId::via);
     out += head.minor_version == 0 ? "1.0 larder\r\n" : "1.1 larder\r\n";
     out.add_field("X-Request-ID", exchange.request_id);
+    if (options.span != 0) append_trace(out, exchange, options.span);
     if (options.expects_continue) out += "Expect: 100-continue\r\n";
     if (!options.upgrade_to.empty()) {
         out.add_field("Upgrade", options.upgrade_to);

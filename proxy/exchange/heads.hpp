@@ -30,6 +30,7 @@ struct UpstreamHeadOptions {
     const Entry* revalidate = nullptr;  // conditions from this entry's validators
     bool expects_continue = false;
     std::string_view upgrade_to;  // protocol; empty: none
+    rules::SpanId span = 0;       // of this fetch; 0: nothing is traced, the client's trace passes through
 };
 /// Path and query that a fill of the exchange's key asks for: one form for all who share the key.
 std::string fill_target(const Exchange& exchange);

@@ -11,6 +11,7 @@
 #include "proxy/net/tasks.hpp"
 #include "proxy/observe/access_log.hpp"
 #include "proxy/observe/counters.hpp"
+#include "proxy/trace/tracer.hpp"
 #include "proxy/upstream/pool.hpp"
 
 namespace larder::proxy {
@@ -32,6 +33,7 @@ struct Services {
     Fills& fills;          // shared by all workers
     const bool& draining;  // answers say Connection: close
     const bool& stopping;  // idle connections end, and nothing waits for what may be done at once
+    Tracer* tracer;        // null: nothing is traced
     std::vector<char> read_buffer = std::vector<char>(64 * 1024);  // between a read and the next suspension only
     std::string out{};  // answers being composed, between two suspensions only
 };

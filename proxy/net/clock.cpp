@@ -25,4 +25,12 @@ std::chrono::microseconds monotonic_now() noexcept
     return std::chrono::microseconds{t.tv_sec * 1'000'000 + t.tv_nsec / 1000};
 }
 
+std::uint64_t unix_nanoseconds(rules::Instant instant) noexcept
+{
+    timespec t{};
+    clock_gettime(CLOCK_REALTIME, &t);
+    const std::chrono::nanoseconds wall = std::chrono::seconds{t.tv_sec} + std::chrono::nanoseconds{t.tv_nsec};
+    return static_cast<std::uint64_t>((wall - (instant_now() - instant)).count());
+}
+
 }  // namespace larder::proxy

@@ -102,6 +102,7 @@ void tell(const AccessLine& line, config::QueryLog query, const Text& text, cons
     if (line.upstream.count() > 0) seconds("upstream_time", line.upstream);
     if (line.store.count() > 0) seconds("store_time", line.store);
     if (!line.request_id.empty()) text("request_id", line.request_id, name_limit_bytes);
+    if (!line.trace_id.empty()) text("trace_id", line.trace_id, name_limit_bytes);
 }
 
 }  // namespace

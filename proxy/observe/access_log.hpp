@@ -19,6 +19,7 @@ struct AccessLine {
     std::string_view query;  // the same, at 256 bytes; empty: none
     std::string_view host;
     std::string_view request_id;
+    std::string_view trace_id;             // hex; empty: the request is of no trace
     std::string_view rule;                 // name; empty: none
     ExchangeCount count;                   // verdict, reasons, outcome, status
     std::uint64_t response_bytes = 0;      // body bytes sent

@@ -278,6 +278,20 @@ void add_durations(Families& families, const Workers& workers, const config::Con
             });
 }
 
+void add_trace(Families& families, const TraceCounts& counts)
+{
+    families.counter("larder_trace_spans_exported_total", "Spans that the collector has taken",
+                     static_cast<double>(counts.exported));
+    auto& dropped = families.begin("larder_trace_spans_dropped_total",
+                                   "Recorded spans that were not exported, by reason", MetricType::Counter);
+    Families::add(dropped, {{"reason", "queue-full"}}, static_cast<double>(counts.dropped_queue_full));
+    Families::add(dropped, {{"reason", "export-failed"}}, static_cast<double>(counts.dropped_export_failed));
+    Families::add(dropped, {{"reason", "rejected"}}, static_cast<double>(counts.dropped_rejected));
+    Families::add(dropped, {{"reason", "shutdown"}}, static_cast<double>(counts.dropped_shutdown));
+    families.counter("larder_trace_exports_failed_total", "Attempts to export spans that failed",
+                     static_cast<double>(counts.exports_failed));
+}
+
 void add_gauges(Families& families, const Workers& workers, const config::Config& config, const ExtraGauges& extra)
 {
     const auto of_workers = [&](std::atomic<std::int64_t> Counters::*gauge) {
@@ -329,6 +343,7 @@ void add_gauges(Families& families, const Workers& workers, const config::Config
                      "Connections to the admin port closed because all of its places were taken",
                      static_cast<double>(extra.admin.connections_dropped));
 
+    add_trace(families, extra.trace);
     Families::add(families.begin("larder_build_info", "Always 1; the version is in the label", MetricType::Gauge),
                   {{"version", LARDER_VERSION}}, 1);
     families.gauge("larder_workers", "Worker threads", static_cast<double>(workers.size()));

@@ -27,6 +27,16 @@ struct ReloadFigures {
     std::uint64_t digest = 0;    // of the text in force: replicas that have the same are equal
 };
 
+/// What becomes of spans that are recorded (proxy/trace).
+struct TraceCounts {
+    std::uint64_t exported = 0;
+    std::uint64_t exports_failed = 0;         // attempts
+    std::uint64_t dropped_queue_full = 0;     // spans: too many waited
+    std::uint64_t dropped_export_failed = 0;  // the collector did not take them in time
+    std::uint64_t dropped_rejected = 0;       // it took others of the same export
+    std::uint64_t dropped_shutdown = 0;       // not sent before the end of the process
+};
+
 /// What no worker's counters know.
 struct ExtraGauges {
     rules::WallTime started;  // when the process began
@@ -40,6 +50,7 @@ struct ExtraGauges {
     ReloadFigures reloads;
     ProcessFigures process;
     std::uint64_t deferred_purges = 0;
+    TraceCounts trace;
 };
 
 /// @param workers  one for each worker thread, none of them null; they go on counting meanwhile

@@ -14,6 +14,7 @@ using rules::Scan;
 
 Fetch::~Fetch()
 {
+    tell_end();
     if (connection_) pool_.counters().upstream_busy.fetch_sub(1, std::memory_order_relaxed);
     if (counted_) pool_.inflight().now.fetch_sub(1, std::memory_order_relaxed);
 }
@@ -25,7 +26,7 @@ std::optional<Errc> Fetch::send(std::string_view head, std::string_view body, bo
     may_retry_ = may_retry;
     if (InflightLimit& limit = pool_.inflight(); limit.most != 0 && !counted_) {
         counted_ = true;
-        if (limit.now.fetch_add(1, std::memory_order_relaxed) >= limit.most) return Errc::upstream_busy;
+        if (limit.now.fetch_add(1, std::memory_order_relaxed) >= limit.most) return error_ = Errc::upstream_busy;
     }
     pool_.counters().add(Counter::fetches);
     connection_ = pool_.take_idle(may_retry);
@@ -68,7 +69,7 @@ asio::awaitable<Errc> Fetch::reconnect()
 {
     drop_connection();
     rules::Result<UpstreamPtr> made = co_await pool_.connect();
-    if (made.has_error()) co_return made.error();
+    if (made.has_error()) co_return error_ = made.error();
     connection_ = std::move(*made);
     pool_.counters().upstream_busy.fetch_add(1, std::memory_order_relaxed);
     unsent_head_ = request_head_;
@@ -76,9 +77,14 @@ asio::awaitable<Errc> Fetch::reconnect()
     co_return co_await write_rest();
 }
 
-Errc Fetch::fault(Errc otherwise) const noexcept
+Errc Fetch::fault(Errc otherwise) noexcept
 {
-    return connection_->transport.aborted() != Errc::ok ? connection_->transport.aborted() : otherwise;
+    return error_ = connection_->transport.aborted() != Errc::ok ? connection_->transport.aborted() : otherwise;
+}
+
+Errc Fetch::last_error() const noexcept
+{
+    return error_ == Errc::ok && connection_ ? connection_->transport.aborted() : error_;
 }
 
 std::optional<Errc> Fetch::write_on()
@@ -149,7 +155,7 @@ std::optional<Errc> Fetch::take_head(bool to_head, bool may_read)
             if (scan == Scan::ok) break;
             if (scan != Scan::incomplete) {
                 pool_.counters().add_head_fault(scan);
-                return Errc::upstream_malformed;
+                return error_ = Errc::upstream_malformed;
             }
             if (input_shared_) {
                 partial_.assign(input_);
@@ -221,7 +227,8 @@ BodyPiece Fetch::next_piece(bool may_read)
             case rules::ChunkedDecoder::Step::data: return {BodyPiece::Kind::data, data, Errc::ok};
             case rules::ChunkedDecoder::Step::need_more: continue;
             case rules::ChunkedDecoder::Step::done: ended_ = true; return {BodyPiece::Kind::end, {}, Errc::ok};
-            case rules::ChunkedDecoder::Step::bad: return {BodyPiece::Kind::failed, {}, Errc::upstream_malformed};
+            case rules::ChunkedDecoder::Step::bad:
+                return {BodyPiece::Kind::failed, {}, error_ = Errc::upstream_malformed};
             }
         }
         std::string_view data = input_;
@@ -259,6 +266,7 @@ void Fetch::keep()
 
 void Fetch::finish()
 {
+    tell_end();
     if (!connection_) return;
     pool_.counters().upstream_busy.fetch_sub(1, std::memory_order_relaxed);
     // Bytes beyond the end belong to nobody: a connection that has sent some is not used again (RFC 9112 §9.3).

@@ -3,10 +3,12 @@
 // here: whoever sees `end` has the whole body.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "proxy/upstream/pool.hpp"
 #include "rules/http/chunked.hpp"
@@ -19,6 +21,15 @@ struct BodyPiece {
     enum class Kind : std::uint8_t { data, end, blocked, failed, none } kind = Kind::failed;
     std::string_view data;                // with data: valid until the next read or suspension
     rules::Errc error = rules::Errc::ok;  // with failed
+};
+
+class Fetch;
+
+/// Told once how a fetch has ended, whatever ended it.
+class FetchWatch {
+  public:
+    virtual ~FetchWatch() = default;
+    virtual void on_end(const Fetch& fetch) noexcept = 0;
 };
 
 class Fetch {
@@ -85,6 +96,11 @@ class Fetch {
     /// Bytes after a 101 head.
     std::string take_rest();
     rules::Instant sent_at() const noexcept { return sent_at_; }
+    void watch(std::unique_ptr<FetchWatch> watch) noexcept { watch_ = std::move(watch); }
+    /// The whole answer has been read.
+    bool is_whole() const noexcept { return has_final_head() && ended_; }
+    /// What went wrong last; it may have been mended by a retry.
+    rules::Errc last_error() const noexcept;
     /// Bytes of the request may have reached the upstream.
     bool touched() const noexcept { return touched_; }
     void upload_pending(bool pending) noexcept { upload_pending_ = pending; }
@@ -100,7 +116,11 @@ class Fetch {
     asio::awaitable<rules::Errc> reconnect();
     bool is_dead(rules::Errc written) noexcept;
     void drop_connection() noexcept;
-    rules::Errc fault(rules::Errc otherwise) const noexcept;
+    rules::Errc fault(rules::Errc otherwise) noexcept;
+    void tell_end() noexcept
+    {
+        if (watch_) std::exchange(watch_, nullptr)->on_end(*this);
+    }
 
     UpstreamPool& pool_;
     std::span<char> read_buffer_;
@@ -129,6 +149,8 @@ class Fetch {
     std::uint64_t left_ = 0;
     rules::ChunkedDecoder decoder_;
     rules::Instant sent_at_{};
+    std::unique_ptr<FetchWatch> watch_;
+    rules::Errc error_ = rules::Errc::ok;
 };
 
 }  // namespace larder::proxy

@@ -57,6 +57,8 @@ enum class Method : std::uint8_t { get, head, post, put, patch, delete_, options
     X(set_cookie, "set-cookie")                               \
     X(surrogate_key, "surrogate-key")                         \
     X(te, "te")                                               \
+    X(traceparent, "traceparent")                             \
+    X(tracestate, "tracestate")                               \
     X(trailer, "trailer")                                     \
     X(transfer_encoding, "transfer-encoding")                 \
     X(upgrade, "upgrade")                                     \

@@ -34,7 +34,9 @@ namespace larder::fuzz {
     X(redis_reply, 2, "what a Redis server sends: any replies, read as every kind that is asked for")      \
     X(purge_record, 1, "an answer to XRANGE: records of the purge log")                                    \
     X(purge_order, 4, "the body of POST /purge of the admin API")                                          \
-    X(log_text, 1, "text from outside that becomes part of a log line")
+    X(log_text, 1, "text from outside that becomes part of a log line")                                    \
+    X(trace_context, 1, "fields of a request that say which trace it belongs to")                          \
+    X(otlp, 2, "text that becomes part of a span; and what a collector answers")
 
 #define X(name, cost, what) void check_##name(std::string_view input);
 LARDER_FUZZ_TARGETS(X)
