@@ -16,6 +16,16 @@ constexpr std::size_t at(E e) noexcept
 
 }  // namespace
 
+std::string_view word(PurgeSource source) noexcept
+{
+    switch (source) {
+    case PurgeSource::write: return "write";
+    case PurgeSource::admin: return "admin";
+    case PurgeSource::invalidation: return "invalidation";
+    }
+    return "unknown";
+}
+
 Counters::Counters(std::size_t rules_count) : cells_(std::make_unique<Cells>(rules_count)) {}
 Counters::~Counters() = default;
 
