@@ -14,6 +14,8 @@
 #include <vector>
 
 #include "proxy/admin/admin_server.hpp"
+#include "proxy/admin/events_json.hpp"
+#include "proxy/admin/rules_json.hpp"
 #include "proxy/coherence/guards.hpp"
 #include "proxy/coherence/local_log.hpp"
 #include "proxy/net/clock.hpp"
@@ -106,6 +108,20 @@ struct App::State {
     }
     std::string metrics(const AdminCounts& admin) const;
     std::string health() const;
+    /// Where the traffic comes in, with the port that was chosen.
+    std::string listens_on() const
+    {
+        config::Endpoint bound = config->listen;
+        if (bound.unix_path.empty()) bound.port = workers.front()->port();
+        return bound.to_string();
+    }
+    std::vector<RecentPurge> recent_purges() const
+    {
+        std::vector<RecentPurge> all;
+        for (const auto& worker : workers)
+            for (RecentPurge& purge : worker->recent_purges()) all.push_back(std::move(purge));
+        return all;
+    }
 
     config::ConfigPtr config;
     MemoryStore memory;
@@ -304,6 +320,8 @@ int App::run()
     handlers.health_json = [&state] { return state.health(); };
     handlers.metrics = [&state, &admin] { return state.metrics(admin->counts()); };
     handlers.config = [&state] { return state.config; };
+    handlers.rules_json = [&state] { return rules_json(*state.config, state.listens_on()); };
+    handlers.events_json = [&state] { return events_json(recent_events(), state.recent_purges()); };
     handlers.purge = [&context, &state](std::vector<rules::PurgeTarget> targets) {
         return purge_by_hand(context, state, std::move(targets));
     };
@@ -326,9 +344,7 @@ int App::run()
         tasks.spawn("admin server", admin->run());
     }
 
-    config::Endpoint bound = config.listen;
-    if (bound.unix_path.empty()) bound.port = state.workers.front()->port();
-    const std::string listen = bound.to_string(), upstream = config.upstream.endpoint.to_string();
+    const std::string listen = state.listens_on(), upstream = config.upstream.endpoint.to_string();
     const std::string store =
         config.store.kind == config::StoreKind::embedded ? "embedded" : config.store.url_for_display;
     const std::string admin_address = admin ? admin->listens_on() : "none";
