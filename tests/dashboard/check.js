@@ -1,11 +1,12 @@
 'use strict';
-// The dashboard in headless Chromium. usage: node check.js LARDER_BINARY FOLDER_FOR_SCREENSHOTS
+// The dashboard in headless Chromium. usage: node check.js LARDER_BINARY FOLDER_FOR_SCREENSHOTS [PICTURE]
+// With PICTURE nothing is checked: it plays 5 minutes of traffic and writes the picture that deploy/README.md shows.
 // node finds playwright-core through NODE_PATH, which tests/dashboard/run sets.
 
 const { chromium } = require('playwright-core');
-const { Backend, Larder, play, PATIENCE_MS } = require('./stage.js');
+const { Backend, Larder, play, stroll, PATIENCE_MS } = require('./stage.js');
 
-const [binary, folder] = process.argv.slice(2);
+const [binary, folder, picture] = process.argv.slice(2);
 const INTERVAL = 200;  // ms between two looks of the page: minutes of traffic in seconds
 
 let held = 0, failed = 0, title = '';
@@ -41,7 +42,7 @@ const percent = (part, all) => {
 };
 
 /// A page on the dashboard, with everything that it asks for and complains about.
-async function open(browser, larder, options = {}, query = '') {
+async function open(browser, larder, options = {}, query = `?interval=${INTERVAL}`, prepare = async () => {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 900 }, ...options });
   const page = await context.newPage();
   const seen = { origins: new Set(), complaints: [] };
@@ -52,7 +53,8 @@ async function open(browser, larder, options = {}, query = '') {
     if (['error', 'warning'].includes(message.type())) seen.complaints.push(message.text());
   });
   page.on('pageerror', error => seen.complaints.push(error.stack));
-  await page.goto(`${larder.admin}/?interval=${INTERVAL}${query}`);
+  await prepare(page);
+  await page.goto(`${larder.admin}/${query}`);
   const text = async selector => (await page.locator(selector).innerText()).trim();
   const rule = name => page.locator(`#rules tr[data-rule="${name}"]:not(.more)`);
   return { page, seen, text, rule, close: () => context.close() };
@@ -155,7 +157,7 @@ async function check_keyboard(view) {
 
 async function check_lists(view) {
   begin('events and purges are told, newest first');
-  hold('newest event', (await view.page.locator('#events li').first().innerText()).includes('purged by hand'), true);
+  await await_shown('an event', async () => (await view.text('#events')).includes('purged by hand'), true);
   hold('first event', (await view.page.locator('#events li').last().innerText()).includes('starting'), true);
   const purges = await view.page.locator('#purges li').allInnerTexts();
   hold('by hand', purges[0].includes('by hand') && purges[0].includes('1 key, 1 pattern'), true);
@@ -204,6 +206,43 @@ async function check_width(browser, larder) {
   }
 }
 
+// What a Redis, a failed reload and a switch at run time would need, without them: the page sees other metrics.
+async function check_told(browser, larder) {
+  begin('what the metrics tell of savings, times and switches is shown');
+  const told = `
+larder_backend_seconds_saved_total{rule="event"} 4000
+larder_backend_seconds_saved_total{rule="event-list"} 12.5
+larder_backend_bytes_saved_total{rule="event"} 3145728
+larder_purges_by_rule_total{rule="event-write"} 4711
+larder_upstream_duration_seconds_bucket{le="0.01"} 0
+larder_upstream_duration_seconds_bucket{le="0.02"} 50
+larder_upstream_duration_seconds_bucket{le="0.04"} 100
+larder_upstream_duration_seconds_bucket{le="+Inf"} 100
+larder_upstream_duration_seconds_count 100
+larder_cache_enabled 0
+larder_config_last_reload_successful 0
+larder_deferred_purges 3
+`;
+  const names = new RegExp('^(' + [...new Set(told.match(/^larder_[a-z_]+?(?=_bucket|_count|[{ ])/gm))].join('|') + ')[^\\n]*\\n', 'gm');
+  const view = await open(browser, larder, {}, `?interval=${INTERVAL}`, async page => {
+    await page.route('**/metrics', async route => {
+      const answer = await route.fetch();
+      await route.fulfill({ response: answer, body: (await answer.text()).replace(names, '') + told });
+    });
+  });
+  await await_shown('savings', () => view.text('#load-saved'), '1 h 6 min of its time and 3.0 MiB saved');
+  hold('of a rule', [await cell(view.rule('event'), 'Time saved'), await cell(view.rule('event-list'), 'Time saved')], ['1 h 6 min', '12.5 s']);
+  hold('purges of a rule', await cell(view.page.locator('#purge-rules tr'), 'Purges'), '4,711');
+  hold('the backend', (await view.text('#backend')).includes('20 ms · 39.6 ms'), true);
+  hold('purges that wait', (await view.text('#purging')).replace(/\s*\n\s*/g, ' ').includes('Wait for the store 3'), true);
+  hold('state', await view.text('#state'), 'Cache off');
+  hold('notices', (await view.text('#notices')).includes('The last reload of the configuration failed.'), true);
+  await shot(view, 'told');
+  hold('complaints', view.seen.complaints, []);
+  await view.page.unrouteAll({ behavior: 'ignoreErrors' });
+  await view.close();
+}
+
 async function check_states(browser, backend) {
   begin('draining, and a cache that is switched off, are said');
   const larder = new Larder(binary, backend.url, 'cache: off\n');
@@ -231,13 +270,25 @@ async function check_states(browser, backend) {
 
 async function check_lost(larder, view) {
   begin('a page whose Larder is gone says since when, and goes on when it is back');
-  await larder.stop();
+  await larder.end();
   await await_shown('state', () => view.text('#state'), 'Connection lost');
   hold('since when', /^Connection to Larder lost at \d\d:\d\d:\d\d\. What is shown is from before\./.test(await view.text('#notices')), true);
   hold('title', await view.page.title(), 'Connection lost · Larder');
   await shot(view, 'lost', false);
   // the browser itself says that nobody listens; the page must say nothing more
   hold('complaints', view.seen.complaints.filter(text => !text.includes('ERR_CONNECTION')), []);
+  await larder.start();
+  await await_shown('state', () => view.text('#state'), 'Live');
+  hold('counters begin anew', await view.text('#notices'), 'Larder was restarted. Counters begin anew.');
+  hold('requests', await view.text('#requests'), '0');
+}
+
+async function take_picture(browser, larder) {
+  const view = await open(browser, larder, { viewport: { width: 1200, height: 900 } }, '');
+  await stroll(larder, 310);
+  await await_shown('all counted', async () => (await view.text('#requests')) !== '', true);
+  await view.page.screenshot({ path: picture });
+  await view.close();
 }
 
 async function main() {
@@ -247,6 +298,7 @@ async function main() {
   await larder.start();
   const browser = await chromium.launch({ executablePath: process.env.CHROMIUM || '/usr/bin/chromium', args: ['--no-sandbox', '--disable-dev-shm-usage'] });
   try {
+    if (picture) return await take_picture(browser, larder);
     await check_nothing_yet(browser, larder);
     const view = await open(browser, larder, { colorScheme: 'light' });
     const dark = await open(browser, larder, { colorScheme: 'dark' });
@@ -271,13 +323,14 @@ async function main() {
       hold('origins', [...one.seen.origins], [larder.admin]);
       hold('complaints', one.seen.complaints, []);
     }
+    await check_told(browser, larder);
     await dark.close();
     await check_states(browser, backend);
     await check_lost(larder, view);
     await view.close();
   } finally {
     await browser.close();
-    if (larder.process.exitCode === null) await larder.stop();
+    await larder.stop();
     backend.stop();
   }
   console.log(`dashboard: ${held} held, ${failed} failed; screenshots in ${folder}/`);

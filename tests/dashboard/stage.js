@@ -63,11 +63,13 @@ class Larder {
     this.binary = binary;
     this.folder = fs.mkdtempSync(path.join(os.tmpdir(), 'larder-dashboard-'));
     this.file = path.join(this.folder, 'larder.yaml');
-    fs.writeFileSync(this.file, `listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nworkers: 2\nupstream: ${upstream}\n${more}${RULES}`);
+    this.rest = `workers: 2\nupstream: ${upstream}\n${more}${RULES}`;
     this.agent = new http.Agent({ keepAlive: true });
   }
 
+  /// Again after an `end`: on the admin port that it had, where the page still asks.
   async start() {
+    fs.writeFileSync(this.file, `listen: 127.0.0.1:0\nadmin: 127.0.0.1:${this.adminPort || 0}\n${this.rest}`);
     this.process = spawn(this.binary, ['--config', this.file], { stdio: ['ignore', 'ignore', 'pipe'] });
     this.ended = new Promise(resolve => this.process.once('exit', resolve));
     let log = '';
@@ -86,9 +88,13 @@ class Larder {
     this.admin = `http://127.0.0.1:${this.adminPort}`;
   }
 
-  async stop() {
+  async end() {
     this.process.kill('SIGTERM');
     await this.ended;
+  }
+
+  async stop() {
+    if (this.process.exitCode === null) await this.end();
     this.agent.destroy();
     fs.rmSync(this.folder, { recursive: true, force: true });
   }
@@ -142,4 +148,23 @@ async function play(larder, count, clients = 8) {
   await Promise.all(Array.from({ length: clients }, run));
 }
 
-module.exports = { Backend, Larder, play, PATIENCE_MS };
+/// Traffic as of an ordinary day, which swells and ebbs, for so many seconds.
+async function stroll(larder, seconds) {
+  const end = Date.now() + seconds * 1000;
+  const run = async () => {
+    while (Date.now() < end) {
+      const chance = Math.random(), id = Math.floor(150 * Math.random() ** 3);
+      if (chance < 0.62) await larder.request('GET', `/api/events/${id}`);
+      else if (chance < 0.9) await larder.request('GET', `/api/events?page=${1 + id % 5}`);
+      else if (chance < 0.95) await larder.request('GET', '/api/profile', { Cookie: 'sid=1' });
+      else if (chance < 0.97) await larder.request('GET', '/api/banner');
+      else if (chance < 0.99) await larder.request('GET', '/elsewhere');
+      else if (chance < 0.995) await larder.request('PATCH', `/api/events/${id}`);
+      const swell = 1.3 + Math.sin(Date.now() / 25000) + 0.3 * Math.sin(Date.now() / 5000);
+      await new Promise(resolve => setTimeout(resolve, 10 + 120 * Math.random() * Math.max(0.1, 2.7 - swell)));
+    }
+  };
+  await Promise.all(Array.from({ length: 10 }, run));
+}
+
+module.exports = { Backend, Larder, play, stroll, PATIENCE_MS };
