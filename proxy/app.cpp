@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "proxy/admin/admin_server.hpp"
+#include "proxy/admin/events_json.hpp"
+#include "proxy/admin/rules_json.hpp"
 #include "proxy/coherence/guards.hpp"
 #include "proxy/coherence/local_log.hpp"
 #include "proxy/health.hpp"
@@ -94,6 +96,20 @@ struct App::State {
     void apply_limits(const config::Limits& limits);
     int listen();
     std::string metrics(const AdminCounts& admin) const;
+    /// Where the traffic comes in, with the port that was chosen.
+    std::string listens_on() const
+    {
+        config::Endpoint bound = first->listen;
+        if (bound.unix_path.empty()) bound.port = workers.front()->port();
+        return bound.to_string();
+    }
+    std::vector<RecentPurge> recent_purges() const
+    {
+        std::vector<RecentPurge> all;
+        for (const auto& worker : workers)
+            for (RecentPurge& purge : worker->recent_purges()) all.push_back(std::move(purge));
+        return all;
+    }
 
     const config::ConfigPtr first;  // of the start: its addresses, its store and its memory stay
     LiveConfig live;
@@ -290,6 +306,8 @@ AdminHandlers make_handlers(asio::io_context& context, App::State& state, const 
     handlers.health_json = [&context, &state] { return cache_health(context, state); };
     handlers.metrics = [&state, &admin] { return state.metrics(admin->counts()); };
     handlers.config = [&state] { return state.live.now(); };
+    handlers.rules_json = [&state] { return rules_json(*state.live.now(), state.listens_on()); };
+    handlers.events_json = [&state] { return events_json(recent_events(), state.recent_purges()); };
     handlers.purge = [&context, &state](std::vector<rules::PurgeTarget> targets) {
         return purge_by_hand(context, state, std::move(targets));
     };
@@ -380,9 +398,7 @@ int App::run()
         tasks.spawn("admin server", admin->run());
     }
 
-    config::Endpoint bound = first.listen;
-    if (bound.unix_path.empty()) bound.port = state.workers.front()->port();
-    const std::string listen = bound.to_string(), upstream = first.upstream.endpoint.to_string();
+    const std::string listen = state.listens_on(), upstream = first.upstream.endpoint.to_string();
     const std::string store =
         first.store.kind == config::StoreKind::embedded ? "embedded" : first.store.url_for_display;
     const std::string admin_address = admin ? admin->listens_on() : "none";

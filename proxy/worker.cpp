@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "proxy/exchange/purge_note.hpp"
 #include "proxy/net/clock.hpp"
 
 namespace larder::proxy {
@@ -73,6 +74,7 @@ Worker::Worker(const Shared& shared)
                 wheel_,
                 counters_,
                 access_log_,
+                recent_purges_,
                 upstream_,
                 cache_,
                 shared.fills,
@@ -195,6 +197,7 @@ asio::awaitable<void> Worker::run_hand_purge(std::vector<rules::PurgeTarget> tar
     WritePurge write;
     write.targets = std::move(targets);
     const rules::Errc error = co_await cache_.commit(write);
+    note_purge(services_, write, PurgeSource::admin, error);
     HandPurged purged;
     purged.error = error;
     purged.positions = std::move(write.positions);

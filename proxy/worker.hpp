@@ -77,6 +77,8 @@ class Worker {
     bool clean() const noexcept { return tasks_.running() == 0; }
 
     const Counters& counters() const noexcept { return counters_; }
+    /// The last purges of this worker. Any thread.
+    std::vector<RecentPurge> recent_purges() const { return recent_purges_.newest_first(); }
     /// Connected to the server of the shard. Any thread.
     bool shard_up(std::size_t shard) const noexcept { return shards_[shard]->link.is_up(); }
     /// The worker serves, and has spoken to the store once or has given it its time. Any thread.
@@ -108,6 +110,7 @@ class Worker {
     Tasks tasks_{context_};
     DeadlineWheel wheel_{context_, &counters_.armed_deadlines};
     AccessLog access_log_;
+    RecentPurges recent_purges_;
     std::unique_ptr<Tracer> tracer_;  // null: nothing is traced
     UpstreamPool upstream_;
     std::unique_ptr<Topology> topology_;  // null when embedded

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "proxy/admin/answer.hpp"
+#include "proxy/admin/dashboard.hpp"
 #include "proxy/admin/request.hpp"
 #include "proxy/admin/stranger.hpp"
 #include "proxy/net/clock.hpp"
@@ -109,9 +110,12 @@ Response answer_safe_method(const rules::RequestHead& head, const AdminHandlers&
     if (path == "/metrics")
         return make_answer(http::status::ok, "text/plain; version=0.0.4; charset=utf-8", handlers.metrics());
     if (path == "/explain") return answer_explain(head, handlers.config());
+    if (path == "/") return answer_dashboard();
+    if (path == "/rules") return make_answer(http::status::ok, "application/json", handlers.rules_json());
+    if (path == "/events") return make_answer(http::status::ok, "application/json", handlers.events_json());
     return make_problem(http::status::not_found,
-                        "there are /livez, /readyz, /health/cache, /metrics, /explain, /switches, POST /purge, "
-                        "POST /drain and POST /-/reload");
+                        "there are / (the dashboard), /livez, /readyz, /health/cache, /metrics, /explain, /rules, "
+                        "/events, /switches, POST /purge, POST /drain and POST /-/reload");
 }
 
 asio::ip::tcp::endpoint tcp_endpoint(const Protocol::endpoint& generic)

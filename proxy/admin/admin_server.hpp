@@ -1,5 +1,5 @@
-// The operator's door: probes, metrics, explain and purge over an HTTP server of its own, on `admin:` and nowhere else.
-// Far from the request path; it knows nothing of the app but what its handlers tell it.
+// The operator's door: dashboard, probes, metrics, explain and purge over an HTTP server of its own, on `admin:` and
+// nowhere else. Far from the request path; it knows nothing of the app but what its handlers tell it.
 #pragma once
 
 #include <chrono>
@@ -34,6 +34,8 @@ struct AdminHandlers {
     std::function<asio::awaitable<std::string>()> health_json;  // GET /health/cache: the body; waits for the store
     std::function<std::string()> metrics;                       // GET /metrics: the text
     std::function<config::ConfigPtr()> config;                  // GET /explain: the configuration now in force
+    std::function<std::string()> rules_json;                    // GET /rules: the body
+    std::function<std::string()> events_json;                   // GET /events: the body
     PurgeByHand purge;                                          // POST /purge
     std::function<void()> drain;                                // POST /drain: `ready` fails from now on
     std::function<asio::awaitable<ReloadTold>()> reload;        // POST /-/reload: waits until all workers serve by it

@@ -1,5 +1,6 @@
 #include "proxy/exchange/review_by_head.hpp"
 
+#include "proxy/exchange/purge_note.hpp"
 #include "proxy/exchange/stored_entry.hpp"
 #include "proxy/net/clock.hpp"
 #include "rules/http/conditional.hpp"
@@ -22,7 +23,8 @@ asio::awaitable<void> review_by_head(Services& services, const Exchange& exchang
     WritePurge purge;
     purge.targets.push_back({exchange.key});
     services.counters.add_purge(PurgeSource::invalidation);
-    co_await services.cache.commit(purge);
+    const rules::Errc committed = co_await services.cache.commit(purge);
+    note_purge(services, purge, PurgeSource::invalidation, committed);
 }
 
 }  // namespace larder::proxy

@@ -11,6 +11,7 @@
 #include "proxy/net/tasks.hpp"
 #include "proxy/observe/access_log.hpp"
 #include "proxy/observe/counters.hpp"
+#include "proxy/observe/recent_purges.hpp"
 #include "proxy/trace/tracer.hpp"
 #include "proxy/upstream/pool.hpp"
 
@@ -28,6 +29,7 @@ struct Services {
     DeadlineWheel& wheel;
     Counters& counters;
     AccessLog& access_log;
+    RecentPurges& recent_purges;
     UpstreamPool& upstream;
     CoherentCache& cache;
     Fills& fills;          // shared by all workers

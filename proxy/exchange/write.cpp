@@ -8,6 +8,7 @@
 #include "proxy/exchange/forward.hpp"
 #include "proxy/exchange/invalidation.hpp"
 #include "proxy/exchange/mark_renewal.hpp"
+#include "proxy/exchange/purge_note.hpp"
 #include "proxy/exchange/refuse.hpp"
 #include "proxy/net/clock.hpp"
 #include "proxy/observe/log.hpp"
@@ -99,7 +100,9 @@ asio::awaitable<void> run_late_commit(Services& services, WritePurge write)
         deadline.arm(services.wheel, step);
         co_await over.wait();
     }
-    if (guarded(Guard::late_commit)) co_await services.cache.commit(write);
+    if (!guarded(Guard::late_commit)) co_return;
+    const Errc committed = co_await services.cache.commit(write);
+    note_purge(services, write, PurgeSource::write, committed);
 }
 
 }  // namespace
@@ -171,7 +174,8 @@ asio::awaitable<void> forward_write(Services& services, Client& client, std::sha
                 services.tasks.spawn("late commit", run_late_commit(services, write));
             }
         } else {
-            co_await services.cache.commit(write);
+            const Errc committed = co_await services.cache.commit(write);
+            note_purge(services, write, PurgeSource::write, committed);
         }
         co_return co_await refuse(services, client, *exchange, error);
     }
@@ -192,6 +196,7 @@ asio::awaitable<void> forward_write(Services& services, Client& client, std::sha
     const Errc committed = co_await services.cache.commit(write);
     exchange->store_time += instant_now() - begun;
     if (committed != Errc::ok) exchange->cache_purge = services.cache.fenced(write) ? "fenced" : "deferred";
+    note_purge(services, write, matched.empty() ? PurgeSource::invalidation : PurgeSource::write, committed);
     co_await forwarding.respond();
 }
 

@@ -12,6 +12,7 @@
 #include <charconv>
 
 #include "proxy/observe/escape.hpp"
+#include "proxy/observe/timestamp.hpp"
 
 namespace larder::proxy {
 
@@ -26,35 +27,10 @@ constexpr std::size_t name_limit_bytes = 128;  // rule, request id, method, clie
 constexpr std::size_t line_limit_bytes = 2560;
 static_assert(line_limit_bytes <= PIPE_BUF);
 
-void append_number(std::string& out, std::uint64_t number, std::size_t width = 1)
+void append_number(std::string& out, std::uint64_t number)
 {
     char digits[20];
-    const auto end = std::to_chars(std::begin(digits), std::end(digits), number).ptr;
-    const auto length = static_cast<std::size_t>(end - digits);
-    if (length < width) out.append(width - length, '0');
-    out.append(digits, length);
-}
-
-// 2026-11-21T10:00:00.123Z
-void append_time(std::string& out, rules::WallTime time)
-{
-    const auto day = std::chrono::floor<std::chrono::days>(time);
-    const std::chrono::year_month_day date{day};
-    const std::chrono::hh_mm_ss clock{time - day};
-    append_number(out, static_cast<std::uint64_t>(std::max(static_cast<int>(date.year()), 0)), 4);
-    out += '-';
-    append_number(out, static_cast<unsigned>(date.month()), 2);
-    out += '-';
-    append_number(out, static_cast<unsigned>(date.day()), 2);
-    out += 'T';
-    append_number(out, static_cast<std::uint64_t>(clock.hours().count()), 2);
-    out += ':';
-    append_number(out, static_cast<std::uint64_t>(clock.minutes().count()), 2);
-    out += ':';
-    append_number(out, static_cast<std::uint64_t>(clock.seconds().count()), 2);
-    out += '.';
-    append_number(out, static_cast<std::uint64_t>(clock.subseconds().count()), 3);
-    out += 'Z';
+    out.append(digits, std::to_chars(std::begin(digits), std::end(digits), number).ptr);
 }
 
 // In seconds, the unit of Prometheus' and nginx' times: 0.001500

@@ -32,6 +32,16 @@ std::string_view word(StoreOperation operation) noexcept
     return words[at(operation)];
 }
 
+std::string_view word(PurgeSource source) noexcept
+{
+    switch (source) {
+    case PurgeSource::write: return "write";
+    case PurgeSource::admin: return "admin";
+    case PurgeSource::invalidation: return "invalidation";
+    }
+    return "unknown";
+}
+
 Counters::Counters(std::size_t rules_count) : cells_(std::make_unique<Cells>(rules_count)) {}
 Counters::~Counters() = default;
 

@@ -98,6 +98,7 @@ inline constexpr std::size_t counters_count = static_cast<std::size_t>(Counter::
 /// HEAD's has shown that the stored one is outdated (§4.3.5).
 enum class PurgeSource : std::uint8_t { write, admin, invalidation };
 inline constexpr std::size_t purge_sources_count = 3;
+std::string_view word(PurgeSource source) noexcept;
 
 /// What the shared store was asked for. Columns: name, word.
 #define LARDER_STORE_OPERATIONS(X)                                  \

@@ -12,6 +12,8 @@
 #include <vector>
 
 #include "proxy/observe/escape.hpp"
+#include "proxy/observe/recent.hpp"
+#include "proxy/observe/timestamp.hpp"
 
 namespace larder::proxy {
 
@@ -73,6 +75,7 @@ struct Diagnostics {
     spdlog::logger logger{"larder", std::make_shared<spdlog::sinks::stderr_sink_mt>()};
     config::LogFormat format = config::LogFormat::text;
     Pace pace;
+    Recent<std::string> recent{200};
 
     Diagnostics() { start({}); }
     void start(const config::Log& options)
@@ -110,6 +113,41 @@ bool is_json_string(const LogValue& value) noexcept
     return std::holds_alternative<std::string_view>(value);
 }
 
+/// `"level":"info","msg":"ready","listen":"..."`
+/// @param name  of the member that the event is: "msg"
+std::string json_members(config::LogLevel level, std::string_view name, std::string_view event, LogFields fields,
+                         std::size_t limit_bytes)
+{
+    std::string members = "\"level\":\"";
+    members += level_word(level);
+    members += '"';
+    append_json_field(members, name, event, limit_bytes);
+    for (const auto& [key, value] : fields) {
+        if (is_json_string(value)) {
+            append_json_field(members, key, to_text(value), limit_bytes);
+        } else {
+            members += ",\"";
+            members += key;
+            members += "\":";
+            members += to_text(value);
+        }
+    }
+    return members;
+}
+
+/// Of the events that are kept, so that they take 1 MiB at most whatever a peer sends.
+constexpr std::size_t recent_value_limit_bytes = 512;
+
+void remember(Diagnostics& to, rules::WallTime time, config::LogLevel level, std::string_view event, LogFields fields)
+{
+    std::string object = "{\"ts\":\"";
+    append_time(object, time);
+    object += "\",";
+    object += json_members(level, "msg", event, fields, recent_value_limit_bytes);
+    object += '}';
+    to.recent.add(std::move(object));
+}
+
 }  // namespace
 
 void start_log(const config::Log& options) { diagnostics().start(options); }
@@ -119,8 +157,13 @@ void set_log_level(config::LogLevel level) { diagnostics().logger.set_level(to_s
 void log_event(config::LogLevel level, std::string_view event, LogFields fields)
 {
     Diagnostics& to = diagnostics();
-    if (!to.logger.should_log(to_spdlog(level))) return;
+    const bool is_kept = level != config::LogLevel::debug, is_written = to.logger.should_log(to_spdlog(level));
+    if (!is_kept && !is_written) return;
     if (!to.pace.lets(level, event)) return;
+    // spdlog reads the clock, once for both.
+    const spdlog::details::log_msg stamp(to.logger.name(), to_spdlog(level), {});
+    if (is_kept) remember(to, std::chrono::floor<rules::Milliseconds>(stamp.time), level, event, fields);
+    if (!is_written) return;
 
     std::string line;
     if (to.format == config::LogFormat::text) {
@@ -129,23 +172,9 @@ void log_event(config::LogLevel level, std::string_view event, LogFields fields)
         append_escaped(line, event);
         for (const auto& [key, value] : fields) append_text_field(line, key, to_text(value));
     } else {
-        line += "\"level\":\"";
-        line += level_word(level);
-        line += '"';
-        append_json_field(line, "msg", event);
-        for (const auto& [key, value] : fields) {
-            if (is_json_string(value)) {
-                append_json_field(line, key, to_text(value));
-            } else {
-                line += ",\"";
-                line += key;
-                line += "\":";
-                line += to_text(value);
-            }
-        }
-        line += '}';
+        line = json_members(level, "msg", event, fields, SIZE_MAX) + '}';
     }
-    to.logger.log(to_spdlog(level), spdlog::string_view_t{line.data(), line.size()});
+    to.logger.log(stamp.time, stamp.source, stamp.level, spdlog::string_view_t{line.data(), line.size()});
 }
 
 void renew_log_pace()
@@ -156,5 +185,7 @@ void renew_log_pace()
 }
 
 void flush_log() { diagnostics().logger.flush(); }
+
+std::vector<std::string> recent_events() { return diagnostics().recent.newest_first(); }
 
 }  // namespace larder::proxy

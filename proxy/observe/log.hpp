@@ -4,9 +4,11 @@
 
 #include <cstdint>
 #include <initializer_list>
+#include <string>
 #include <string_view>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "config/config.hpp"
 
@@ -26,5 +28,8 @@ void log_event(config::LogLevel level, std::string_view event, LogFields fields 
 /// were.
 void renew_log_pace();
 void flush_log();
+/// The last 200 events of level info and above, whatever the configured level, newest first: each a JSON object of
+/// `ts`, `level`, `msg` and its fields, long values cut. Thread-safe.
+std::vector<std::string> recent_events();
 
 }  // namespace larder::proxy

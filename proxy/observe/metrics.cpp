@@ -216,9 +216,8 @@ void add_by_word(Families& families, const Workers& workers)
     auto& purges = families.begin(
         "larder_purges_total",
         "Purges by who has asked for them: a write's rules, an operator by hand, or RFC 9111 4.4", MetricType::Counter);
-    constexpr const char* sources[purge_sources_count] = {"write", "admin", "invalidation"};
     for (std::size_t i = 0; i < purge_sources_count; ++i)
-        Families::add(purges, {{"source", sources[i]}},
+        Families::add(purges, {{"source", std::string{word(static_cast<PurgeSource>(i))}}},
                       static_cast<double>(sum(
                           workers, [i](const auto& cells) -> auto& { return cells.purges[i]; })));
 

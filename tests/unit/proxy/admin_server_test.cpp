@@ -17,6 +17,8 @@
 #include <string>
 #include <thread>
 
+#include "proxy/admin/dashboard.hpp"
+
 using namespace larder::proxy;
 using asio::ip::tcp;
 namespace config = larder::config;
@@ -61,6 +63,8 @@ struct Stage {
                     config->matcher = std::make_unique<larder::rules::Matcher>(config->rules);
                     return config;
                 },
+                .rules_json = [] { return std::string{"{\"rules\":[]}\n"}; },
+                .events_json = [] { return std::string{"{\"events\":[]}\n"}; },
                 .purge = [this](std::vector<larder::rules::PurgeTarget> targets) { return purge(std::move(targets)); },
                 .drain = [this] { ready = false; },
                 .reload = [this] { return reload(); },
@@ -201,6 +205,46 @@ TEST_CASE("metrics come with the content type of their format")
     const std::string reply = stage.request("GET", "/metrics");
     CHECK(says(reply, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n"));
     CHECK(body_of(reply) == "larder_ready 1\n");
+}
+
+TEST_CASE("the dashboard is a page that no other page may frame, and whose policy names its own style and script only")
+{
+    Stage stage;
+    const std::string reply = stage.request("GET", "/?interval=500");
+    CHECK(reply.starts_with("HTTP/1.1 200 "));
+    CHECK(says(reply, "Content-Type: text/html; charset=utf-8\r\n"));
+    CHECK(says(reply, "X-Content-Type-Options: nosniff\r\n"));
+    CHECK(says(reply, "Referrer-Policy: no-referrer\r\n"));
+    CHECK(says(reply, "Cache-Control: no-store\r\n"));
+    CHECK(says(reply, "Content-Security-Policy: default-src 'none'; script-src 'sha256-"));
+    CHECK(says(reply, "frame-ancestors 'none'"));
+    CHECK_FALSE(says(reply, "unsafe"));
+    CHECK(body_of(reply) == dashboard_page());
+    // One of each, as the policy takes the first, and nothing that it would refuse.
+    const std::string page = body_of(reply);
+    for (const std::string part : {"<script", "</script>", "<style", "</style>"}) {
+        CAPTURE(part);
+        CHECK(page.find(part) != std::string::npos);
+        CHECK(page.find(part) == page.rfind(part));
+    }
+    for (const char* part : {" style=", " onclick=", " src=", "<link rel=\"stylesheet"}) {
+        CAPTURE(part);
+        CHECK_FALSE(says(page, part));
+    }
+}
+
+TEST_CASE("what the dashboard asks for is JSON")
+{
+    Stage stage;
+    for (const char* path : {"/rules", "/events"}) {
+        CAPTURE(path);
+        const std::string reply = stage.request("GET", path);
+        CHECK(says(reply, "Content-Type: application/json\r\n"));
+        CHECK(says(reply, "Cache-Control: no-store\r\n"));
+        CHECK(stage.request("POST", path).starts_with("HTTP/1.1 405 "));
+    }
+    CHECK(stage.request("POST", "/").starts_with("HTTP/1.1 405 "));
+    CHECK(body_of(stage.request("HEAD", "/")).empty());
 }
 
 TEST_CASE("a HEAD is answered with the head of the GET")

@@ -143,6 +143,40 @@ TEST_CASE("a warning that comes again and again is held back after twenty, and t
     CHECK(count("log lines were held back line=\"store answered with an error\" count=30") == 1);
 }
 
+TEST_CASE("the last 200 events of level info and above are remembered, also those that are not written")
+{
+    const std::string text = stderr_of([] {
+        start_log({.level = LogLevel::error});
+        for (std::int64_t i = 0; i < 250; ++i) log_event(LogLevel::info, "counted", {{"i", i}});
+        log_event(LogLevel::debug, "detail");
+        log_event(LogLevel::warn, "long", {{"value", std::string_view{"\"x\" \n</script>"}}, {"first", true}});
+        start_log({});
+    });
+    CHECK(text.empty());
+    const std::vector<std::string> events = recent_events();
+    REQUIRE(events.size() == 200);
+    const auto newest = boost::json::parse(events[0]).as_object();
+    CHECK(shape_of_time(std::string_view{newest.at("ts").as_string()}) == time_shape);
+    CHECK(newest.at("level").as_string() == "warn");
+    CHECK(newest.at("msg").as_string() == "long");
+    CHECK(newest.at("value").as_string() == "\"x\" \n</script>");
+    CHECK(newest.at("first").as_bool());
+    CHECK(boost::json::parse(events[1]).at("i").as_int64() == 249);
+    CHECK(boost::json::parse(events[199]).at("i").as_int64() == 51);
+}
+
+TEST_CASE("a long value is cut in what is remembered, and whole in the log")
+{
+    const std::string value(5'000, 'v');
+    const std::string text = stderr_of([&] {
+        start_log({});
+        log_event(LogLevel::info, "seen", {{"value", std::string_view{value}}});
+    });
+    CHECK(text.find(value) != std::string::npos);
+    const std::string cut(boost::json::parse(recent_events().front()).at("value").as_string());
+    CHECK(cut == value.substr(0, 512) + "...");
+}
+
 TEST_CASE("a value with a line end, a format or a quote cannot forge a line")
 {
     const std::string text = stderr_of([] {
