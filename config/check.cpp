@@ -84,7 +84,8 @@ void check_process(Reading& reading, const Node& root, const Config& config)
                       "tracing.ca_file: only https:// has certificates");
     if (const Node* tracing = root.find("tracing"); tracing != nullptr && tracing->kind == Node::Kind::mapping)
         if (!config.tracing.is_on() && tracing->find("endpoint") == nullptr && !tracing->entries.empty())
-            reading.warning(tracing->place, "tracing: spans have nowhere to go; add endpoint: http://127.0.0.1:4318");
+            reading.warning(tracing->place, "tracing: spans have nowhere to go; add endpoint: http://127.0.0.1:4318",
+                            "useless-option");
     if (!is_redis && config.memory == 0)
         reading.error(value_or(root, "memory"),
                       "memory: without a Redis store this is the only store; write memory: 64MiB");

@@ -21,6 +21,8 @@ const std::vector<FindingKind>& finding_kinds()
             {"unreadable-file", Severity::error, "the file is not there, or may not be read"},
             {"syntax", Severity::error, "the file is no YAML, or more than one document"},
             {"variable", Severity::error, "`${VAR}` is not defined and has no default"},
+            {"otel-variable", Severity::warning,
+             "an `OTEL_…` variable of the environment cannot be used as it is; the text says what is used instead"},
             {"unknown-option", Severity::error, "a name that no option has, or that belongs elsewhere"},
             {"missing-option", Severity::error, "something that must be there is not"},
             {"bad-value", Severity::error, "a value that its option does not take"},

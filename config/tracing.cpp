@@ -62,7 +62,7 @@ class Variables {
     }
     void warn(const Variable& variable, const std::string& text)
     {
-        reading_.warning(rules::Place{}, said(variable) + "; it " + text);
+        reading_.warning(rules::Place{}, said(variable) + "; it " + text, "otel-variable");
     }
     void error(const Variable& variable, const std::string& text)
     {
@@ -71,7 +71,7 @@ class Variables {
     /// For what may hold a secret.
     void warn_hiding(const Variable& variable, const std::string& text)
     {
-        reading_.warning(rules::Place{}, "the environment sets " + variable.name + "; " + text);
+        reading_.warning(rules::Place{}, "the environment sets " + variable.name + "; " + text, "otel-variable");
     }
 
   private:

@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 
 #include "proxy/observe/escape.hpp"
 #include "proxy/observe/timestamp.hpp"
@@ -27,11 +26,7 @@ constexpr std::size_t name_limit_bytes = 128;  // rule, request id, method, clie
 constexpr std::size_t line_limit_bytes = 2560;
 static_assert(line_limit_bytes <= PIPE_BUF);
 
-void append_number(std::string& out, std::uint64_t number)
-{
-    char digits[20];
-    out.append(digits, std::to_chars(std::begin(digits), std::end(digits), number).ptr);
-}
+void append_number(std::string& out, std::uint64_t number) { append_digits(out, number, 1); }
 
 // In seconds, the unit of Prometheus' and nginx' times: 0.001500
 void append_seconds(std::string& out, std::chrono::nanoseconds duration)
@@ -39,7 +34,7 @@ void append_seconds(std::string& out, std::chrono::nanoseconds duration)
     const auto microseconds = static_cast<std::uint64_t>(std::max<std::int64_t>(duration.count(), 0)) / 1000;
     append_number(out, microseconds / 1'000'000);
     out += '.';
-    append_number(out, microseconds % 1'000'000, 6);
+    append_digits(out, microseconds % 1'000'000, 6);
 }
 
 // page=2&token=abc -> page=&token=

@@ -7,8 +7,6 @@
 
 namespace larder::proxy {
 
-namespace {
-
 void append_digits(std::string& out, std::uint64_t number, std::size_t width)
 {
     char digits[20];
@@ -17,8 +15,6 @@ void append_digits(std::string& out, std::uint64_t number, std::size_t width)
     if (length < width) out.append(width - length, '0');
     out.append(digits, length);
 }
-
-}  // namespace
 
 void append_time(std::string& out, rules::WallTime time)
 {
