@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "proxy/admin/probe.hpp"
-#include "proxy/observe/process.hpp"
 #include "proxy/observe/last_minute.hpp"
+#include "proxy/observe/process.hpp"
 #include "proxy/worker.hpp"
 
 namespace larder::proxy {
