@@ -168,13 +168,14 @@ class Watched:
 
 
 def check_names(stage):
-    """every metric of an alert or a panel is one that a running Larder shows"""
+    """promtool accepts what a running Larder shows, and every metric of an alert or a panel is in it"""
     redis, origin = Redis(), Origin()
     larder = Larder(stage.binary, origin, RULES, options=f"store: unix://{redis.path}\n")
     fetch(larder.port, "/e/1")
     _, text = fetch(larder.admin_port, "/metrics")
     larder.stop()
     redis.stop()
+    check(run("promtool", "check", "metrics", stdin=text.decode()) == "", "promtool finds fault with /metrics")
     there = set(re.findall(r"^# TYPE (\S+)", text.decode(), re.MULTILINE))
     wanted = names_in("\n".join(rule["expr"] for rule in all_rules()) + "\n" + "\n".join(query for _, query in queries()))
     board = json.loads(DASHBOARD.read_text())
