@@ -105,6 +105,7 @@ struct Switches {
     std::set<std::string, std::less<>> rules_off;  // names; a rule that is not there is none
     std::optional<LogLevel> log_level;
     std::optional<std::uint32_t> access_every;
+    std::optional<std::uint32_t> verify_every;
     bool operator==(const Switches&) const = default;
 };
 
@@ -145,6 +146,7 @@ struct Config {
     Store store;
     std::uint64_t memory = 64ull << 20;     // bytes of the in-process store
     std::uint64_t max_object = 1ull << 20;  // bytes of body; larger ones stream without being stored
+    std::uint32_t verify_every = 0;         // one hit in so many is held against the app's answer; 0: none
     bool watch = true;                      // reload when the file changes
     std::uint32_t workers = 0;              // 0: one per core that the cgroup allows
     Milliseconds trust{0};                  // memory hits need no look at the log for so long; 0: strict

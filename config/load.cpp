@@ -70,6 +70,7 @@ void apply(const Switches& switches, Config& config)
         if (switches.rules_off.contains(rule.name) && !rule.is_purge()) rule.cache = false;
     if (switches.log_level) config.log.level = *switches.log_level;
     if (switches.access_every) config.log.access_every = *switches.access_every;
+    if (switches.verify_every) config.verify_every = *switches.verify_every;
 }
 
 /// Gives each rule the row that its name has had, and a new one to a new name.

@@ -622,6 +622,9 @@ const Options<Draft>& all_options()
             row("trust", of_config(&Config::trust), duration(0ms, 60s),
                 "how long responses in memory are served without asking Redis whether a write has purged them; 0ms: "
                 "always ask"),
+            row("verify", of_config(&Config::verify_every), access_sampling(),
+                "one hit in N is held against what the app answers now, while nobody waits for it; "
+                "`larder_verifications_total` and the log tell what differs"),
             row("cache", of_config(&Config::cache),
                 choice<CacheMode>({{"rules", CacheMode::rules},
                                    {"on", CacheMode::rules},

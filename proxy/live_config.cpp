@@ -36,6 +36,9 @@ LiveConfig::Outcome LiveConfig::take(config::Loaded loaded)
             if (message.severity == config::Severity::error) outcome.errors.push_back(message.to_string(now_->file));
         return outcome;
     }
+    for (const config::Message& message : loaded.messages)
+        if (message.severity == config::Severity::warning)
+            outcome.warnings.push_back(message.to_string(loaded.config->file));
     now_ = std::move(loaded.config);
     text_ = std::move(loaded.text);
     set_log_level(now_->log.level);
@@ -65,6 +68,8 @@ LiveConfig::Outcome LiveConfig::reload(std::string_view cause)
               {{"cause", cause},
                {"file", std::string_view(now_->file)},
                {"rules", static_cast<std::int64_t>(now_->rules.size())}});
+    for (const std::string& warning : outcome.warnings)
+        log_event(LogLevel::warn, "warning about the configuration", {{"warning", std::string_view(warning)}});
     if (const std::string kept = join(outcome.kept); !kept.empty())
         log_event(LogLevel::warn, "options of the new configuration want a restart: they stay as they were",
                   {{"options", std::string_view(kept)}});

@@ -29,8 +29,9 @@ class LiveConfig {
 
     struct Outcome {
         bool ok = false;
-        std::vector<std::string> errors;  // when it is not: as `larder check` says them
-        std::vector<std::string> kept;    // options that want a restart
+        std::vector<std::string> errors;    // when it is not: as `larder check` says them
+        std::vector<std::string> warnings;  // when it is
+        std::vector<std::string> kept;      // options that want a restart
     };
     /// @param cause  for the log: "SIGHUP", "POST /-/reload", "the file has changed"
     Outcome reload(std::string_view cause);

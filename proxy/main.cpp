@@ -251,7 +251,7 @@ int run_reload(AdminOptions admin)
 }
 
 struct SwitchCommand {
-    std::string cache, rule, log_level, log_access;
+    std::string cache, rule, log_level, log_access, verify;
 };
 
 int run_switch(AdminOptions admin, const SwitchCommand& command)
@@ -260,11 +260,12 @@ int run_switch(AdminOptions admin, const SwitchCommand& command)
     boost::json::object order;
     if (!command.cache.empty()) order["cache"] = command.cache;
     if (!command.rule.empty()) order["rule"] = command.rule;
-    const auto log = [&order](const char* name, const std::string& value) {
+    const auto sampled = [&order](const char* name, const std::string& value) {
         if (!value.empty()) order[name] = value == "reset" ? boost::json::value(nullptr) : boost::json::value(value);
     };
-    log("log_level", command.log_level);
-    log("log_access", command.log_access);
+    sampled("log_level", command.log_level);
+    sampled("log_access", command.log_access);
+    sampled("verify", command.verify);
     return tell_reply(admin, post_to_admin(admin.endpoint, "/switches", boost::json::serialize(order), admin.token));
 }
 
@@ -373,6 +374,11 @@ int run_command_line(int argc, char** argv)
         ->type_name("LEVEL");
     switches
         ->add_option("--log-access", switch_command.log_access, "off, all, one in N as 1/N; reset: as the file says")
+        ->type_name("WHICH");
+
+    switches
+        ->add_option("--verify", switch_command.verify,
+                     "hits that are held against what the app answers now: off, all, one in N as 1/N; reset")
         ->type_name("WHICH");
 
     std::string acl_file, acl_namespace, acl_user = "larder";

@@ -83,6 +83,7 @@ Worker::Worker(const Shared& shared)
                 tracer_.get()},
       server_(services_, listener_, shared.connections)
 {
+    services_.verification.every = shared.config->verify_every;
 }
 
 Worker::~Worker() { join(); }
@@ -211,6 +212,7 @@ void Worker::use(config::ConfigPtr config, std::function<void()> done)
         services_.config = own_handle(config);
         services_.request_limits = request_limits(config->limits);
         services_.response_limits = response_limits(config->limits);
+        services_.verification.every = config->verify_every;
         access_log_.use(config->log);
         upstream_.use(config->upstream);
         cache_.use(cache_options(*config));

@@ -60,6 +60,21 @@ std::string switch_cache(const json::object& order, Switches& switches, const co
     return "";
 }
 
+/// `off`, `all`, `1/N`, or null: as the file says.
+std::string switch_sampling(const json::object& order, std::string_view name, std::optional<std::uint32_t>& every)
+{
+    const json::value* given = order.if_contains(name);
+    if (!given) return "";
+    every.reset();
+    if (given->is_null()) return "";
+    const std::string quoted = "\"" + std::string(name) + "\"";
+    if (!given->is_string()) return quoted + " is \"off\", \"all\" or one in N as \"1/100\"; null: as the file says";
+    const auto read = config::read_sampling(std::string_view(given->get_string()));
+    if (const auto* wrong = std::get_if<std::string>(&read)) return quoted + ": " + *wrong;
+    every = std::get<std::uint32_t>(read);
+    return "";
+}
+
 std::string switch_log(const json::object& order, Switches& switches)
 {
     if (const json::value* level = order.if_contains("log_level")) {
@@ -70,28 +85,23 @@ std::string switch_log(const json::object& order, Switches& switches)
         if (!switches.log_level && !level->is_null())
             return "\"log_level\" is \"debug\", \"info\", \"warn\" or \"error\"; null: as the file says";
     }
-    if (const json::value* access = order.if_contains("log_access")) {
-        switches.access_every.reset();
-        if (access->is_null()) return "";
-        if (!access->is_string())
-            return "\"log_access\" is \"off\", \"all\" or one in N as \"1/100\"; null: as the file says";
-        const auto every = config::read_sampling(std::string_view(access->get_string()));
-        if (const auto* wrong = std::get_if<std::string>(&every)) return "\"log_access\": " + *wrong;
-        switches.access_every = std::get<std::uint32_t>(every);
-    }
-    return "";
+    return switch_sampling(order, "log_access", switches.access_every);
 }
 
 void log_change(const Switches& before, const Switches& after, std::string_view from)
 {
     const std::string rules_off = list_of(after.rules_off);
-    const std::string access = after.access_every ? config::write_sampling(*after.access_every) : "as configured";
+    const auto sampling = [](const std::optional<std::uint32_t>& every) {
+        return every ? config::write_sampling(*every) : std::string("as configured");
+    };
+    const std::string access = sampling(after.access_every), verify = sampling(after.verify_every);
     if (before == after) return;
     log_event(LogLevel::warn, "switched at run time",
               {{"cache", after.cache_off ? std::string_view("off") : std::string_view("on")},
                {"rules_off", std::string_view(rules_off)},
                {"log_level", after.log_level ? word_of(*after.log_level) : std::string_view("as configured")},
                {"log_access", std::string_view(access)},
+               {"verify", std::string_view(verify)},
                {"from", from}});
 }
 
@@ -104,15 +114,16 @@ std::variant<Switches, std::string> read_switches(std::string_view body, Switche
     const json::value value = json::parse(body, ec);
     if (ec || !value.is_object())
         return "the body is no JSON object; write {\"cache\":\"off\"}, {\"cache\":\"off\",\"rule\":\"item\"}, "
-               "{\"log_level\":\"debug\"} or {\"log_access\":\"1/100\"}";
+               "{\"log_level\":\"debug\"}, {\"log_access\":\"1/100\"} or {\"verify\":\"1/1000\"}";
     const json::object& order = value.get_object();
-    constexpr std::string_view known[] = {"cache", "rule", "log_level", "log_access"};
+    constexpr std::string_view known[] = {"cache", "rule", "log_level", "log_access", "verify"};
     for (const auto& [key, ignored] : order)
         if (std::find(std::begin(known), std::end(known), std::string_view(key)) == std::end(known))
             return "\"" + std::string(key).substr(0, 60) +
-                   "\" is nothing that can be switched; there are cache, rule, log_level and log_access";
+                   "\" is nothing that can be switched; there are cache, rule, log_level, log_access and verify";
     std::string wrong = switch_cache(order, switches, config);
     if (wrong.empty()) wrong = switch_log(order, switches);
+    if (wrong.empty()) wrong = switch_sampling(order, "verify", switches.verify_every);
     if (!wrong.empty()) return wrong;
     return switches;
 }
@@ -126,13 +137,16 @@ std::string switches_json(const Switches& switches, const config::Config& config
     json::object switched{{"cache", switches.cache_off ? json::value("off") : json::value(nullptr)},
                           {"rules_off", std::move(rules_switched)},
                           {"log_level", nullptr},
-                          {"log_access", nullptr}};
+                          {"log_access", nullptr},
+                          {"verify", nullptr}};
     if (switches.log_level) switched["log_level"] = word_of(*switches.log_level);
     if (switches.access_every) switched["log_access"] = config::write_sampling(*switches.access_every);
+    if (switches.verify_every) switched["verify"] = config::write_sampling(*switches.verify_every);
     const json::object told{{"cache", config.cache == rules::CacheMode::off ? "off" : "on"},
                             {"rules_off", std::move(rules_off)},
                             {"log_level", word_of(config.log.level)},
                             {"log_access", config::write_sampling(config.log.access_every)},
+                            {"verify", config::write_sampling(config.verify_every)},
                             {"switched", std::move(switched)}};
     return json::serialize(told) + "\n";
 }

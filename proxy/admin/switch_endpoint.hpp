@@ -21,7 +21,8 @@ struct SwitchHandlers {
 };
 
 /// @param body  JSON: `{"cache":"off"}`, `{"cache":"off","rule":"item"}`, `{"log_level":"debug"}`,
-///              `{"log_access":"1/100"}`, and for the two of the log null: as the file says. `{}` changes nothing.
+///              `{"log_access":"1/100"}`, `{"verify":"1/1000"}`, and but for the cache null: as the file says. `{}`
+///              changes nothing.
 /// @return the switches as they shall be, or what is wrong and what to write instead
 std::variant<config::Switches, std::string> read_switches(std::string_view body, config::Switches switches,
                                                           const config::Config& config);

@@ -12,6 +12,7 @@
 #include "proxy/exchange/review_by_head.hpp"
 #include "proxy/exchange/stored_entry.hpp"
 #include "proxy/exchange/uncacheable.hpp"
+#include "proxy/exchange/verification.hpp"
 #include "proxy/exchange/write.hpp"
 #include "proxy/net/clock.hpp"
 #include "rules/base/text.hpp"
@@ -258,6 +259,7 @@ bool answer_at_once(Services& services, Client& client, Exchange& exchange)
     else
         put_stored_answer(services, client, exchange, looked->entry, judged.age);
     finish_exchange(services, client, exchange);
+    verify_if_wanted(services, client, exchange, looked->entry);
     return true;
 }
 
@@ -291,6 +293,7 @@ bool answer_found(Services& services, Client& client, Exchange& exchange, const 
     serve(services, client, exchange, found.entry, judged);
     note_client(client, exchange);
     finish_exchange(services, client, exchange);
+    verify_if_wanted(services, client, exchange, found.entry);
     return true;
 }
 
@@ -366,6 +369,7 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
             case Verdict::hit:
                 serve(services, client, *exchange, looked.entry, judged);
                 if (client.blocked()) co_await client.flush();
+                verify_if_wanted(services, client, *exchange, looked.entry);
                 co_return note_client(client, *exchange);
             case Verdict::revalidate:
                 exchange->count.verdict = Verdict::revalidate;

@@ -19,6 +19,15 @@ namespace larder::proxy {
 
 class Fills;
 
+/// One hit in so many is held against what the app answers now: `verification.hpp`.
+struct Verification {
+    std::uint32_t every = 0;  // 0: none
+    std::uint32_t seen = 0;
+    bool under_way = false;
+
+    bool wants() noexcept { return every != 0 && ++seen >= every && !under_way && (seen = 0, true); }
+};
+
 struct Services {
     asio::io_context& context;
     /// The configuration now in force. The worker puts another one here between two turns of its loop: who keeps a
@@ -37,6 +46,7 @@ struct Services {
     const bool& stopping;  // idle connections end, and nothing waits for what may be done at once
     Tracer* tracer;        // null: nothing is traced
     std::vector<char> read_buffer = std::vector<char>(64 * 1024);  // between a read and the next suspension only
+    Verification verification{};
     std::string out{};  // answers being composed, between two suspensions only
 };
 

@@ -46,6 +46,7 @@ struct Counters::Cells {
         std::array<Cell, rules::forward_reasons_count> forwards{};
         std::array<Cell, rules::store_reasons_count> not_stored{};
         std::array<std::array<Cell, classes_count>, method_classes_count> responses{};
+        std::array<Cell, verified_count> verified{};
         Cell marked_passes{0};  // of a purge rule; the last row: of rules that this process does not know
         Cell purges{0};         // of a purge rule
         Cell saved_nanoseconds{0}, saved_bytes{0};

@@ -32,6 +32,17 @@ std::string_view word(StoreOperation operation) noexcept
     return words[at(operation)];
 }
 
+std::string_view word(Verified verified) noexcept
+{
+    switch (verified) {
+    case Verified::same: return "same";
+    case Verified::different: return "different";
+    case Verified::outdated: return "outdated";
+    case Verified::failed: return "failed";
+    }
+    return "unknown";
+}
+
 std::string_view word(PurgeSource source) noexcept
 {
     switch (source) {
@@ -93,6 +104,11 @@ void Counters::add_fetch(std::uint32_t rule, std::chrono::nanoseconds duration) 
 void Counters::add_store_operation(StoreOperation operation, std::chrono::nanoseconds duration) noexcept
 {
     add_to(cells_->store_operations[at(operation)], duration);
+}
+
+void Counters::add_verification(std::uint32_t rule, Verified verified) noexcept
+{
+    bump(cells_->rules[rule].verified[at(verified)], 1);
 }
 
 void Counters::add_purge_of(std::uint32_t rule) noexcept { bump(cells_->rules[rule].purges, 1); }

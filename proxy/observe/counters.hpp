@@ -131,6 +131,16 @@ constexpr MethodClass class_of(rules::Method method) noexcept
     return is_write ? MethodClass::write : MethodClass::other;
 }
 
+/// What has come of holding a served response against the app's answer.
+enum class Verified : std::uint8_t {
+    same,
+    different,  // and what is stored was still valid when that was known
+    outdated,   // another response has taken its place meanwhile, or a write has purged it
+    failed,     // the app gave no answer, or a 5xx
+};
+inline constexpr std::size_t verified_count = 4;
+std::string_view word(Verified verified) noexcept;
+
 /// How an exchange ended, for counting and for the access log.
 struct ExchangeCount {
     std::uint32_t rule = UINT32_MAX;  // index of the cache rule; UINT32_MAX: none
@@ -180,6 +190,8 @@ class Counters {
     void add_fetch(std::uint32_t rule, std::chrono::nanoseconds duration) noexcept;
     /// Adds to larder_store_operation_duration_seconds{operation}: sent to answered.
     void add_store_operation(StoreOperation operation, std::chrono::nanoseconds duration) noexcept;
+    /// Adds to larder_verifications_total{rule,result}.
+    void add_verification(std::uint32_t rule, Verified verified) noexcept;
     /// Adds to larder_purges_by_rule_total{rule}.
     void add_purge_of(std::uint32_t rule) noexcept;
     /// Adds to larder_request_duration_seconds{verdict}: head received to last byte handed to the kernel.

@@ -68,6 +68,7 @@ struct RuleSums {
     std::array<std::uint64_t, rules::forward_reasons_count> forwards{};
     std::array<std::uint64_t, rules::store_reasons_count> not_stored{};
     std::array<std::array<std::uint64_t, classes_count>, method_classes_count> responses{};
+    std::array<std::uint64_t, verified_count> verified{};
     std::uint64_t saved_nanoseconds = 0, saved_bytes = 0;
     bool seen = false;
 };
@@ -90,6 +91,7 @@ std::map<std::string, RuleSums> sum_by_rule(const Workers& workers, const config
             add(to, to.verdicts, rows[i].verdicts);
             add(to, to.forwards, rows[i].forwards);
             add(to, to.not_stored, rows[i].not_stored);
+            add(to, to.verified, rows[i].verified);
             for (std::size_t method = 0; method < method_classes_count; ++method)
                 add(to, to.responses[method], rows[i].responses[method]);
             to.saved_nanoseconds += rows[i].saved_nanoseconds.load(std::memory_order_relaxed);
@@ -123,25 +125,34 @@ void add_by_rule(Families& families, const std::map<std::string, RuleSums>& sums
                           static_cast<double>(row.verdicts[i]));
         }
     }
-    const auto add_reasons = [&](MetricFamily& family, auto reason_of, auto totals_of) {
+    const auto add_reasons = [&](const char* label, MetricFamily& family, auto reason_of, auto totals_of) {
         for (const auto& [rule, row] : sums) {
             const auto& totals = totals_of(row);
             for (std::size_t i = 0; i < totals.size(); ++i)
                 if (totals[i] != 0)
-                    Families::add(family, {{"rule", rule}, {"reason", std::string{word(reason_of(i))}}},
+                    Families::add(family, {{"rule", rule}, {label, std::string{word(reason_of(i))}}},
                                   static_cast<double>(totals[i]));
         }
     };
     add_reasons(
+        "reason",
         families.begin("larder_forwards_total", "Exchanges not answered from the cache, by rule and reason",
                        MetricType::Counter),
         [](std::size_t i) { return static_cast<rules::Forward>(i); },
         [](const RuleSums& row) -> const auto& { return row.forwards; });
     add_reasons(
+        "reason",
         families.begin("larder_not_stored_total", "Responses that were not stored, by rule and reason",
                        MetricType::Counter),
         [](std::size_t i) { return static_cast<rules::NotStored>(i); },
         [](const RuleSums& row) -> const auto& { return row.not_stored; });
+
+    add_reasons(
+        "result",
+        families.begin("larder_verifications_total",
+                       "Hits that were held against what the app answers now, by rule and result", MetricType::Counter),
+        [](std::size_t i) { return static_cast<Verified>(i); },
+        [](const RuleSums& row) -> const auto& { return row.verified; });
 
     auto& responses =
         families.begin("larder_responses_total",

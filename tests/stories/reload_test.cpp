@@ -113,14 +113,19 @@ TEST_CASE("a bad file is refused with what larder check says of it, and the rule
     CHECK(stage.larder->metric("larder_config_last_reload_successful") == 1);
 }
 
-TEST_CASE("SIGHUP reads the file anew")
+TEST_CASE("SIGHUP reads the file anew, and what larder check warns of is logged")
 {
     Stage stage(unwatched(item_rules));
-    stage.larder->rewrite(before_rules(stage) + "watch: false\n" + more_rules);
+    stage.larder->rewrite(before_rules(stage) + "watch: false\n" + more_rules +
+                          "  - {name: other-write, match: PUT /others, purge: \"nothing:*\"}\n");
     stage.larder->process().signal(SIGHUP);
     await_condition("it is reloaded",
                     [&] { return stage.larder->metric("larder_config_reloads_total", "success") == 1; });
     CHECK(contains(stage.larder->log(), "cause=SIGHUP"));
+    await_condition("the warning is logged", [&] {
+        return contains(stage.larder->log(), "warn warning about the configuration") &&
+               contains(stage.larder->log(), "other-write: purge");
+    });
     CHECK(is_hit(stage.fill("/news")));
 }
 
@@ -297,8 +302,8 @@ TEST_CASE("the cache is switched off and on at run time, for a rule or for all, 
     CHECK(stage.larder->post("/switches", R"({"cache":"on","rule":"item"})").status == 200);
     CHECK(is_hit(stage.fill("/items/1")));
     CHECK(stage.larder->admin("GET", "/switches").body ==
-          R"({"cache":"on","rules_off":[],"log_level":"info","log_access":"off",)"
-          R"("switched":{"cache":null,"rules_off":[],"log_level":null,"log_access":null}})"
+          R"({"cache":"on","rules_off":[],"log_level":"info","log_access":"off","verify":"off",)"
+          R"("switched":{"cache":null,"rules_off":[],"log_level":null,"log_access":null,"verify":null}})"
           "\n");
 }
 

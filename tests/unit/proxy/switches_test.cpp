@@ -36,12 +36,15 @@ TEST_CASE("an order switches what it names and leaves the rest")
     CHECK(read("{}") == Switches{});
     const Switches off = read(R"({"cache":"off"})");
     CHECK(off.cache_off);
-    const Switches more = read(R"({"cache":"off","rule":"item","log_level":"debug","log_access":"1/10"})", off);
+    const Switches more =
+        read(R"({"cache":"off","rule":"item","log_level":"debug","log_access":"1/10","verify":"all"})", off);
     CHECK(more.cache_off);
     CHECK(more.rules_off.contains("item"));
     CHECK(more.log_level == LogLevel::debug);
     CHECK(more.access_every == 10u);
-    const Switches back = read(R"({"cache":"on","rule":"item","log_level":null,"log_access":null})", more);
+    CHECK(more.verify_every == 1u);
+    const Switches back =
+        read(R"({"cache":"on","rule":"item","log_level":null,"log_access":null,"verify":null})", more);
     CHECK(back == off);
     CHECK(read(R"({"cache":"on"})", back) == Switches{});
 }
@@ -63,6 +66,7 @@ TEST_CASE("an order that cannot be understood says what to write instead")
              Row{R"({"log_level":"loud"})", "\"debug\", \"info\", \"warn\" or \"error\""},
              Row{R"({"log_access":"some"})", "write off, all, or 1/100"},
              Row{R"({"log_access":7})", "\"log_access\" is \"off\", \"all\""},
+             Row{R"({"verify":"often"})", "\"verify\": \"often\" is not known here"},
          }) {
         const auto read = read_switches(row.body, {}, config_with_rules());
         CAPTURE(row.body);
@@ -78,7 +82,7 @@ TEST_CASE("the switches are told beside what is in force, whoever has turned it"
     config.cache = larder::rules::CacheMode::off;
     config.rules[1].cache = false;
     CHECK(switches_json({}, config) ==
-          R"({"cache":"off","rules_off":["item-list"],"log_level":"info","log_access":"off",)"
-          R"("switched":{"cache":null,"rules_off":[],"log_level":null,"log_access":null}})"
+          R"({"cache":"off","rules_off":["item-list"],"log_level":"info","log_access":"off","verify":"off",)"
+          R"("switched":{"cache":null,"rules_off":[],"log_level":null,"log_access":null,"verify":null}})"
           "\n");
 }

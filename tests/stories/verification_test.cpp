@@ -1,0 +1,113 @@
+// verify: hits are held against what the app answers now, while nobody waits for it.
+#include "tests/support/stage.hpp"
+
+namespace larder::tests {
+
+namespace {
+
+const char* const item_rules = R"(
+rules:
+  - name: item
+    match: GET /items/{id}
+    key: item:{id}
+    ttl: 60s
+  - name: item-write
+    match: PUT /items/{id}
+    purge: ["item:{id}"]
+)";
+
+bool contains(const std::string& text, const std::string& word) { return text.find(word) != std::string::npos; }
+
+double verified(Stage& stage, const std::string& result)
+{
+    return stage.larder->metric("larder_verifications_total", R"(rule="item",result=")" + result + "\"");
+}
+
+void await_verified(Stage& stage, const std::string& result, double count)
+{
+    await_condition(result + " is counted", [&] { return verified(stage, result) >= count; });
+}
+
+}  // namespace
+
+TEST_CASE_TEMPLATE("with verify: all each hit is compared with the app's answer, and what differs is logged", Backend,
+                   Embedded, OverRedis)
+{
+    Stage stage(over<Backend>(item_rules, "verify: all\n"));
+    stage.origin.on("/items/1").reply(200, "", "one");
+    stage.fill("/items/1");
+    await_verified(stage, "same", 1);
+    CHECK(verified(stage, "different") == 0);
+    CHECK_FALSE(contains(stage.larder->log(), "is not what the app answers now"));
+
+    stage.origin.on("/items/1").reply(200, "", "two");  // behind Larder's back
+    CHECK(stage.get("/items/1").body == "one");
+    await_verified(stage, "different", 1);
+    await_condition("it is logged", [&] {
+        return contains(stage.larder->log(),
+                        "warn a response that was served from the cache is not what the app answers now rule=item "
+                        "path=/items/1 stored_ms_ago=");
+    });
+    CHECK(stage.get("/items/1").body == "one");  // it tells, and changes nothing
+
+    stage.origin.on("/items/1").reply(200, "", "one and more");
+    stage.get("/items/1");
+    await_verified(stage, "different", 2);
+    stage.origin.on("/items/1").reply(404, "", "one");
+    stage.get("/items/1", {"If-None-Match: \"x\"", "Range: bytes=0-1"});
+    await_verified(stage, "different", 3);
+}
+
+TEST_CASE("what a write has purged while it was compared is no difference")
+{
+    Stage stage(over<Embedded>(item_rules, "verify: all\n"));
+    stage.origin.on("GET /items/1").reply(200, "", "one");
+    stage.fill("/items/1");
+    await_verified(stage, "same", 1);
+    const std::size_t before = stage.origin.requests("GET /items/1");
+    stage.origin.on("GET /items/1").reply(200, "", "two").hold();
+    CHECK(stage.get("/items/1").body == "one");
+    stage.origin.await_requests("GET /items/1", before + 1);
+    stage.request("PUT", "/items/1", {}, "two");
+    stage.origin.release("GET /items/1");
+    await_verified(stage, "outdated", 1);
+    CHECK(verified(stage, "different") == 0);
+}
+
+TEST_CASE("an app that fails, or gives no answer, says nothing about what is stored")
+{
+    Stage stage(over<Embedded>(item_rules, "verify: all\n"));
+    stage.origin.on("/items/1").reply(200, "", "one");
+    stage.fill("/items/1");
+    await_verified(stage, "same", 1);
+    stage.origin.on("/items/1").reply(503, "", "away");
+    stage.get("/items/1");
+    await_verified(stage, "failed", 1);
+    stage.origin.on("/items/1").drop();
+    stage.get("/items/1");
+    await_verified(stage, "failed", 2);
+    CHECK(is_hit(stage.get("/items/1")));
+}
+
+TEST_CASE("one hit in N is compared, none without verify, and the rate is switched at run time")
+{
+    StageOptions options = over<Embedded>(item_rules);
+    options.workers = 1;
+    Stage stage(options);
+    stage.origin.on("/items/1").reply(200, "", "one");
+    stage.fill("/items/1");
+    auto client = stage.connect();
+    for (int i = 0; i < 20; ++i) client->get("/items/1");
+    CHECK(stage.origin.requests("/items/1") == 1);
+    CHECK(stage.larder->post("/switches", R"({"verify":"1/5"})").status == 200);
+    for (int i = 0; i < 4; ++i) client->get("/items/1");
+    CHECK(stage.origin.requests("/items/1") == 1);
+    client->get("/items/1");
+    await_verified(stage, "same", 1);
+    CHECK(stage.origin.requests("/items/1") == 2);
+    CHECK(stage.larder->post("/switches", R"({"verify":null})").status == 200);
+    for (int i = 0; i < 20; ++i) client->get("/items/1");
+    CHECK(stage.origin.requests("/items/1") == 2);
+}
+
+}  // namespace larder::tests
