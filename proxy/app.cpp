@@ -432,7 +432,7 @@ int App::run()
     });
     asio::signal_set hangup(context, SIGHUP);
     std::function<void(error_code, int)> on_hangup = [&](error_code ec, int) {
-        if (ec) return;
+        if (ec || state.stopping) return;
         manager.say_reloading();
         state.live.reload("SIGHUP");
         manager.say_ready();
@@ -441,7 +441,9 @@ int App::run()
     hangup.async_wait(on_hangup);
     std::optional<FileWatch> watch;
     if (!first.file.empty() && first.watch) {
-        watch.emplace(context, first.file, [&state] { state.live.reload_if_changed(); });
+        watch.emplace(context, first.file, [&state] {
+            if (!state.stopping) state.live.reload_if_changed();
+        });
         if (!watch->has_notices())
             log_event(LogLevel::warn, "the configuration file is polled for changes: the kernel gives no notices",
                       {{"reason", std::string_view(watch->why_not())}});
@@ -469,7 +471,6 @@ int App::run()
     context.run();
 
     // Probes and metrics are answered while the workers drain.
-    watch.reset();
     context.restart();
     std::thread waiting([&] {
         for (const auto& worker : state.workers) worker->join();
