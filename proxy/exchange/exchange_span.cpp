@@ -15,11 +15,12 @@ void add_server(Span& span, std::string_view authority)
 {
     const std::size_t colon = authority.rfind(':');
     const bool has_port = colon != std::string_view::npos && authority.find(']', colon) == std::string_view::npos;
-    const auto port = has_port ? rules::parse_digits(authority.substr(colon + 1)) : std::nullopt;
-    std::string_view host = port ? authority.substr(0, colon) : authority;
+    constexpr std::uint64_t none = UINT64_MAX;
+    const std::uint64_t port = has_port ? rules::parse_digits(authority.substr(colon + 1)).value_or(none) : none;
+    std::string_view host = port != none ? authority.substr(0, colon) : authority;
     if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
     if (!host.empty()) span.add("server.address", host);
-    if (port && *port <= 65535) span.add("server.port", static_cast<std::int64_t>(*port));
+    if (port <= 65535) span.add("server.port", static_cast<std::int64_t>(port));
 }
 
 /// 5xx, an answer that was cut, none at all. A client that leaves with its answer, or a part of it, is no failure.
