@@ -57,6 +57,7 @@ std::vector<std::string> keep_what_needs_restart(Config& next, const Config& cur
     keep(next, current, &Config::store, "store", kept);
     keep(next, current, &Config::memory, "memory", kept);
     keep(next, current, &Config::workers, "workers", kept);
+    keep(next, current, &Config::watch, "watch", kept);
     keep(next, current, &Config::tracing, "tracing", kept);
     if (next.log.format != current.log.format) kept.emplace_back("log.format");
     next.log.format = current.log.format;
