@@ -3,6 +3,7 @@
 #include "proxy/exchange/heads.hpp"
 #include "proxy/exchange/lookup.hpp"
 #include "proxy/exchange/refuse.hpp"
+#include "proxy/net/asio.hpp"
 #include "proxy/net/clock.hpp"
 #include "proxy/observe/log.hpp"
 #include "proxy/upstream/fetch.hpp"
@@ -51,8 +52,21 @@ asio::awaitable<Verified> compare(Services& services, const Exchange& exchange, 
     }
 }
 
+/// One is under way, however it ends.
+class UnderWay {
+  public:
+    explicit UnderWay(Verification& verification) : verification_(verification) {}
+    ~UnderWay() { verification_.under_way = false; }
+    UnderWay(const UnderWay&) = delete;
+    UnderWay& operator=(const UnderWay&) = delete;
+
+  private:
+    Verification& verification_;
+};
+
 asio::awaitable<void> run_verification(Services& services, std::shared_ptr<Exchange> exchange, EntryPtr entry)
 {
+    const UnderWay under_way(services.verification);
     Verified verified = co_await compare(services, *exchange, *entry);
     if (verified == Verified::different) {
         // The app may have changed it meanwhile, as it should: then a purge, or another response, has come.
@@ -61,7 +75,6 @@ asio::awaitable<void> run_verification(Services& services, std::shared_ptr<Excha
         if (!looked.entry || looked.entry->times.stored != entry->times.stored) verified = Verified::outdated;
     }
     services.counters.add_verification(exchange->count.rule, verified);
-    services.verification.under_way = false;
     if (verified != Verified::different) co_return;
     const std::int64_t age = (exchange->now - entry->times.stored).count();
     log_event(config::LogLevel::warn, "a response that was served from the cache is not what the app answers now",
@@ -74,9 +87,14 @@ asio::awaitable<void> run_verification(Services& services, std::shared_ptr<Excha
 
 void start_verification(Services& services, std::shared_ptr<Exchange> exchange, EntryPtr entry)
 {
+    if (services.stopping) return;
     services.verification.under_way = true;
     exchange->request_id = make_request_id();
-    services.tasks.spawn("verification", run_verification(services, std::move(exchange), std::move(entry)));
+    // In a turn of its own: the hit was answered out of the shared buffer, where the next requests may be waiting
+    // still, and what is read from the app goes into the same one.
+    asio::post(services.context, [&services, exchange = std::move(exchange), entry = std::move(entry)]() mutable {
+        services.tasks.spawn("verification", run_verification(services, std::move(exchange), std::move(entry)));
+    });
 }
 
 }  // namespace larder::proxy

@@ -58,6 +58,31 @@ TEST_CASE_TEMPLATE("with verify: all each hit is compared with the app's answer,
     await_verified(stage, "different", 3);
 }
 
+TEST_CASE("requests that came in one piece are answered each by its own, while hits before them are compared")
+{
+    StageOptions options = over<Embedded>(item_rules, "verify: all\n");
+    options.workers = 1;
+    Stage stage(options);
+    constexpr int count = 40;
+    std::string all;
+    for (int i = 0; i < count; ++i) {
+        const std::string target = "/items/" + std::to_string(i);
+        stage.origin.on(target).reply(200, "", "body of " + target);
+        stage.fill(target);
+        all += "GET " + target + " HTTP/1.1\r\nHost: larder\r\n\r\n";
+    }
+    for (int round = 0; round < 5; ++round) {
+        HttpClient client(stage.larder->port());
+        client.wire().send(all);
+        for (int i = 0; i < count; ++i) {
+            const Response response = read_response(client.wire());
+            CHECK(response.body == "body of /items/" + std::to_string(i));
+        }
+    }
+    await_verified(stage, "same", 2);
+    CHECK(verified(stage, "different") == 0);
+}
+
 TEST_CASE("what a write has purged while it was compared is no difference")
 {
     Stage stage(over<Embedded>(item_rules, "verify: all\n"));
