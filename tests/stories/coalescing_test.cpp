@@ -5,17 +5,6 @@ namespace larder::tests {
 
 namespace {
 
-const char* const item_rules = R"(
-rules:
-  - name: item
-    match: GET /items/{id}
-    key: item:{id}
-    ttl: 60s
-  - name: item-write
-    match: PUT /items/{id}
-    purge: ["item:{id}"]
-)";
-
 template <class Backend>
 StageOptions with(const std::string& rules)
 {

@@ -19,8 +19,6 @@ rules:
     purge: ["event:{id}", "events:list:*"]
 )";
 
-bool contains(const std::string& text, const std::string& word) { return text.find(word) != std::string::npos; }
-
 }  // namespace
 
 TEST_CASE("the dashboard is one page with a strict policy, by GET and HEAD only")

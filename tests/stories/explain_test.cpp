@@ -39,8 +39,6 @@ rules:
     purge: ["page:{body.id}:*"]
 )";
 
-bool contains(const std::string& text, const std::string& word) { return text.find(word) != std::string::npos; }
-
 std::string encoded(const std::string& text)
 {
     constexpr const char* hex = "0123456789ABCDEF";

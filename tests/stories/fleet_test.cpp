@@ -9,7 +9,7 @@ namespace larder::tests {
 
 namespace {
 
-const char* const item_rules = R"(
+const char* const fleet_rules = R"(
 rules:
   - name: item
     match: GET /items/{id}
@@ -33,7 +33,7 @@ void play_in_time(std::size_t replicas_count, const Play& play)
 {
     constexpr int rounds_limit = 5;
     for (int round = 1;; ++round) {
-        Fleet fleet(item_rules, replicas_count);
+        Fleet fleet(fleet_rules, replicas_count);
         const auto check = play(fleet);
         const bool in_time = fleet.metric("larder_lease_wait_timeouts_total") == 0;
         if (!in_time && round < rounds_limit) continue;
@@ -132,7 +132,7 @@ TEST_CASE("a thousand requests for a key that turns out uncacheable all go to th
 
 TEST_CASE("what one replica has found uncacheable the others pass by without asking again, with the reason")
 {
-    Fleet fleet(item_rules, 2);
+    Fleet fleet(fleet_rules, 2);
     fleet.origin.on("/items/1").header("Set-Cookie", "a=1").reply(200, "", "mine");
     CHECK(fleet.get(0, "/items/1").cache_status() == "larder; fwd=uri-miss; detail=set-cookie");
     await_condition("it is told", [&] { return fleet.metric("larder_uncacheable_told_total") >= 1; });
@@ -145,7 +145,7 @@ TEST_CASE("what one replica has found uncacheable the others pass by without ask
 
 TEST_CASE("a request that the app refuses keeps nobody's key out of the cache, in no replica")
 {
-    Fleet fleet(item_rules, 2);
+    Fleet fleet(fleet_rules, 2);
     fleet.origin.on("/items/1").reply(400, "no-store", "what is this?");
     CHECK(fleet.get(0, "/items/1").status == 400);
     await_condition("the lease is back", [&] { return fleet.metric("larder_leases_released_total") >= 1; });
@@ -158,7 +158,7 @@ TEST_CASE("a request that the app refuses keeps nobody's key out of the cache, i
 
 TEST_CASE("an answer that could be stored ends that its key is uncacheable, for all replicas")
 {
-    Fleet fleet(item_rules, 2);
+    Fleet fleet(fleet_rules, 2);
     fleet.origin.on("/items/1").reply(200, "private", "mine");
     fleet.get(0, "/items/1");
     await_condition("it is told", [&] { return fleet.lease("item:1").starts_with("U "); });
@@ -173,7 +173,7 @@ TEST_CASE("an answer that could be stored ends that its key is uncacheable, for 
 
 TEST_CASE("the lease is given back at once, whatever becomes of the fetch")
 {
-    Fleet fleet(item_rules + std::string(R"(
+    Fleet fleet(fleet_rules + std::string(R"(
   - name: shared
     match: GET /shared/{id}
     key: shared:{id}
@@ -240,7 +240,7 @@ TEST_CASE("the lease is given back at once, whatever becomes of the fetch")
 
 TEST_CASE("a fetch that a purge by pattern has overtaken gives the lease back, and stores nothing")
 {
-    Fleet fleet(item_rules, 2);
+    Fleet fleet(fleet_rules, 2);
     fleet.origin.on("/items/1").hold();
     auto early = fleet.start_get(0, "/items/1");
     fleet.origin.await_requests("/items/1", 1);
@@ -274,7 +274,7 @@ TEST_CASE("a client that leaves takes no lease with it")
 
 TEST_CASE("a replica that must stop before its fetch has ended gives the lease back")
 {
-    Fleet fleet(item_rules, 1, "timeouts:\n  drain: 0ms\n");
+    Fleet fleet(fleet_rules, 1, "timeouts:\n  drain: 0ms\n");
     fleet.origin.on("/items/1").silent();
     HttpClient client(fleet.replicas[0]->port());
     client.send("GET", "/items/1");
@@ -288,7 +288,7 @@ TEST_CASE("a replica that must stop before its fetch has ended gives the lease b
 
 TEST_CASE("a replica that is killed while it fetches holds the others up for a bounded time")
 {
-    Fleet fleet(item_rules, 2);
+    Fleet fleet(fleet_rules, 2);
     fleet.origin.on("/items/1").hold();
     HttpClient client(fleet.replicas[0]->port());
     client.send("GET", "/items/1");
@@ -306,7 +306,7 @@ TEST_CASE("a replica that is killed while it fetches holds the others up for a b
 
 TEST_CASE("an expired response that four replicas serve stale is refreshed once")
 {
-    Fleet fleet(item_rules);
+    Fleet fleet(fleet_rules);
     auto& route = fleet.origin.on("/items/1").reply(200, "max-age=1, stale-while-revalidate=60", "old");
     CHECK(fleet.get(0, "/items/1").body == "old");
     await_stored(fleet, "item:1");
@@ -329,7 +329,7 @@ TEST_CASE("an expired response that four replicas serve stale is refreshed once"
 
 TEST_CASE("a refresh that fails gives the lease back, and the next one renews what is served")
 {
-    Fleet fleet(item_rules, 2);
+    Fleet fleet(fleet_rules, 2);
     auto& route = fleet.origin.on("/items/1").reply(200, "max-age=1, stale-while-revalidate=60", "old");
     for (std::size_t i = 0; i < 2; ++i) CHECK(fleet.get(i, "/items/1").body == "old");
     route.reply(500, "", "no");
@@ -345,7 +345,7 @@ TEST_CASE("a refresh that fails gives the lease back, and the next one renews wh
 
 TEST_CASE("when the one fetch of an expired response fails every replica serves it stale, and nobody after a purge")
 {
-    Fleet fleet(item_rules, 3);
+    Fleet fleet(fleet_rules, 3);
     auto& route = fleet.origin.on("GET /items/1").reply(200, "max-age=1, stale-if-error=60", "old");
     CHECK(fleet.get(0, "/items/1").body == "old");
     await_stored(fleet, "item:1");
@@ -420,7 +420,7 @@ TEST_CASE("a purge ends the wait for a fetch that began before it: the answer is
 
 TEST_CASE("whoever comes after a purge shares a fetch that began after it, and no older one, through whatever replica")
 {
-    Fleet fleet(item_rules, 3);
+    Fleet fleet(fleet_rules, 3);
     fleet.origin.on("GET /items/1").hold();
     auto early = fleet.start_get(0, "/items/1");
     fleet.origin.await_requests("GET /items/1", 1);
@@ -449,7 +449,7 @@ TEST_CASE("whoever comes after a purge shares a fetch that began after it, and n
 
 TEST_CASE("a write that begins during the wait sends the waiting by")
 {
-    Fleet fleet(item_rules, 3);
+    Fleet fleet(fleet_rules, 3);
     fleet.origin.on("GET /items/1").hold();
     fleet.origin.on("PUT /items/1").hold();
     auto early = fleet.start_get(0, "/items/1");
@@ -514,7 +514,7 @@ rules:
 
 TEST_CASE("Redis lost during the wait: each replica goes on by itself")
 {
-    Fleet fleet(item_rules, 2);
+    Fleet fleet(fleet_rules, 2);
     fleet.origin.on("/items/1").hold();
     auto first = fleet.start_get(0, "/items/1");
     fleet.origin.await_requests("/items/1", 1);

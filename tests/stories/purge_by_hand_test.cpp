@@ -29,8 +29,6 @@ Response post_purge(LarderProcess& larder, const std::string& body,
     return client.request(method, "/purge", fields, body);
 }
 
-bool contains(const std::string& text, const std::string& word) { return text.find(word) != std::string::npos; }
-
 std::string beside(const Stage& stage)
 {
     return "upstream: http://127.0.0.1:" + std::to_string(stage.origin.port()) +

@@ -13,17 +13,6 @@ namespace larder::tests {
 
 namespace {
 
-const char* const item_rules = R"(
-rules:
-  - name: item
-    match: GET /items/{id}
-    key: item:{id}
-    ttl: 60s
-  - name: item-write
-    match: PUT /items/{id}
-    purge: ["item:{id}"]
-)";
-
 const char* const more_rules = R"(
 rules:
   - name: news
@@ -38,8 +27,6 @@ rules:
     match: PUT /items/{id}
     purge: ["item:{id}"]
 )";
-
-bool contains(const std::string& text, const std::string& word) { return text.find(word) != std::string::npos; }
 
 std::string before_rules(const Stage& stage, int workers = 2)
 {

@@ -5,7 +5,7 @@ namespace larder::tests {
 
 namespace {
 
-const char* const item_rules = R"(
+const char* const invalidated_rules = R"(
 rules:
   - name: item
     match: GET /items/{id}
@@ -29,7 +29,7 @@ rules:
 TEST_CASE_TEMPLATE("a successful unsafe method voids what is stored for its own target (RFC 9111 section 4.4)", Backend,
                    Embedded, OverRedis)
 {
-    Stage stage(over<Backend>(item_rules));
+    Stage stage(over<Backend>(invalidated_rules));
     for (const char* method : {"PUT", "POST", "PATCH", "DELETE", "FOO", "M-SEARCH"}) {
         CAPTURE(method);
         stage.fill("/items/7");
@@ -45,7 +45,7 @@ TEST_CASE_TEMPLATE("a successful unsafe method voids what is stored for its own 
 
 TEST_CASE("safe methods void nothing")
 {
-    Stage stage(over<Embedded>(item_rules));
+    Stage stage(over<Embedded>(invalidated_rules));
     stage.fill("/items/7");
     for (const char* method : {"OPTIONS", "TRACE", "HEAD"}) stage.request(method, "/items/7");
     CHECK(is_hit(stage.get("/items/7")));
@@ -53,7 +53,7 @@ TEST_CASE("safe methods void nothing")
 
 TEST_CASE_TEMPLATE("a redirect voids, an error does not", Backend, Embedded, OverRedis)
 {
-    Stage stage(over<Backend>(item_rules));
+    Stage stage(over<Backend>(invalidated_rules));
     for (const int status : {200, 201, 204, 301, 303, 307}) {
         CAPTURE(status);
         stage.fill("/items/7");
@@ -73,7 +73,7 @@ TEST_CASE_TEMPLATE("a redirect voids, an error does not", Backend, Embedded, Ove
 TEST_CASE_TEMPLATE("Location and Content-Location of the same origin are voided, whatever form they have", Backend,
                    Embedded, OverRedis)
 {
-    Stage stage(over<Backend>(item_rules));
+    Stage stage(over<Backend>(invalidated_rules));
     const std::string host = "app.test";  // what the client calls it
     for (const char* field : {"Location", "Content-Location"}) {
         for (const std::string& reference :
@@ -92,7 +92,7 @@ TEST_CASE_TEMPLATE("Location and Content-Location of the same origin are voided,
 
 TEST_CASE("Location of another origin, or that is none, voids nothing")
 {
-    Stage stage(over<Embedded>(item_rules));
+    Stage stage(over<Embedded>(invalidated_rules));
     const std::string host = "app.test";  // what the client calls it
     stage.fill("/items/7");
     for (const std::string& reference :
@@ -111,7 +111,7 @@ TEST_CASE("Location of another origin, or that is none, voids nothing")
 
 TEST_CASE_TEMPLATE("the answers of everybody are voided, whoever writes", Backend, Embedded, OverRedis)
 {
-    Stage stage(over<Backend>(item_rules));
+    Stage stage(over<Backend>(invalidated_rules));
     stage.fill("/mine/7", {"X-User: ann"});
     stage.fill("/mine/7", {"X-User: bob"});
     stage.fill("/mine/8", {"X-User: bob"});
@@ -123,7 +123,7 @@ TEST_CASE_TEMPLATE("the answers of everybody are voided, whoever writes", Backen
 
 TEST_CASE_TEMPLATE("the query is a part of the target", Backend, Embedded, OverRedis)
 {
-    Stage stage(over<Backend>(item_rules));
+    Stage stage(over<Backend>(invalidated_rules));
     stage.fill("/items?page=1");
     stage.fill("/items?page=2");
     CHECK(stage.request("POST", "/items?page=2", {}, "{}").status == 200);
@@ -147,7 +147,7 @@ TEST_CASE_TEMPLATE("without rules, by the origin's word alone, a write voids its
 
 TEST_CASE("what nobody caches is no purge: a write beside the rules asks nothing of the log")
 {
-    Stage stage(over<OverRedis>(item_rules));
+    Stage stage(over<OverRedis>(invalidated_rules));
     CHECK(stage.request("POST", "/login", {}, "{}").status == 200);
     CHECK(stage.larder->metric("larder_purge_records_total") == 0);
 }

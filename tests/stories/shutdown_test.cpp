@@ -16,19 +16,6 @@ namespace larder::tests {
 
 namespace {
 
-const char* const item_rules = R"(
-rules:
-  - name: item
-    match: GET /items/{id}
-    key: item:{id}
-    ttl: 60s
-  - name: item-write
-    match: PUT /items/{id}
-    purge: ["item:{id}"]
-)";
-
-bool contains(const std::string& text, const std::string& word) { return text.find(word) != std::string::npos; }
-
 /// Threads of a process that are held, all but its first, as if they were stuck.
 class HeldThreads {
   public:

@@ -7,7 +7,7 @@ namespace larder::tests {
 
 namespace {
 
-const char* const item_rules = R"(
+const char* const stored_rules = R"(
 rules:
   - name: item
     match: GET /items/{id}
@@ -41,13 +41,13 @@ TEST_CASE("Redis may be reached over TCP, over a unix socket and with TLS, alway
         std::string store = "store:\n  url: " + redis.url() + "\n";
         if (kind == RedisProcess::Kind::tls) store += "  ca_file: " + redis.authority_file() + "\n";
         {
-            LarderProcess larder(upstream + store + item_rules);
+            LarderProcess larder(upstream + store + stored_rules);
             HttpClient client(larder.port());
             CHECK(client.get("/items/1").cache_status() == "larder; fwd=uri-miss; stored");
             await_condition("it is stored", [&] { return is_hit(client.get("/items/1")); });
         }
         // Another process finds what the first one stored: it is in Redis.
-        LarderProcess larder(upstream + store + item_rules);
+        LarderProcess larder(upstream + store + stored_rules);
         HttpClient client(larder.port());
         const std::size_t asked_count = origin.requests();
         CHECK(is_hit(client.get("/items/1")));
@@ -60,7 +60,7 @@ TEST_CASE("a look-up in Redis counts as one read, and what is stored as one writ
     RedisProcess redis;
     ScriptedOrigin origin;
     LarderProcess larder("upstream: http://127.0.0.1:" + std::to_string(origin.port()) +
-                         "\nmemory: 0\nstore:\n  url: " + redis.url() + "\n" + item_rules);
+                         "\nmemory: 0\nstore:\n  url: " + redis.url() + "\n" + stored_rules);
     HttpClient client(larder.port());
     CHECK(client.get("/items/1").cache_status() == "larder; fwd=uri-miss; stored");
     await_condition("it is stored", [&] { return is_hit(client.get("/items/1")); });
@@ -80,7 +80,7 @@ TEST_CASE("the password may come from a file, and stands in no log")
     url.replace(url.find(":" + std::string(RedisProcess::password)), std::string(RedisProcess::password).size() + 1,
                 "");
     LarderProcess larder("upstream: http://127.0.0.1:" + std::to_string(origin.port()) + "\nstore:\n  url: " + url +
-                         "\n  password_file: " + file + "\nlog:\n  level: debug\n" + item_rules);
+                         "\n  password_file: " + file + "\nlog:\n  level: debug\n" + stored_rules);
     HttpClient client(larder.port());
     await_condition("it is stored", [&] { return is_hit(client.get("/items/1")); });
     CHECK(larder.log().find(RedisProcess::password) == std::string::npos);
@@ -89,7 +89,7 @@ TEST_CASE("the password may come from a file, and stands in no log")
 
 TEST_CASE("Redis killed and restarted under load: no client sees an error, and hits come back")
 {
-    Stage stage(over<OverRedis>(item_rules));
+    Stage stage(over<OverRedis>(stored_rules));
     std::atomic<bool> done{false};
     std::atomic<int> errors{0}, requests{0}, hits{0};
     std::vector<std::future<void>> clients;
@@ -133,7 +133,7 @@ TEST_CASE("Redis killed and restarted under load: no client sees an error, and h
 
 TEST_CASE("while Redis is away readers pass by with the reason, and the health endpoint and the log say so")
 {
-    Stage stage(over<OverRedis>(item_rules));
+    Stage stage(over<OverRedis>(stored_rules));
     stage.fill("/items/1");
     stage.redis->kill();
     await_condition("requests pass by",
@@ -154,7 +154,7 @@ TEST_CASE("while Redis is away readers pass by with the reason, and the health e
 
 TEST_CASE("a Redis that hangs costs a request a bounded delay, and soon none")
 {
-    Stage stage(over<OverRedis>(item_rules));
+    Stage stage(over<OverRedis>(stored_rules));
     stage.fill("/items/1");
     stage.redis->stop();
     for (int i = 0; i < 20; ++i) {
@@ -171,7 +171,7 @@ TEST_CASE("nothing stale is served after Redis comes back, whether it kept its d
 {
     for (const bool keeps_data : {true, false}) {
         CAPTURE(keeps_data);
-        Stage stage(over<OverRedis>(item_rules));
+        Stage stage(over<OverRedis>(stored_rules));
         std::atomic<int> value{1};
         stage.origin.on("GET /items/1").handle([&](Conversation& conversation) {
             const std::string body = std::to_string(value.load());
@@ -203,7 +203,7 @@ TEST_CASE("nothing stale is served after Redis comes back, whether it kept its d
 
 TEST_CASE("FLUSHALL behind the back costs misses and serves nothing stale")
 {
-    Stage stage(over<OverRedis>(item_rules));
+    Stage stage(over<OverRedis>(stored_rules));
     stage.fill("/items/1");
     stage.redis->command({"FLUSHALL"});
     CHECK(stage.request("PUT", "/items/1", {}, "x").status == 200);
@@ -213,7 +213,7 @@ TEST_CASE("FLUSHALL behind the back costs misses and serves nothing stale")
 
 TEST_CASE("on_store_error: reject refuses a write before the app sees it; forward lets it through and says so")
 {
-    Stage stage(over<OverRedis>(item_rules));
+    Stage stage(over<OverRedis>(stored_rules));
     stage.fill("/items/1");
     stage.redis->kill();
     await_condition("the loss is noticed",
@@ -236,7 +236,7 @@ TEST_CASE("on_store_error: reject refuses a write before the app sees it; forwar
 
 TEST_CASE("a write whose answer is lost while Redis hangs keeps its key from the cache: the app may act on it yet")
 {
-    StageOptions options = over<OverRedis>(item_rules);
+    StageOptions options = over<OverRedis>(stored_rules);
     options.workers = 1;  // each has a connection of its own to Redis
     Stage stage(options);
     stage.fill("/items/1");
@@ -267,7 +267,7 @@ TEST_CASE("a start without Redis serves, and caches once Redis is there")
     redis.kill();
     ScriptedOrigin origin;
     LarderProcess larder("upstream: http://127.0.0.1:" + std::to_string(origin.port()) + "\nstore: " + redis.url() +
-                         "\n" + item_rules);
+                         "\n" + stored_rules);
     HttpClient client(larder.port());
     CHECK(client.get("/items/1").status == 200);
     redis.start();
@@ -279,7 +279,7 @@ TEST_CASE("a Redis that will refuse purges when it is full is warned of at the s
     RedisProcess redis;
     ScriptedOrigin origin;
     const std::string yaml =
-        "upstream: http://127.0.0.1:" + std::to_string(origin.port()) + "\nstore: " + redis.url() + "\n" + item_rules;
+        "upstream: http://127.0.0.1:" + std::to_string(origin.port()) + "\nstore: " + redis.url() + "\n" + stored_rules;
     const std::string warning = "store will refuse purges when its memory is full";
     redis.command({"CONFIG", "SET", "maxmemory", "100mb"});
     redis.command({"CONFIG", "SET", "maxmemory-policy", "noeviction"});
@@ -297,7 +297,7 @@ TEST_CASE(
     redis.command({"SET", "story:{0}:conf", "shards=12"});
     ScriptedOrigin origin;
     LarderProcess larder("upstream: http://127.0.0.1:" + std::to_string(origin.port()) +
-                         "\nnamespace: story\nstore: " + redis.url() + "\n" + item_rules);
+                         "\nnamespace: story\nstore: " + redis.url() + "\n" + stored_rules);
     HttpClient client(larder.port());
     for (int i = 0; i < 3; ++i) CHECK(client.get("/items/1").cache_status() == "larder; fwd=bypass; detail=store-away");
     CHECK(client.request("PUT", "/items/1", {}, "x").field("X-Cache-Purge") == "deferred");
@@ -313,7 +313,7 @@ TEST_CASE(
 
 TEST_CASE("a value in Redis that is no entry is a miss and is counted, never an error")
 {
-    Stage stage(over<OverRedis>(item_rules));
+    Stage stage(over<OverRedis>(stored_rules));
     stage.fill("/items/1");
     const std::string keys = stage.redis->command({"KEYS", "story*:e:*"});
     CAPTURE(keys);
@@ -321,7 +321,7 @@ TEST_CASE("a value in Redis that is no entry is a miss and is counted, never an 
     const std::string good = stage.redis->command({"GET", keys});
     // A fresh process has nothing in memory, so that it must read what stands in Redis.
     const std::string yaml = "upstream: http://127.0.0.1:" + std::to_string(stage.origin.port()) +
-                             "\nnamespace: story\nstore: " + stage.redis->url() + "\n" + item_rules;
+                             "\nnamespace: story\nstore: " + stage.redis->url() + "\n" + stored_rules;
     std::string changed_body = good;
     changed_body[changed_body.size() - 1] ^= 1;
     for (const std::string& value :
@@ -344,7 +344,7 @@ TEST_CASE("a value in Redis that is no entry is a miss and is counted, never an 
 
 TEST_CASE("an entry in Redis can be read by a person, has an expiry, and stands under the namespace")
 {
-    Stage stage(over<OverRedis>(item_rules));
+    Stage stage(over<OverRedis>(stored_rules));
     stage.origin.on("/items/1").header("X-Kind", "item").reply(200, "", "the body itself");
     stage.fill("/items/1");
     const std::string key = stage.redis->command({"KEYS", "story*:e:*"});

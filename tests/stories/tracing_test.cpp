@@ -27,8 +27,6 @@ const std::string caller = "b7ad6b7169203331";
 const std::string recorded = "traceparent: 00-" + trace + "-" + caller + "-01";
 const std::string not_recorded = "traceparent: 00-" + trace + "-" + caller + "-00";
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 /// How often a line of the log has this in it.
 std::size_t count_in(const std::string& text, const std::string& part)
 {

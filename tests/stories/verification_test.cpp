@@ -5,19 +5,6 @@ namespace larder::tests {
 
 namespace {
 
-const char* const item_rules = R"(
-rules:
-  - name: item
-    match: GET /items/{id}
-    key: item:{id}
-    ttl: 60s
-  - name: item-write
-    match: PUT /items/{id}
-    purge: ["item:{id}"]
-)";
-
-bool contains(const std::string& text, const std::string& word) { return text.find(word) != std::string::npos; }
-
 double verified(Stage& stage, const std::string& result)
 {
     return stage.larder->metric("larder_verifications_total", R"(rule="item",result=")" + result + "\"");

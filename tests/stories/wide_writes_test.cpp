@@ -25,8 +25,6 @@ rules:
 
 constexpr const char* passes_by = "larder; fwd=bypass; detail=write-open";
 
-bool contains(const std::string& text, const std::string& word) { return text.find(word) != std::string::npos; }
-
 std::string beside(const Stage& stage, const std::string& rules)
 {
     return "upstream: http://127.0.0.1:" + std::to_string(stage.origin.port()) +

@@ -4,6 +4,19 @@
 
 namespace larder::tests {
 
+const char* const item_rules = R"(
+rules:
+  - name: item
+    match: GET /items/{id}
+    key: item:{id}
+    ttl: 60s
+  - name: item-write
+    match: PUT /items/{id}
+    purge: ["item:{id}"]
+)";
+
+bool contains(const std::string& text, const std::string& word) { return text.find(word) != std::string::npos; }
+
 Stage::Stage(const StageOptions& options)
 {
     std::string yaml = options.upstream.empty() ? "upstream: http://127.0.0.1:" + std::to_string(origin.port()) + "\n"

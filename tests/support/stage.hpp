@@ -71,6 +71,11 @@ StageOptions over(const std::string& rules, const std::string& options = "")
     return stage_options;
 }
 
+/// The rules of stories that are not about rules: GET /items/{id} is kept for 60 s, PUT purges it.
+extern const char* const item_rules;
+
+bool contains(const std::string& text, const std::string& word);
+
 /// True for `larder; hit; ttl=N`.
 bool is_hit(const Response& response);
 
