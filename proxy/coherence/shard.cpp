@@ -488,7 +488,11 @@ asio::awaitable<NotStored> Shard::store(std::shared_ptr<Entry> entry, LogToken s
         const rules::Result<Position> counter = co_await log_.look();
         if (counter.has_value()) held = *counter;
     }
-    FillLease none{entry->key, entry->variant, {}};
+    FillLease none;
+    if (!lease) {
+        none.key = entry->key;
+        none.variant = entry->variant;
+    }
     FillLease& fill_lease = lease ? *lease : none;
     const std::string owner = fill_lease.owner;
     const StoreWrite written = co_await store_->put(entry, held, fill_lease);

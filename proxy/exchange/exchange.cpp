@@ -127,7 +127,7 @@ bool directs_nothing(const Services& services, const Exchange& exchange) noexcep
 rules::CacheControl stored_directives(const Entry& entry)
 {
     static const rules::HeadLimits no_limits{SIZE_MAX, SIZE_MAX, SIZE_MAX, SIZE_MAX};
-    const std::string bytes = entry.head + "\r\n";
+    const std::string bytes = std::string(entry.head) + "\r\n";
     rules::ResponseHead stored;
     if (rules::scan_response(bytes, no_limits, false, stored) != rules::Scan::ok) return {};
     if (!entry.own_policy.empty())
@@ -194,7 +194,7 @@ asio::awaitable<void> pass(Services& services, Client& client, std::shared_ptr<E
     }
     if (stored && exchange->is_head() && is_asked_as_fill(*exchange)) {
         forwarding.keep();
-        co_await review_by_head(services, *exchange, *stored, token, forwarding.response(), requested);
+        co_await review_by_head(services, *exchange, stored, token, forwarding.response(), requested);
     }
     if (!forwarding.respond_at_once()) co_return co_await forwarding.respond();
     if (client.blocked()) co_await client.flush();

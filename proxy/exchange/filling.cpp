@@ -220,10 +220,10 @@ void Filling::send(const Entry* condition)
         options.span = begin_fetch_span(services_, exchange_, *fetch_, "GET", target);
         if (exchange_.trace.sampled) fill_.name_fetch({exchange_.trace.trace, options.span});
     }
-    request_head_.clear();
-    append_upstream_head(request_head_, exchange_, options);
+    head_text_.clear();
+    append_upstream_head(head_text_, exchange_, options);
     requested_ = wall_now();
-    sent_ = fetch_->send(request_head_, {}, true);
+    sent_ = fetch_->send(head_text_, {}, true);
 }
 
 // --- answers that are not stored as they came -----------------------------------------------------------------------
@@ -251,7 +251,7 @@ asio::awaitable<void> Filling::end_failed(Errc error)
 /// A 304: what is stored is good for another while.
 asio::awaitable<void> Filling::renew()
 {
-    Renewed renewed = renew_entry(exchange_, *request_.stale, fetch_->head().fields, requested_, received_);
+    Renewed renewed = renew_entry(exchange_, request_.stale, fetch_->head().fields, requested_, received_);
     fetch_->finish();
     entry_ = renewed.entry;
     NotStored reason = renewed.reason;
@@ -296,15 +296,16 @@ bool Filling::judge()
         release(judged_.reason);
         return false;
     }
-    entry_ = make_entry(exchange_, judged_.times);
+    head_text_.clear();
+    append_status_line(head_text_, response.status, response.phrase);
+    append_end_to_end_fields(head_text_, response, true, rule.strip_set_cookie, received_);
+    const bool is_whole = response.body == BodyKind::none || fetch_->has_whole_body();
+    const std::uint64_t length = response.body == BodyKind::length ? response.content_length : 0;
+    if (is_whole) append_stored_length(head_text_, response.status, length);
+    entry_ = make_entry(exchange_, judged_.times, head_text_, is_whole ? length : 0);
     entry_->groups = rules::groups_of(response.fields, exchange_.head.authority, rule.tags_of_response);
     name_variant(rules::parse_vary(response.fields), *entry_);
     entry_->status = response.status;
-    // With room for the line that is added when the length is known.
-    constexpr std::size_t length_line_bytes = 40;
-    entry_->head.reserve(response.bytes.size() + length_line_bytes);
-    append_status_line(entry_->head, response.status, response.phrase);
-    append_end_to_end_fields(entry_->head, response, true, rule.strip_set_cookie, received_);
     entry_->own_policy = rules::combined_value(response.fields, rules::FieldId::larder_cache_control);
     services_.fills.forget_uncacheable(fill_.stored_as);
     return true;
@@ -331,7 +332,7 @@ void Filling::name_variant(rules::VarySpec spec, Entry& entry)
     const bool same = old && old->vary_names == spec.names;
     const bool known =
         same && std::find(old->variants.begin(), old->variants.end(), entry.variant) != old->variants.end();
-    entry.generation = same ? old->generation : make_request_id();
+    entry.generation = same ? std::string(old->generation) : make_request_id();
     if (known) return;
     new_index_ = std::make_shared<Entry>();
     new_index_->key = entry.key;
@@ -345,7 +346,7 @@ void Filling::name_variant(rules::VarySpec spec, Entry& entry)
         new_index_->variants.erase(new_index_->variants.begin());
         services_.counters.add(Counter::variants_replaced);
     }
-    new_index_->variants.push_back(entry.variant);
+    new_index_->variants.emplace_back(entry.variant);
 }
 
 /// What is there of the answer is handed out while the rest comes.
@@ -362,7 +363,7 @@ void Filling::begin_body()
 void Filling::take_whole_body()
 {
     const BodyPiece piece = fetch_->next_body();
-    if (piece.kind == BodyPiece::Kind::data) entry_->set_body(std::string(piece.data));
+    if (piece.kind == BodyPiece::Kind::data) entry_->put_body(piece.data);
     fetch_->finish();
 }
 
@@ -371,9 +372,10 @@ void Filling::end_body()
 {
     fetch_->finish();
     const Entry& known = *entry_;
-    auto whole = make_entry(exchange_, judged_.times);
+    head_text_ = std::string_view(known.head);
+    append_stored_length(head_text_, known.status, fill_.received());
+    auto whole = make_entry(exchange_, judged_.times, head_text_);
     whole->status = known.status;
-    whole->head = known.head;
     whole->variant = known.variant;
     whole->vary_names = known.vary_names;
     whole->generation = known.generation;
@@ -396,11 +398,6 @@ asio::awaitable<NotStored> Filling::finish_range()
 
 void Filling::describe_whole()
 {
-    if (entry_->status != 204) {
-        entry_->head += "Content-Length: ";
-        append_number(entry_->head, entry_->body().size());
-        entry_->head += "\r\n";
-    }
     const rules::FieldSet fields = fetch_->head().fields.ids();
     const bool may_have = fields.has_any({rules::FieldId::etag, rules::FieldId::last_modified});
     entry_->expires = hard_expiry(judged_.times, may_have && has_validator(*entry_));

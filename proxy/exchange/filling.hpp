@@ -67,7 +67,7 @@ class Filling {
     Phase phase_ = Phase::request;
 
     std::unique_ptr<Fetch> fetch_;
-    std::string request_head_;
+    std::string head_text_;             // the request's, until an answer has come: then the one that is stored
     const Entry* condition_ = nullptr;  // the stored response to be validated; null: the request is unconditional
     std::optional<rules::Errc> sent_;   // empty: not all of the request
     int interim_count_ = 0;

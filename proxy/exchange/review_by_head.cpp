@@ -7,19 +7,19 @@
 
 namespace larder::proxy {
 
-asio::awaitable<void> review_by_head(Services& services, const Exchange& exchange, const Entry& stored, LogToken token,
+asio::awaitable<void> review_by_head(Services& services, const Exchange& exchange, const EntryPtr& stored, LogToken token,
                                      const rules::ResponseHead& response, rules::WallTime requested)
 {
-    if (response.status != 200 || stored.status != 200) co_return;
-    const Validators held = stored.validators();
-    if (rules::describes(response, held.etag, held.last_modified, stored.body().size())) {
+    if (response.status != 200 || stored->status != 200) co_return;
+    const Validators held = stored->validators();
+    if (rules::describes(response, held.etag, held.last_modified, stored->body().size())) {
         Renewed renewed = renew_entry(exchange, stored, response.fields, requested, wall_now());
         if (!renewed.entry || renewed.reason != rules::NotStored::none || !renewed.varies_as_before) co_return;
         const rules::NotStored refused = co_await services.cache.store(renewed.entry, token);
         if (refused == rules::NotStored::none) services.counters.add(Counter::head_renewals);
         co_return;
     }
-    if (rules::judge_lookup(stored.times, wall_now()).verdict == rules::Verdict::revalidate) co_return;
+    if (rules::judge_lookup(stored->times, wall_now()).verdict == rules::Verdict::revalidate) co_return;
     WritePurge purge;
     purge.targets.push_back({exchange.key});
     services.counters.add_purge(PurgeSource::invalidation);

@@ -4,6 +4,7 @@
 
 #include "proxy/exchange/heads.hpp"
 #include "proxy/exchange/refuse.hpp"
+#include "rules/base/appender.hpp"
 #include "rules/http/conditional.hpp"
 #include "rules/http/date.hpp"
 #include "rules/http/fields.hpp"
@@ -15,13 +16,25 @@ namespace larder::proxy {
 using rules::FieldId;
 using rules::NotStored;
 
-std::shared_ptr<Entry> make_entry(const Exchange& exchange, const rules::StoredTimes& times)
+std::shared_ptr<Entry> make_entry(const Exchange& exchange, const rules::StoredTimes& times, std::string_view head,
+                                  std::size_t body_bytes)
 {
-    auto entry = std::make_shared<Entry>();
-    entry->key = exchange.key;
+    const std::string_view rule = exchange.judgement.rule->name;
+    auto entry = Entry::with_room(exchange.key.size() + rule.size() + head.size() + body_bytes);
     entry->times = times;
-    entry->rule = exchange.judgement.rule->name;
+    entry->key.refer(entry->put(exchange.key));
+    entry->rule.refer(entry->put(rule));
+    entry->head.refer(entry->put(head));
     return entry;
+}
+
+void append_stored_length(std::string& head, int status, std::uint64_t body_bytes)
+{
+    if (status == 204) return;
+    rules::Appender out(head, 40);
+    out += "Content-Length: ";
+    out += body_bytes;
+    out += "\r\n";
 }
 
 bool has_validator(const Entry& entry) noexcept
@@ -35,8 +48,8 @@ void note_lifetime(Exchange& exchange, const Entry& entry)
     exchange.explained_lifetime = entry.times.lifetime;
     exchange.explained_source = rules::word(rules::LifetimeSource::none);
     static const rules::HeadLimits no_limits{SIZE_MAX, SIZE_MAX, SIZE_MAX, SIZE_MAX};
-    std::string head = entry.head;
-    if (!entry.own_policy.empty()) head += "Larder-Cache-Control: " + entry.own_policy + "\r\n";
+    std::string head(entry.head);
+    if (!entry.own_policy.empty()) head.append("Larder-Cache-Control: ").append(entry.own_policy).append("\r\n");
     head += "\r\n";
     rules::ResponseHead stored;
     if (rules::scan_response(head, no_limits, false, stored) != rules::Scan::ok) return;
@@ -58,12 +71,13 @@ rules::WallTime hard_expiry(const rules::StoredTimes& times, bool has_validator)
     return times.stored + left + extra;
 }
 
-Renewed renew_entry(const Exchange& exchange, const Entry& stored, const rules::Fields& fields,
+Renewed renew_entry(const Exchange& exchange, const EntryPtr& known, const rules::Fields& fields,
                     rules::WallTime requested, rules::WallTime received)
 {
     Renewed renewed;
+    const Entry& stored = *known;
     static const rules::HeadLimits no_limits{SIZE_MAX, SIZE_MAX, SIZE_MAX, SIZE_MAX};
-    const std::string stored_head = stored.head + "\r\n";
+    const std::string stored_head = std::string(stored.head) + "\r\n";
     rules::ResponseHead old;
     if (rules::scan_response(stored_head, no_limits, false, old) != rules::Scan::ok) return renewed;
     // The update is of now: without a date of its own it may not count as being as old as what is stored (RFC 9110
@@ -71,16 +85,15 @@ Renewed renew_entry(const Exchange& exchange, const Entry& stored, const rules::
     rules::Fields update = fields;
     const std::string date = rules::format_date(received);
     if (!update.has(FieldId::date)) update.all.push_back({"Date", date, FieldId::date});
-    const std::string status_line = stored.head.substr(0, stored.head.find("\r\n") + 2);
-    std::string head = status_line + rules::merge_not_modified(old.fields, update);
+    std::string head = stored_head.substr(0, stored_head.find("\r\n") + 2);  // the status line
+    head += rules::merge_not_modified(old.fields, update);
 
-    auto entry = make_entry(exchange, {});
-    entry->own_policy = update.has(FieldId::larder_cache_control)
-                            ? rules::combined_value(update, FieldId::larder_cache_control)
-                            : stored.own_policy;
+    const std::string own_policy = update.has(FieldId::larder_cache_control)
+                                       ? rules::combined_value(update, FieldId::larder_cache_control)
+                                       : std::string(stored.own_policy);
     // What is judged beside the stored fields, and not stored with them.
     std::string judged_head = head;
-    if (!entry->own_policy.empty()) judged_head += "Larder-Cache-Control: " + entry->own_policy + "\r\n";
+    if (!own_policy.empty()) judged_head += "Larder-Cache-Control: " + own_policy + "\r\n";
     if (const std::string age = rules::combined_value(update, FieldId::age); !age.empty())
         judged_head += "Age: " + age + "\r\n";
     judged_head += "\r\n";
@@ -90,10 +103,10 @@ Renewed renew_entry(const Exchange& exchange, const Entry& stored, const rules::
     const rules::StoreJudgement judged =
         rules::judge_store(exchange.head, merged, rule, requested, received, stored.is_part());
     renewed.reason = judged.reason;
-    entry->times = judged.times;
+    auto entry = make_entry(exchange, judged.times, head);
     entry->status = stored.status;
-    entry->head = std::move(head);
-    entry->share_body(stored);
+    entry->own_policy = own_policy;
+    entry->share_body(known);
     entry->variant = stored.variant;
     entry->vary_names = stored.vary_names;
     entry->generation = stored.generation;
@@ -141,10 +154,11 @@ bool finish_part(Entry& entry, const Entry* before, std::uint64_t max_object)
     entry.status = place->is_whole() ? 200 : 206;
     append_status_line(head, entry.status, reason_phrase(entry.status));
     for_each_line(entry.head, [&](FieldId id, std::string_view line) {
-        if (id != FieldId::content_range) head += line;
+        if (id != FieldId::content_range && id != FieldId::content_length) head += line;
     });
     if (entry.is_part()) rules::append_content_range(head, *place);
-    entry.head = std::move(head);
+    append_stored_length(head, entry.status, entry.body().size());
+    entry.head = head;
     return true;
 }
 

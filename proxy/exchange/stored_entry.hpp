@@ -11,8 +11,12 @@
 
 namespace larder::proxy {
 
-/// An entry of the exchange's key without head and body.
-std::shared_ptr<Entry> make_entry(const Exchange& exchange, const rules::StoredTimes& times);
+/// An entry of the exchange's key with this head, and with room for a body of so many bytes.
+std::shared_ptr<Entry> make_entry(const Exchange& exchange, const rules::StoredTimes& times, std::string_view head,
+                                  std::size_t body_bytes = 0);
+
+/// Ends a head that is stored, whose body has so many bytes.
+void append_stored_length(std::string& head, int status, std::uint64_t body_bytes);
 
 bool has_validator(const Entry& entry) noexcept;
 
@@ -30,7 +34,7 @@ struct Renewed {
     bool varies_as_before = true;  // by nothing that the stored ones did not
 };
 /// The stored response with the fields of a 304, or of a HEAD that describes it, judged anew (RFC 9111 §4.3.4, §4.3.5).
-Renewed renew_entry(const Exchange& exchange, const Entry& stored, const rules::Fields& update,
+Renewed renew_entry(const Exchange& exchange, const EntryPtr& stored, const rules::Fields& update,
                     rules::WallTime requested, rules::WallTime received);
 
 /// Are all the bytes that the request asks for in this part? A condition that does not hold wants the whole.

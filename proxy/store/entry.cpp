@@ -21,6 +21,40 @@ std::size_t heap_bytes(const std::string& text) noexcept
     return text.capacity() > inline_capacity ? allocated_bytes(text.data()) : 0;
 }
 
+/// Gives an object more memory than it needs, and says where that begins.
+template <class T>
+struct RoomAllocator {
+    using value_type = T;
+
+    std::size_t room_bytes;
+    char** room;
+    std::size_t* block_bytes;
+
+    RoomAllocator(std::size_t room_bytes, char** room, std::size_t* block_bytes) noexcept
+        : room_bytes(room_bytes), room(room), block_bytes(block_bytes)
+    {
+    }
+    template <class Other>
+    RoomAllocator(const RoomAllocator<Other>& other) noexcept
+        : room_bytes(other.room_bytes), room(other.room), block_bytes(other.block_bytes)
+    {
+    }
+    T* allocate(std::size_t count)
+    {
+        const std::size_t own_bytes = count * sizeof(T);
+        char* const block = static_cast<char*>(::operator new(own_bytes + room_bytes));
+        *room = block + own_bytes;
+        *block_bytes = allocated_bytes(block);
+        return reinterpret_cast<T*>(block);
+    }
+    void deallocate(T* block, std::size_t) noexcept { ::operator delete(block); }
+    template <class Other>
+    bool operator==(const RoomAllocator<Other>&) const noexcept
+    {
+        return true;
+    }
+};
+
 std::size_t heap_bytes(const std::vector<std::string>& texts) noexcept
 {
     if (texts.capacity() == 0) return 0;
@@ -36,18 +70,74 @@ std::size_t allocated_bytes(const void* block) noexcept
     return ::malloc_usable_size(const_cast<void*>(block)) + block_header_bytes;
 }
 
-void Entry::set_body(std::string bytes, std::size_t from)
+EntryText& EntryText::operator=(std::string_view text)
+{
+    char* const copy = text.empty() ? nullptr : new char[text.size()];
+    std::copy(text.begin(), text.end(), copy);
+    drop();
+    data_ = copy;
+    size_ = static_cast<std::uint32_t>(text.size());
+    is_own_ = copy != nullptr;
+    return *this;
+}
+
+void EntryText::refer(std::string_view text) noexcept
+{
+    drop();
+    data_ = text.data();
+    size_ = static_cast<std::uint32_t>(text.size());
+    is_own_ = false;
+}
+
+std::size_t EntryText::heap_bytes() const noexcept { return is_own_ ? allocated_bytes(data_) : 0; }
+
+std::shared_ptr<Entry> Entry::with_room(std::size_t bytes)
+{
+    char* room = nullptr;
+    std::size_t block_bytes = 0;
+    auto entry = std::allocate_shared<Entry>(RoomAllocator<Entry>(bytes, &room, &block_bytes));
+    entry->room_ = room;
+    entry->room_bytes_ = bytes;
+    entry->block_bytes_ = block_bytes;
+    return entry;
+}
+
+std::string_view Entry::put(std::string_view text) noexcept
+{
+    const std::string_view there(room_, text.size());
+    room_ = std::copy(text.begin(), text.end(), room_);
+    room_bytes_ -= text.size();
+    return there;
+}
+
+void Entry::put_body(std::string_view bytes)
+{
+    if (bytes.size() > room_bytes_) return set_body(std::string(bytes));
+    share_body(put(bytes), nullptr, 0);
+}
+
+std::string_view Entry::keep(std::string bytes)
 {
     auto owner = std::make_shared<const std::string>(std::move(bytes));
-    const std::size_t held = heap_bytes(*owner) + sizeof(std::string) + shared_header_bytes + block_header_bytes;
-    share_body(std::string_view(*owner).substr(from), owner, held);
+    const std::string_view kept = *owner;
+    const std::size_t held = proxy::heap_bytes(*owner) + sizeof(std::string) + shared_header_bytes + block_header_bytes;
+    share_body(kept, std::move(owner), held);
+    return kept;
 }
+
+void Entry::set_body(std::string bytes) { keep(std::move(bytes)); }
 
 void Entry::share_body(std::string_view part, std::shared_ptr<const void> owner, std::size_t held_bytes)
 {
     body_ = part;
     body_owner_ = std::move(owner);
     body_held_bytes_ = held_bytes;
+}
+
+void Entry::share_body(const std::shared_ptr<const Entry>& other)
+{
+    if (other->body_owner_) return share_body(other->body_, other->body_owner_, other->body_held_bytes_);
+    share_body(other->body_, other, other->cost_bytes());
 }
 
 Validators Entry::validators() const noexcept
@@ -90,9 +180,11 @@ bool Entry::has_variant(const Entry& variant) const noexcept
 
 std::size_t Entry::cost_bytes() const noexcept
 {
-    return sizeof(Entry) + shared_header_bytes + block_header_bytes + store_node_bytes + heap_bytes(key) +
-           heap_bytes(variant) + heap_bytes(head) + body_held_bytes_ + heap_bytes(vary_names) + heap_bytes(variants) +
-           heap_bytes(generation) + heap_bytes(rule) + heap_bytes(own_policy) + heap_bytes(groups);
+    const std::size_t own = block_bytes_ != 0 ? block_bytes_ : sizeof(Entry) + shared_header_bytes + block_header_bytes;
+    std::size_t sum = own + store_node_bytes + body_held_bytes_;
+    for (const EntryText* text : {&key, &variant, &head, &generation, &rule, &own_policy}) sum += text->heap_bytes();
+    for (const auto* texts : {&vary_names, &variants, &groups}) sum += heap_bytes(*texts);
+    return sum;
 }
 
 std::string storage_key(std::string_view key, std::string_view variant)

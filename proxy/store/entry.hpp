@@ -23,26 +23,69 @@ enum class EntryKind : std::uint8_t { response, vary_index };
 /// Variants of a key at a time.
 constexpr std::size_t variants_limit = 16;
 
+/// Text of an entry: a copy of its own, or a view into what the entry keeps anyway. Half the size of a string, and most
+/// need no memory of their own.
+class EntryText {
+  public:
+    EntryText() noexcept = default;
+    EntryText(const EntryText& other) { *this = std::string_view(other); }
+    EntryText& operator=(const EntryText& other) { return *this = std::string_view(other); }
+    ~EntryText() { drop(); }
+
+    /// Takes a copy, which lives as long as this. Length: less than 4 GiB, as of all texts here.
+    EntryText& operator=(std::string_view text);
+    /// Takes a view: `text` stays where it is as long as the entry.
+    void refer(std::string_view text) noexcept;
+
+    operator std::string_view() const noexcept { return {data_, size_}; }
+    const char* data() const noexcept { return data_; }
+    std::size_t size() const noexcept { return size_; }
+    bool empty() const noexcept { return size_ == 0; }
+    /// Bytes of memory that only this text needs.
+    std::size_t heap_bytes() const noexcept;
+
+    friend bool operator==(const EntryText& a, const EntryText& b) noexcept
+    {
+        return std::string_view(a) == std::string_view(b);
+    }
+    friend bool operator==(const EntryText& a, std::string_view b) noexcept { return std::string_view(a) == b; }
+
+  private:
+    void drop() noexcept
+    {
+        if (is_own_) delete[] data_;
+    }
+
+    const char* data_ = nullptr;
+    std::uint32_t size_ = 0;
+    bool is_own_ = false;
+};
+
 /// Fields of a stored head, the first of each; empty: there is none. Views into it.
 struct Validators {
     std::string_view etag, last_modified, date, content_range;
 };
 
 struct Entry {
-    std::string key;      // logical key: what patterns are held against
-    std::string variant;  // digest of the nominated request fields; empty: not a variant
+    Entry() = default;
+    /// One with room for so many bytes of texts and body behind it, in the same block of memory: a store that is full
+    /// finds its oldest entries in no cache of the processor, and each block of one that makes way is another wait.
+    static std::shared_ptr<Entry> with_room(std::size_t bytes);
+
+    EntryText key;      // logical key: what patterns are held against
+    EntryText variant;  // digest of the nominated request fields; empty: not a variant
     EntryKind kind = EntryKind::response;
     int status = 200;
     rules::StoredTimes times;
     rules::WallTime expires;  // hard end: not kept longer, not even to be revalidated or served stale
     /// Status line and end-to-end fields as on the wire, each line with CR LF, without the empty line, Age, Date kept,
     /// Content-Length always there. Empty for an index.
-    std::string head;
+    EntryText head;
     std::vector<std::string> vary_names;  // of an index: lower case, sorted
     std::vector<std::string> variants;    // of an index: digests of the newest, oldest first
-    std::string generation;               // of an index and of its variants: they belong together when equal
-    std::string rule;                     // name of the rule it was stored under
-    std::string own_policy;               // Larder-Cache-Control: obeyed, kept for the next 304, and not sent on
+    EntryText generation;                 // of an index and of its variants: they belong together when equal
+    EntryText rule;                       // name of the rule it was stored under
+    EntryText own_policy;                 // Larder-Cache-Control: obeyed, kept for the next 304, and not sent on
     std::vector<std::string> groups;      // names that it can be purged by besides its key: rules/key/groups.hpp
 
     /// A 206: the bytes that `content_range` names, and not the whole.
@@ -62,12 +105,22 @@ struct Entry {
 
     /// Stays where it is as long as the entry.
     std::string_view body() const noexcept { return body_; }
-    /// The body is `bytes`, from an offset on.
-    void set_body(std::string bytes, std::size_t from = 0);
+    void set_body(std::string bytes);
     /// The body is part of what `owner` keeps, which takes `held_bytes` of memory in all.
     void share_body(std::string_view part, std::shared_ptr<const void> owner, std::size_t held_bytes);
     /// The body is that of another entry.
-    void share_body(const Entry& other) { share_body(other.body_, other.body_owner_, other.body_held_bytes_); }
+    void share_body(const std::shared_ptr<const Entry>& other);
+
+    /// What is left of the room that it was made with.
+    std::size_t room() const noexcept { return room_bytes_; }
+    /// Puts a copy into the room, where it stays as long as the entry. No more than there is.
+    std::string_view put(std::string_view text) noexcept;
+    /// The body is such a copy, or one of its own when it is too large.
+    void put_body(std::string_view bytes);
+    /// Keeps `bytes`: where they are as long as the entry. Once, and then that is what the body is part of.
+    std::string_view keep(std::string bytes);
+    /// The body is part of what `keep` has kept.
+    void refer_body(std::string_view part) noexcept { body_ = part; }
 
     /// Found in `head` anew each time: only conditional and range requests and revalidations ask for them.
     Validators validators() const noexcept;
@@ -76,8 +129,11 @@ struct Entry {
 
   private:
     std::string_view body_;
-    std::shared_ptr<const void> body_owner_;
+    std::shared_ptr<const void> body_owner_;  // null: it is in the room
     std::size_t body_held_bytes_ = 0;
+    std::size_t block_bytes_ = 0;  // of real use, this object and the room; 0: it has none
+    char* room_ = nullptr;
+    std::size_t room_bytes_ = 0;
 };
 
 using EntryPtr = std::shared_ptr<const Entry>;

@@ -16,9 +16,13 @@
 #include <new>
 #include <optional>
 
+#include "rules/base/appender.hpp"
 #include "rules/base/text.hpp"
 
 namespace larder::proxy {
+
+using rules::Appender;
+
 namespace {
 
 constexpr std::string_view magic = " larder/1 ";
@@ -30,25 +34,22 @@ constexpr std::int64_t latest_ms = 1'000'000'000'000'000;
 
 // --- writing ---
 
-void append_number(std::string& out, std::uint64_t value)
-{
-    std::array<char, 20> digits;
-    const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), value).ptr;
-    out.append(digits.data(), static_cast<std::size_t>(end - digits.data()));
-}
-
-void append_milliseconds(std::string& out, std::string_view name, std::int64_t count)
+void append_milliseconds(Appender& out, std::string_view name, std::int64_t count)
 {
     out += name;
-    append_number(out, static_cast<std::uint64_t>(std::clamp<std::int64_t>(count, 0, latest_ms)));
+    out += static_cast<std::uint64_t>(std::clamp<std::int64_t>(count, 0, latest_ms));
 }
 
 // Comma is escaped too, so that lists need no rule of their own.
 constexpr bool is_plain(char c) noexcept { return c > 0x20 && c < 0x7F && c != '%' && c != ','; }
 
-void append_escaped(std::string& out, std::string_view text)
+void append_escaped(Appender& out, std::string_view text)
 {
     static constexpr char digits[] = "0123456789ABCDEF";
+    if (std::all_of(text.begin(), text.end(), is_plain)) {
+        out += text;
+        return;
+    }
     for (char c : text) {
         if (is_plain(c)) {
             out += c;
@@ -61,14 +62,14 @@ void append_escaped(std::string& out, std::string_view text)
     }
 }
 
-void append_text(std::string& out, std::string_view name, std::string_view text)
+void append_text(Appender& out, std::string_view name, std::string_view text)
 {
     if (text.empty()) return;
     out += name;
     append_escaped(out, text);
 }
 
-void append_list(std::string& out, std::string_view name, const std::vector<std::string>& texts)
+void append_list(Appender& out, std::string_view name, const std::vector<std::string>& texts)
 {
     if (texts.empty()) return;
     out += name;
@@ -78,10 +79,10 @@ void append_list(std::string& out, std::string_view name, const std::vector<std:
     }
 }
 
-void append_hex(std::string& out, std::uint64_t value)
+void put_hex(char* at, std::uint64_t value)
 {
     static constexpr char digits[] = "0123456789abcdef";
-    for (int shift = 60; shift >= 0; shift -= 4) out += digits[(value >> shift) & 15];
+    for (int shift = 60; shift >= 0; shift -= 4) *at++ = digits[(value >> shift) & 15];
 }
 
 // The payload's hash is seeded with that of the line before it: one sum over both, without joining them.
@@ -92,29 +93,40 @@ std::uint64_t checksum(std::string_view line, std::string_view payload) noexcept
 
 // --- reading ---
 
-/// Eight digits at once, of a machine whose words begin with their lowest byte; empty: they are not all digits.
-std::optional<std::uint64_t> read_eight_digits(const char* at) noexcept
+/// The number of digits, from 1 to 8, that a word of eight bytes begins with, of a machine whose words begin with their
+/// lowest byte. Digits have been turned into what they stand for; what comes behind them does not matter.
+std::uint64_t number_of(std::uint64_t word, unsigned digits) noexcept
 {
-    std::uint64_t word = 0;
-    std::memcpy(&word, at, sizeof word);
-    constexpr std::uint64_t zeros = 0x3030303030303030, sixes = 0x0606060606060606, high = 0xf0f0f0f0f0f0f0f0;
-    if ((word & high) != zeros || ((word + sixes) & high) != zeros) return std::nullopt;
+    word <<= (8 - digits) * 8;  // zeros in front of it
     // Each step joins neighbours: digits to pairs, pairs to fours, fours to eight.
-    word = (word & ~high) * (10 * 0x100 + 1) >> 8 & 0x00ff00ff00ff00ff;
-    word = word * (100 * 0x10000 + 1) >> 16 & 0x0000ffff0000ffff;
-    return word * (10'000 * 0x100000000 + 1) >> 32;
+    word = (word * 10 + (word >> 8)) & 0x00ff00ff00ff00ff;
+    word = (word * 100 + (word >> 16)) & 0x0000ffff0000ffff;
+    return (word * 10'000 + (word >> 32)) & 0xffffffff;
 }
 
-/// Behind the digits at `at`, of which there are 19 at most; `value` is theirs.
+/// Behind the digits at `at`, of which there are 19 at most; `value` is theirs. Eight bytes behind `end` can be read:
+/// a checksum follows what is read here.
 const char* read_digits(const char* at, const char* end, std::uint64_t& value) noexcept
 {
     if constexpr (std::endian::native == std::endian::little) {
-        constexpr std::uint64_t scale = 100'000'000;
-        for (std::optional<std::uint64_t> eight;
-             end - at >= 8 && rules::is_digit(at[7]) && (eight = read_eight_digits(at)); at += 8)
-            value = value * scale + *eight;
+        static constexpr std::uint64_t scale[] = {1,       10,        100,        1'000,      10'000,
+                                                  100'000, 1'000'000, 10'000'000, 100'000'000};
+        constexpr std::uint64_t ones = 0x0101010101010101, high = 0x80 * ones;
+        unsigned count = 8;
+        while (count == 8) {
+            std::uint64_t word = 0;
+            std::memcpy(&word, at, sizeof word);
+            word ^= '0' * ones;
+            const std::uint64_t others = ((word + (0x80 - 10) * ones) | word) & high;  // the first of them is right
+            count = static_cast<unsigned>(std::countr_zero(others)) / 8;
+            count = std::min(count, static_cast<unsigned>(end - at));
+            if (count == 0) break;
+            value = value * scale[count] + number_of(word, count);
+            at += count;
+        }
+    } else {
+        for (; at != end && rules::is_digit(*at); ++at) value = value * 10 + static_cast<std::uint64_t>(*at - '0');
     }
-    for (; at != end && rules::is_digit(*at); ++at) value = value * 10 + static_cast<std::uint64_t>(*at - '0');
     return at;
 }
 
@@ -150,6 +162,11 @@ struct LineReader {
     {
         constexpr std::size_t digits_limit = 19;  // of which none overflows
         if (take_name(name)) {
+            if (rest.size() > 1 && rest[1] == ' ' && rules::is_digit(rest[0]) && least == 0 && most > 9) {
+                const auto digit = static_cast<std::uint64_t>(rest[0] - '0');  // usual: most stale windows are 0
+                rest.remove_prefix(1);
+                return digit;
+            }
             std::uint64_t value = 0;
             const char* const end = rest.data() + std::min(rest.size(), digits_limit);
             const char* const at = read_digits(rest.data(), end, value);
@@ -170,10 +187,15 @@ struct LineReader {
         return rules::Milliseconds{static_cast<std::int64_t>(number(name, 0, latest_ms))};
     }
 
+    /// What is read stays where it is as long as the entry: only a text with escapes is copied.
     template <std::size_t Size>
-    void text(const char (&name)[Size], std::string& into)
+    void text(const char (&name)[Size], EntryText& into)
     {
-        if (const std::string_view value = take(name); !value.empty()) unescape(value, into);
+        const std::string_view value = take(name);
+        if (value.find('%') == value.npos) return into.refer(value);
+        std::string plain;
+        unescape(value, plain);
+        into = plain;
     }
 
     template <std::size_t Size>
@@ -252,7 +274,8 @@ bool read_flags(std::string_view flags, Entry& entry) noexcept
 
 std::shared_ptr<Entry> decode(std::string&& bytes, std::string_view expected_key, std::string_view expected_variant)
 {
-    const std::string_view value = bytes;
+    auto entry = std::make_shared<Entry>();
+    const std::string_view value = entry->keep(std::move(bytes));
     const std::size_t line_end = value.find('\n');
     if (line_end == value.npos) return nullptr;
     const std::string_view whole_line = value.substr(0, line_end);
@@ -274,7 +297,6 @@ std::shared_ptr<Entry> decode(std::string&& bytes, std::string_view expected_key
     line.remove_suffix(checksum_name.size());
     if (checksum(line, payload) != expected) return nullptr;
 
-    auto entry = std::make_shared<Entry>();
     LineReader reader{line.substr(magic.size() - 1)};  // each field brings the space before it
     entry->status = static_cast<int>(reader.number(" status=", 100, 999));
     entry->times.stored = rules::WallTime{reader.milliseconds(" stored=")};
@@ -300,8 +322,8 @@ std::shared_ptr<Entry> decode(std::string&& bytes, std::string_view expected_key
     if (head_bytes + 2 + body_bytes != payload.size() || payload.substr(head_bytes, 2) != "\r\n") return nullptr;
     const std::string_view head = payload.substr(0, head_bytes);
     if (!head.empty() && !head.ends_with("\r\n")) return nullptr;
-    entry->head = head;
-    entry->set_body(std::move(bytes), line_end + 1 + head_bytes + 2);  // nothing is read from `value` after this
+    entry->head.refer(head);
+    entry->refer_body(payload.substr(head_bytes + 2));
     entry->position.store(position, std::memory_order_relaxed);
     return entry;
 }
@@ -311,53 +333,54 @@ std::shared_ptr<Entry> decode(std::string&& bytes, std::string_view expected_key
 std::string encode_entry(const Entry& entry)
 {
     const rules::StoredTimes& times = entry.times;
-    std::string out;
+    std::string text;
     // Room for the fixed fields, and for keys and lists with some escapes; more only costs a second allocation.
-    out.reserve(320 + 2 * entry.key.size() +
-                32 * (entry.vary_names.size() + entry.variants.size() + entry.groups.size()) + entry.head.size() +
-                entry.body().size());
-    out += magic.substr(0, magic.size() - 1);
-    out += " status=";
-    append_number(out, static_cast<std::uint64_t>(std::clamp(entry.status, 100, 999)));
-    append_milliseconds(out, " stored=", times.stored.time_since_epoch().count());
-    append_milliseconds(out, " age=", times.initial_age.count());
-    append_milliseconds(out, " ttl=", times.lifetime.count());
-    append_milliseconds(out, " swr=", times.stale_while_revalidate.count());
-    append_milliseconds(out, " sie=", times.stale_if_error.count());
-    out += " flags=";
-    if (times.must_revalidate) out += 'm';
-    if (times.always_revalidate) out += 'a';
-    if (entry.kind == EntryKind::vary_index) out += 'i';
-    if (out.back() == '=') out += '-';
-    append_milliseconds(out, " expires=", entry.expires.time_since_epoch().count());
-    append_text(out, " key=", entry.key);
-    append_text(out, " variant=", entry.variant);
-    append_text(out, " generation=", entry.generation);
-    append_list(out, " vary=", entry.vary_names);
-    append_list(out, " variants=", entry.variants);
-    append_text(out, " rule=", entry.rule);
-    append_text(out, " policy=", entry.own_policy);
-    append_list(out, " groups=", entry.groups);
-    out += " head=";
-    append_number(out, entry.head.size());
-    out += " body=";
-    append_number(out, entry.body().size());
+    const std::size_t line_room = 320 + 2 * entry.key.size() +
+                                  32 * (entry.vary_names.size() + entry.variants.size() + entry.groups.size());
+    text.reserve(line_room + entry.head.size() + entry.body().size());
+    {
+        Appender out(text, line_room);
+        out += magic.substr(0, magic.size() - 1);
+        out += " status=";
+        out += static_cast<std::uint64_t>(std::clamp(entry.status, 100, 999));
+        append_milliseconds(out, " stored=", times.stored.time_since_epoch().count());
+        append_milliseconds(out, " age=", times.initial_age.count());
+        append_milliseconds(out, " ttl=", times.lifetime.count());
+        append_milliseconds(out, " swr=", times.stale_while_revalidate.count());
+        append_milliseconds(out, " sie=", times.stale_if_error.count());
+        const bool is_index = entry.kind == EntryKind::vary_index;
+        out += " flags=";
+        if (times.must_revalidate) out += 'm';
+        if (times.always_revalidate) out += 'a';
+        if (is_index) out += 'i';
+        if (!times.must_revalidate && !times.always_revalidate && !is_index) out += '-';
+        append_milliseconds(out, " expires=", entry.expires.time_since_epoch().count());
+        append_text(out, " key=", entry.key);
+        append_text(out, " variant=", entry.variant);
+        append_text(out, " generation=", entry.generation);
+        append_list(out, " vary=", entry.vary_names);
+        append_list(out, " variants=", entry.variants);
+        append_text(out, " rule=", entry.rule);
+        append_text(out, " policy=", entry.own_policy);
+        append_list(out, " groups=", entry.groups);
+        out += " head=";
+        out += std::uint64_t{entry.head.size()};
+        out += " body=";
+        out += std::uint64_t{entry.body().size()};
+    }
+    const std::size_t line_bytes = text.size();
+    text += checksum_name;
+    const std::size_t checksum_at = text.size();
+    text.append(checksum_digits, '0');
+    text += '\n';
+    const std::size_t payload_at = text.size();
+    text += entry.head;
+    text += "\r\n";
+    text += entry.body();
 
-    const std::size_t line_bytes = out.size();
-    out += checksum_name;
-    const std::size_t checksum_at = out.size();
-    out.append(checksum_digits, '0');
-    out += '\n';
-    const std::size_t payload_at = out.size();
-    out += entry.head;
-    out += "\r\n";
-    out += entry.body();
-
-    const std::string_view written = out;
-    std::string digits;
-    append_hex(digits, checksum(written.substr(0, line_bytes), written.substr(payload_at)));
-    out.replace(checksum_at, checksum_digits, digits);
-    return out;
+    const std::string_view written = text;
+    put_hex(text.data() + checksum_at, checksum(written.substr(0, line_bytes), written.substr(payload_at)));
+    return text;
 }
 
 std::shared_ptr<Entry> decode_entry(std::string value, std::string_view expected_key, std::string_view expected_variant)

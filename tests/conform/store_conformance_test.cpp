@@ -76,7 +76,7 @@ class Redis {
 
     NotStored put(std::shared_ptr<Entry> entry, Position token)
     {
-        FillLease none{entry->key, entry->variant, {}};
+        FillLease none{std::string(entry->key), std::string(entry->variant), {}};
         return loop_.wait(store_.put(std::move(entry), token, none)).refused;
     }
     EntryPtr find(const std::string& key, const std::string& variant = "")
@@ -145,7 +145,7 @@ TEST_CASE_TEMPLATE("an entry comes back as it was put", Backend, Memory, Redis)
     for (int i = 0; i < 1000; ++i) bytes += static_cast<char>(i);
     const auto put = made("shop:/items/7 *?\\%", bytes);
     REQUIRE(store.put(put, store.position()) == NotStored::none);
-    const EntryPtr found = store.find(put->key);
+    const EntryPtr found = store.find(std::string(put->key));
     REQUIRE(found);
     CHECK(found->key == put->key);
     CHECK(found->status == 203);

@@ -339,7 +339,7 @@ class FakeStore final : public Store {
     asio::awaitable<StoreWrite> put(std::shared_ptr<const Entry> entry, Position token, FillLease& lease) override
     {
         std::function<StoreWrite(FakeRedis&)> command = [entry, token, owner = lease.owner](FakeRedis& redis) {
-            return redis.store(entry->key, token, std::string(entry->body()), owner);
+            return redis.store(std::string(entry->key), token, std::string(entry->body()), owner);
         };
         const rules::Result<StoreWrite> written = co_await wire_.ask(true, command);
         if (!written) co_return StoreWrite{rules::NotStored::store_failed, 0};

@@ -37,7 +37,7 @@ struct Sidecar {
     }
     NotStored put(std::shared_ptr<const Entry> entry, Position token)
     {
-        FillLease none{entry->key, entry->variant, {}};
+        FillLease none{std::string(entry->key), std::string(entry->variant), {}};
         return put(std::move(entry), token, none);
     }
     NotStored put(std::shared_ptr<const Entry> entry, Position token, FillLease& lease)
