@@ -51,7 +51,7 @@ void check_decoded(const Entry& entry)
     for (const rules::Milliseconds duration : {entry.times.initial_age, entry.times.lifetime,
                                                entry.times.stale_while_revalidate, entry.times.stale_if_error})
         expect(duration.count() >= 0 && duration.count() <= latest_ms, "no duration is negative or overflows");
-    expect(entry.head.empty() || entry.head.ends_with("\r\n"), "a head is whole lines");
+    expect(entry.head.empty() || std::string_view(entry.head).ends_with("\r\n"), "a head is whole lines");
 
     char digits[24];
     std::snprintf(digits, sizeof digits, "%016llu", static_cast<unsigned long long>(entry.position.load()));
@@ -59,8 +59,8 @@ void check_decoded(const Entry& entry)
     const auto again = decode_entry(value, entry.key, entry.variant);
     expect(again != nullptr, "what was read is read again as we write it");
     expect_same_entry(entry, *again);
-    expect(decode_entry(value, entry.key + "x", entry.variant) == nullptr, "not under another key");
-    expect(decode_entry(value, entry.key, entry.variant + "x") == nullptr, "not as another variant");
+    expect(decode_entry(value, std::string(entry.key) + "x", entry.variant) == nullptr, "not under another key");
+    expect(decode_entry(value, entry.key, std::string(entry.variant) + "x") == nullptr, "not as another variant");
     expect(decode_entry(value.substr(0, value.size() - 1), entry.key, entry.variant) == nullptr, "not when it is cut");
 }
 
@@ -159,8 +159,9 @@ void check_entry(std::string_view input)
     entry.groups = source.list();
     entry.rule = source.text(20);
     entry.own_policy = source.text(40);
-    entry.head = source.text(200);
-    if (!entry.head.empty()) entry.head += "\r\n";
+    std::string head = source.text(200);
+    if (!head.empty()) head += "\r\n";
+    entry.head = head;
     entry.set_body(std::string(source.rest()));
     const auto decoded = decode_entry(std::string(position) + encode_entry(entry), entry.key, entry.variant);
     expect(decoded != nullptr, "what is stored is found");
