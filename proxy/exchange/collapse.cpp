@@ -293,37 +293,68 @@ Fills::Joined join_or_begin(Services& services, const Exchange& exchange, LogTok
 
 }  // namespace
 
+FillLeader::FillLeader(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
+                       std::shared_ptr<Fill> fill, Looked&& looked, const FillTerms& terms)
+    : services_(services), client_(client), exchange_(std::move(exchange)), fill_(std::move(fill))
+{
+    FillRequest request;
+    request.fill = fill_;
+    request.exchange = exchange_;
+    request.terms = terms;
+    request.variant = exchange_->variant;
+    request.seen = looked.seen;
+    request.stale = std::move(looked.entry);
+    request.index = std::move(looked.index);
+    filling_ = std::make_unique<Filling>(services, std::move(request));
+}
+
+FillLeader::~FillLeader() { fill_->leader_left(); }
+
+std::unique_ptr<FillLeader> begin_fill(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
+                                       Looked looked, FillTerms terms)
+{
+    Fills::Joined joined = join_or_begin(services, *exchange, looked.token, terms.alone);
+    if (!joined.begun) return nullptr;
+    return std::make_unique<FillLeader>(services, client, std::move(exchange), std::move(joined.fill),
+                                        std::move(looked), terms);
+}
+
+bool FillLeader::send_at_once() { return filling_->send_at_once(); }
+
+void FillLeader::when_answer_comes(std::function<void(bool ready)> handler)
+{
+    filling_->when_answer_comes(std::move(handler));
+}
+
+bool FillLeader::answer_at_once(bool ready)
+{
+    return filling_->end_at_once(ready) && FillReader(services_, client_, exchange_, fill_, true).serve_at_once();
+}
+
+asio::awaitable<FillAnswer> FillLeader::run()
+{
+    // Usually all that the leader has to do is wait. When there is more, the rest goes on by itself: others may wait
+    // for it too, and it ends whatever becomes of this client.
+    if (!filling_->has_ended()) co_await filling_->run_for_leader();
+    if (!filling_->has_ended()) services_.tasks.spawn("fill", run_filling(std::move(filling_)));
+    FillReader reader(services_, client_, exchange_, fill_, true);
+    if (!reader.serve_at_once()) co_return co_await reader.run();
+    if (client_.blocked()) co_await client_.flush();
+    reader.note_client();
+    co_return FillAnswer::done;
+}
+
 asio::awaitable<FillAnswer> answer_from_fill(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
                                              Looked looked, FillTerms terms)
 {
-    const Fills::Joined joined = join_or_begin(services, *exchange, looked.token, terms.alone);
+    Fills::Joined joined = join_or_begin(services, *exchange, looked.token, terms.alone);
     if (joined.begun) {
-        FillRequest request;
-        request.fill = joined.fill;
-        request.exchange = exchange;
-        request.terms = terms;
-        request.variant = exchange->variant;
-        request.seen = looked.seen;
-        request.stale = std::move(looked.entry);
-        request.index = std::move(looked.index);
-        // Usually all that the leader has to do is wait. When there is more, the rest goes on by itself: others may
-        // wait for it too, and it ends whatever becomes of this client.
-        auto filling = std::make_unique<Filling>(services, std::move(request));
-        co_await filling->run_for_leader();
-        if (!filling->has_ended()) services.tasks.spawn("fill", run_filling(std::move(filling)));
-    } else {
-        services.counters.add(Counter::joins);
+        FillLeader leader(services, client, std::move(exchange), std::move(joined.fill), std::move(looked), terms);
+        co_return co_await leader.run();
     }
-    FillReader reader(services, client, std::move(exchange), joined.fill, joined.begun);
-    FillAnswer answer = FillAnswer::done;
-    if (!reader.serve_at_once()) {
-        answer = co_await reader.run();
-    } else if (client.blocked()) {
-        co_await client.flush();
-        reader.note_client();
-    }
-    if (joined.begun) joined.fill->leader_left();
-    co_return answer;
+    services.counters.add(Counter::joins);
+    FillReader reader(services, client, std::move(exchange), joined.fill, false);
+    co_return co_await reader.run();
 }
 
 asio::awaitable<FillAnswer> share_pass(Services& services, Client& client, std::shared_ptr<Exchange> exchange)

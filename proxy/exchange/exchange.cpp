@@ -240,10 +240,11 @@ void serve(Services& services, Client& client, Exchange& exchange, const EntryPt
 
 }  // namespace
 
-bool answer_at_once(Services& services, Client& client, Exchange& exchange)
+bool answer_at_once(Services& services, Client& client, Exchange& exchange, std::optional<Looked>& looked)
 {
+    looked.reset();
     if (!may_be_found(services, exchange)) return false;
-    const auto looked = lookup_here(services, exchange);
+    looked = lookup_here(services, exchange);
     if (!looked || !looked->entry) return false;
     const rules::LookupJudgement judged = rules::judge_lookup(looked->entry->times, exchange.now);
     if (judged.verdict != Verdict::hit) return false;
@@ -284,6 +285,25 @@ std::unique_ptr<Forwarding> begin_pass(Services& services, Client& client, std::
     return std::make_unique<Forwarding>(services, client, std::move(exchange));
 }
 
+bool may_fill_at_once(const Services& services, const Exchange& exchange)
+{
+    return services.cache.embedded() && exchange.head.method == rules::Method::get &&
+           exchange.head.body == rules::BodyKind::none && !wants_range(exchange) && may_be_found(services, exchange);
+}
+
+std::unique_ptr<FillLeader> begin_miss(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
+                                       std::optional<Looked>&& looked)
+{
+    if (!looked || looked->entry || looked->index || looked->bypass) return nullptr;
+    give_request_id(*exchange);
+    exchange->stored_as = exchange->key;
+    exchange->count.forward = looked->reason;
+    exchange->count.verdict = Verdict::miss;
+    if (!may_fill(services, *exchange, false)) return nullptr;
+    const FillTerms terms;
+    return begin_fill(services, client, std::move(exchange), std::move(*looked), terms);
+}
+
 bool answer_found(Services& services, Client& client, Exchange& exchange, const Found& found)
 {
     if (found.kind != Found::Kind::hit || found.entry->kind != EntryKind::response || found.entry->is_part())
@@ -298,14 +318,20 @@ bool answer_found(Services& services, Client& client, Exchange& exchange, const 
 }
 
 asio::awaitable<void> run_exchange(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
-                                   std::optional<Found> found, std::unique_ptr<Forwarding> begun)
+                                   std::optional<Found> found, Begun begun)
 {
-    if (begun) {
+    if (auto* forwarding = std::get_if<std::unique_ptr<Forwarding>>(&begun)) {
         EntryPtr nothing;
         const LogToken none;
-        co_return co_await pass(services, client, exchange, std::move(nothing), none, std::move(begun));
+        co_return co_await pass(services, client, exchange, std::move(nothing), none, std::move(*forwarding));
     }
-    give_request_id(*exchange);
+    if (auto* leader = std::get_if<std::unique_ptr<FillLeader>>(&begun)) {
+        const FillAnswer answer = co_await (*leader)->run();
+        leader->reset();
+        if (answer == FillAnswer::done) co_return;
+        if (answer == FillAnswer::alone) co_return co_await pass(services, client, exchange);
+    }
+    if (exchange->request_id.empty()) give_request_id(*exchange);
     const std::uint64_t body_limit = services.config->limits.request_body;
     if (body_limit != 0 && exchange->head.content_length > body_limit)
         co_return co_await refuse(services, client, *exchange, rules::Errc::body_too_large);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 #include "proxy/exchange/client.hpp"
@@ -15,8 +16,9 @@
 
 namespace larder::proxy {
 
-/// What is known of one exchange. `now` is read once and travels with it, so every judge sees the same time.
+class FillLeader;
 class Forwarding;
+struct Looked;
 
 /// What `Larder-Debug` of a trusted client asks for. Bits.
 enum DebugAnswer : std::uint8_t {
@@ -25,6 +27,7 @@ enum DebugAnswer : std::uint8_t {
     debug_explain = 2,  // the field Larder-Explain
 };
 
+/// What is known of one exchange. `now` is read once and travels with it, so every judge sees the same time.
 struct Exchange {
     const Services* services = nullptr;
     config::ConfigPtr config;  // by which it was judged; null while it cannot wait
@@ -67,7 +70,8 @@ void judge(Services& services, Exchange& exchange);
 
 /// Answers from memory when that needs no waiting: the hot path. Appends to `services.out` (small bodies) or writes to
 /// the client. False: nothing was done, `run_exchange` must be asked.
-bool answer_at_once(Services& services, Client& client, Exchange& exchange);
+/// @param looked  then has what memory said, if it was asked and could say something
+bool answer_at_once(Services& services, Client& client, Exchange& exchange, std::optional<Looked>& looked);
 
 /// Gives the exchange its own copy of the head, so that it may outlive the shared buffer, and what it was judged to be.
 std::shared_ptr<Exchange> own(Services& services, const Exchange& exchange, const Client& client);
@@ -83,12 +87,23 @@ bool may_pass_at_once(const Services& services, const Exchange& exchange);
 /// Gives it its id and what forwards it: `send_at_once` is next.
 std::unique_ptr<Forwarding> begin_pass(Services& services, Client& client, std::shared_ptr<Exchange> exchange);
 
+/// May its miss be filled without a coroutine? A plain GET, and no shared store to be asked. `begin_miss` takes it.
+bool may_fill_at_once(const Services& services, const Exchange& exchange);
+/// Gives it its id and begins the fetch: `send_at_once` is next. Null: `run_exchange` must be asked, because something
+/// is stored, nothing may be, or another's fetch is under way.
+/// @param looked  of `answer_at_once`, in the same turn
+std::unique_ptr<FillLeader> begin_miss(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
+                                       std::optional<Looked>&& looked);
+
+/// What was begun without a coroutine and needs one to go on.
+using Begun = std::variant<std::monostate, std::unique_ptr<Forwarding>, std::unique_ptr<FillLeader>>;
+
 /// One request, from rule to response. The exchange owns its head. When it returns the answer has been handed to the
 /// kernel or the client is gone; `exchange->keep_alive` says whether the connection can go on.
 /// @param found  what the cache has said already of its key; empty: nothing
-/// @param begun  of `begin_pass`, as far as that came; null: nothing was begun
+/// @param begun  of `begin_pass` or `begin_miss`, as far as that came
 asio::awaitable<void> run_exchange(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
-                                   std::optional<Found> found, std::unique_ptr<Forwarding> begun);
+                                   std::optional<Found> found, Begun begun);
 
 /// Counts the exchange and writes its access-log line. Once per exchange, at its end.
 void finish_exchange(Services& services, const Client& client, const Exchange& exchange);

@@ -191,6 +191,41 @@ enum class FillAnswer : std::uint8_t {
     look_again,  // nothing was sent: the answer was another variant's, or another replica has it
 };
 
+class Filling;
+
+/// Who asked first, and the fetch that he has begun; whatever becomes of him it goes on for those who have joined.
+class FillLeader {
+  public:
+    /// @param fill    that it has begun
+    /// @param looked  its entry, if there is one, is the expired one to revalidate, and to fall back on when the
+    ///                upstream fails
+    FillLeader(Services& services, Client& client, std::shared_ptr<Exchange> exchange, std::shared_ptr<Fill> fill,
+               Looked&& looked, const FillTerms& terms);
+    FillLeader(const FillLeader&) = delete;
+    FillLeader& operator=(const FillLeader&) = delete;
+    ~FillLeader();
+
+    /// The usual miss without a coroutine: sends the request. Then `when_answer_comes`, and `answer_at_once`. When one
+    /// of them says false, `co_await run()` does what is left.
+    bool send_at_once();
+    /// `handler(bool ready)` comes later, never from within the call.
+    void when_answer_comes(std::function<void(bool ready)> handler);
+    /// Hands an answer out that has come whole. Then `flush` the client.
+    bool answer_at_once(bool ready);
+    asio::awaitable<FillAnswer> run();
+
+  private:
+    Services& services_;
+    Client& client_;
+    std::shared_ptr<Exchange> exchange_;
+    std::shared_ptr<Fill> fill_;
+    std::unique_ptr<Filling> filling_;  // null: it goes on by itself
+};
+
+/// Begins the fetch of a miss. Null: another's is under way, which is to be joined (`answer_from_fill`).
+std::unique_ptr<FillLeader> begin_fill(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
+                                       Looked looked, FillTerms terms);
+
 /// Gets the answer of a miss, or of a stale entry that must be asked about: joins the fill under way for this key, or
 /// begins one, and streams its answer to the client.
 /// @param looked  its entry, if there is one, is the expired one to revalidate, and to fall back on when the upstream

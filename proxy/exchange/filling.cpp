@@ -88,13 +88,15 @@ asio::awaitable<void> Filling::run_on(bool for_leader)
         while (phase_ == Phase::head) {
             if (!sent_) sent_ = co_await fetch_->send_rest();
             Errc error = *sent_;
-            std::optional<Errc> read;
-            if (error == Errc::ok) read = fetch_->take_head(false);
-            if (error == Errc::ok && !read) {  // nearly always it comes in one piece then
-                const bool ready = co_await fetch_->wait_head();
-                read = fetch_->take_head(false, ready);
-                if (!read) read = co_await fetch_->read_head(false);
+            std::optional<Errc> read = std::exchange(read_, std::nullopt);
+            if (error == Errc::ok && !read && !std::exchange(has_waited_, false)) {
+                read = fetch_->take_head(false);
+                if (!read) {  // nearly always it comes in one piece then
+                    const bool ready = co_await fetch_->wait_head();
+                    read = fetch_->take_head(false, ready);
+                }
             }
+            if (error == Errc::ok && !read) read = co_await fetch_->read_head(false);
             if (read) error = *read;
             const rules::ResponseHead& head = fetch_->head();
             if (error == Errc::ok && head.status < 200) {
@@ -117,9 +119,7 @@ asio::awaitable<void> Filling::run_on(bool for_leader)
                 send(nullptr);
                 continue;
             }
-            exchange_.upstream_time = instant_now() - (fetch_->connection() ? fetch_->sent_at() : exchange_.begun);
-            services_.counters.add_fetch(exchange_.count.rule, exchange_.upstream_time);
-            received_ = wall_now();
+            note_answer();
             phase_ = Phase::ended;
             if (error != Errc::ok) {
                 co_await end_failed(error);
@@ -203,6 +203,50 @@ asio::awaitable<void> Filling::run_on(bool for_leader)
     end();
     if (owes_lease(services_, request_)) co_await end_lease(services_, request_);
     if (bug) Tasks::report("fill", bug);  // not thrown on: the leader has an answer to give, as have those who joined
+}
+
+bool Filling::send_at_once()
+{
+    if (is_shared(services_, request_)) return false;
+    phase_ = Phase::head;
+    if (fill_.may_store) services_.counters.add(Counter::fills);
+    send(nullptr);
+    if (sent_ != Errc::ok) return false;
+    read_ = fetch_->take_head(false);
+    return !read_;
+}
+
+bool Filling::end_at_once(bool ready)
+{
+    std::exception_ptr bug;
+    try {
+        has_waited_ = true;
+        read_ = fetch_->take_head(false, ready);
+        const rules::ResponseHead& head = fetch_->head();
+        if (read_ != Errc::ok || head.status < 200) return false;
+        if (head.body != BodyKind::none && !fetch_->has_whole_body()) return false;
+        if (!services_.cache.embedded()) return false;
+        note_answer();
+        if (judge()) {
+            take_whole_body();
+            describe_whole();
+            fill_.complete(entry_, 0, false, store_here());
+        }
+    } catch (...) {  // nobody may be left waiting for it
+        bug = std::current_exception();
+        fill_.fail(Errc::upstream_closed);
+    }
+    end();
+    if (bug) Tasks::report("fill", bug);
+    return true;
+}
+
+/// The head of the answer is here, or none will come.
+void Filling::note_answer()
+{
+    exchange_.upstream_time = instant_now() - (fetch_->connection() ? fetch_->sent_at() : exchange_.begun);
+    services_.counters.add_fetch(exchange_.count.rule, exchange_.upstream_time);
+    received_ = wall_now();
 }
 
 /// Sends the request of the fill as far as that needs no waiting.

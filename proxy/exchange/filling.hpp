@@ -36,6 +36,18 @@ class Filling {
     asio::awaitable<void> run_for_leader() { return run_on(true); }
     bool has_ended() const noexcept { return phase_ == Phase::ended; }
 
+    /// The usual case without a coroutine: sends the request. Then `when_answer_comes`, and `end_at_once`. When one of
+    /// them says false, `run_for_leader` goes on from there.
+    bool send_at_once();
+    /// `handler(bool ready)` comes later, never from within the call.
+    template <class Handler>
+    void when_answer_comes(Handler handler)
+    {
+        fetch_->when_head_comes(std::move(handler));
+    }
+    /// Takes an answer that has come whole and stores it. True: the fill has ended, well or not.
+    bool end_at_once(bool ready);
+
     /// Ends it without a fetch: its readers know how to go on.
     void end() noexcept;
 
@@ -43,6 +55,7 @@ class Filling {
     enum class Phase : std::uint8_t { request, head, body, whole, store, ended };
 
     asio::awaitable<void> run_on(bool for_leader);
+    void note_answer();
     void send(const Entry* condition);
     asio::awaitable<void> end_failed(rules::Errc error);
     asio::awaitable<bool> may_stand_in();
@@ -70,6 +83,8 @@ class Filling {
     std::string head_text_;             // the request's, until an answer has come: then the one that is stored
     const Entry* condition_ = nullptr;  // the stored response to be validated; null: the request is unconditional
     std::optional<rules::Errc> sent_;   // empty: not all of the request
+    std::optional<rules::Errc> read_;   // what a look at the answer has said that nobody has heeded yet
+    bool has_waited_ = false;           // for the answer, and looked
     int interim_count_ = 0;
     rules::WallTime requested_{}, received_{};
     rules::StoreJudgement judged_;

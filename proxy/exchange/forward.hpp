@@ -45,6 +45,8 @@ class Forwarding {
     {
         fetch_->when_head_comes(std::move(handler));
     }
+    /// Hands the answer to the client if all of it is here. Then `flush` the client. False: `run_exchange` goes on.
+    bool answer_at_once(bool ready) { return take_answer(ready) && respond_at_once(); }
     /// `take_answer` has said so.
     bool is_answered() const noexcept { return is_answered_; }
     const rules::ResponseHead& response() const noexcept { return fetch_->head(); }

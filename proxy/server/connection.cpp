@@ -1,8 +1,10 @@
 // One client connection: waits for readability without holding a buffer, scans one head after another out of the
-// thread's buffer, answers hits on the spot and everything else through run_exchange. Two kinds of requests that wait
-// have no coroutine as long as all goes well: a hit that is in Redis (Asking) and a read that passes by (Passing).
+// thread's buffer, answers hits on the spot and everything else through run_exchange. Requests that wait have no
+// coroutine as long as all goes well: for a hit that is in Redis (Asking), for the app when a read passes by or is a
+// plain miss (Answering).
 #include <sys/socket.h>
 
+#include "proxy/exchange/fill.hpp"
 #include "proxy/exchange/forward.hpp"
 #include "proxy/exchange/refuse.hpp"
 #include "proxy/net/clock.hpp"
@@ -117,40 +119,40 @@ class Server::Asking final : public Completion<std::optional<Found>> {
     rules::Instant begun_;
 };
 
-/// Waits for the answer of a request that passes by, with the connection and what forwards it.
-class Server::Passing final {
+/// Waits for the upstream's answer, with the connection and what hands it out.
+/// @tparam Step  Forwarding or FillLeader
+template <class Step>
+class Server::Answering final {
   public:
-    Passing(Server& server, ConnectionPtr connection, std::shared_ptr<Exchange> exchange)
-        : server_(server),
-          connection_(std::move(connection)),
-          exchange_(std::move(exchange)),
-          forwarding_(begin_pass(server.services_, connection_->client, exchange_))
+    Answering(Server& server, ConnectionPtr connection, std::shared_ptr<Exchange> exchange, std::unique_ptr<Step> step)
+        : server_(server), connection_(std::move(connection)), exchange_(std::move(exchange)), step_(std::move(step))
     {
     }
 
-    /// True: it belongs to itself from now on. What ends the wait is the upstream's deadline, or that the client has
-    /// gone. False: `go_on_in_coroutine`.
+    /// True: it belongs to itself from now on. What ends the wait is the upstream's deadline, or, of a request that
+    /// passes by, that the client has gone. False: `go_on_in_coroutine`.
     bool begin()
     {
-        if (!forwarding_->send_at_once()) return false;
-        forwarding_->when_answer_comes([this](bool ready) { on_answer(ready); });
+        if (!step_->send_at_once()) return false;
+        step_->when_answer_comes([this](bool ready) { on_answer(ready); });
         return true;
     }
     void go_on_in_coroutine()
     {
-        server_.services_.tasks.spawn(
-            "connection", server_.run_connection(std::move(connection_), Stop::exchange, {}, std::move(exchange_), {},
-                                                 std::move(forwarding_)));
+        Begun begun = std::move(step_);
+        server_.services_.tasks.spawn("connection",
+                                      server_.run_connection(std::move(connection_), Stop::exchange, {},
+                                                             std::move(exchange_), {}, std::move(begun)));
     }
 
   private:
     void on_answer(bool ready) noexcept
     {
-        const std::unique_ptr<Passing> self(this);
+        const std::unique_ptr<Answering> self(this);
         try {
-            if (!forwarding_->take_answer(ready) || !forwarding_->respond_at_once()) return go_on_in_coroutine();
-            forwarding_.reset();
-            server_.on_passed(std::move(connection_), *exchange_);
+            if (!step_->answer_at_once(ready)) return go_on_in_coroutine();
+            step_.reset();
+            server_.on_answered(std::move(connection_), *exchange_);
         } catch (...) {
             Tasks::report("connection", std::current_exception());
         }
@@ -159,7 +161,7 @@ class Server::Passing final {
     Server& server_;
     ConnectionPtr connection_;
     std::shared_ptr<Exchange> exchange_;
-    std::unique_ptr<Forwarding> forwarding_;  // borrows from the connection
+    std::unique_ptr<Step> step_;  // borrows from the connection
 };
 
 /// After `answer_hits`, while the connection has no coroutine.
@@ -171,13 +173,23 @@ void Server::go_on(ConnectionPtr connection, Stop stop, std::string_view input)
         return wait_for_request(std::move(connection));
     }
     std::shared_ptr<Exchange> exchange;
+    const auto wait_for_answer = [&](auto step) {
+        using Step = typename decltype(step)::element_type;
+        auto waiting =
+            std::make_unique<Answering<Step>>(*this, std::move(connection), std::move(exchange), std::move(step));
+        if (!waiting->begin()) return waiting->go_on_in_coroutine();
+        waiting.release();
+    };
     if (stop == Stop::exchange && !client.blocked() && may_pass_at_once(services_, scratch_)) {
         exchange = own(services_, scratch_, client);
         client.inbox = std::string(input.substr(exchange->head.bytes.size()));
-        auto passing = std::make_unique<Passing>(*this, std::move(connection), std::move(exchange));
-        if (!passing->begin()) return passing->go_on_in_coroutine();
-        passing.release();
-        return;
+        return wait_for_answer(begin_pass(services_, client, exchange));
+    }
+    if (stop == Stop::exchange && !client.blocked() && may_fill_at_once(services_, scratch_)) {
+        exchange = own(services_, scratch_, client);
+        client.inbox = std::string(input.substr(exchange->head.bytes.size()));
+        if (auto leader = begin_miss(services_, client, exchange, std::move(looked_)))
+            return wait_for_answer(std::move(leader));
     }
     if (stop == Stop::exchange && !client.blocked() && !services_.cache.embedded() &&
         may_be_found(services_, scratch_)) {
@@ -191,7 +203,7 @@ void Server::go_on(ConnectionPtr connection, Stop stop, std::string_view input)
         connection = asking->take_connection();
     }
     services_.tasks.spawn("connection",
-                          run_connection(std::move(connection), stop, input, std::move(exchange), {}, nullptr));
+                          run_connection(std::move(connection), stop, input, std::move(exchange), {}, {}));
 }
 
 /// The answer is handed out here when it is a hit; everything else needs a coroutine.
@@ -200,13 +212,13 @@ void Server::on_found(ConnectionPtr connection, std::shared_ptr<Exchange> exchan
     Client& client = connection->client;
     if (!found || !answer_found(services_, client, *exchange, *found)) {
         services_.tasks.spawn("connection", run_connection(std::move(connection), Stop::exchange, {},
-                                                           std::move(exchange), std::move(found), nullptr));
+                                                           std::move(exchange), std::move(found), {}));
         return;
     }
     go_on_after(std::move(connection), *exchange);
 }
 
-void Server::on_passed(ConnectionPtr connection, Exchange& exchange)
+void Server::on_answered(ConnectionPtr connection, Exchange& exchange)
 {
     Client& client = connection->client;
     if (client.gone()) {
@@ -249,7 +261,7 @@ Server::Stop Server::answer_hits(Connection& connection, std::string_view& input
         exchange.now = now;
         exchange.begun = begun;
         judge(services_, exchange);
-        if (!answer_at_once(services_, client, exchange)) {
+        if (!answer_at_once(services_, client, exchange, looked_)) {
             stop = Stop::exchange;
             break;
         }
@@ -274,7 +286,7 @@ Server::Stop Server::answer_hits(Connection& connection, std::string_view& input
 ///                  it already; null: it is in `scratch_`
 asio::awaitable<void> Server::run_connection(ConnectionPtr owned, Stop stop, std::string_view input,
                                              std::shared_ptr<Exchange> exchange, std::optional<Found> found,
-                                             std::unique_ptr<Forwarding> begun)
+                                             Begun begun)
 {
     Connection& connection = *owned;
     Client& client = connection.client;
@@ -289,11 +301,14 @@ asio::awaitable<void> Server::run_connection(ConnectionPtr owned, Stop stop, std
                 }
                 if (client.blocked()) co_await client.flush();
                 std::optional<Found> known = std::exchange(found, std::nullopt);
-                co_await run_exchange(services_, client, exchange, std::move(known), std::move(begun));
+                Begun going = std::exchange(begun, Begun());
+                co_await run_exchange(services_, client, exchange, std::move(known), std::move(going));
                 finish_exchange(services_, client, *exchange);
                 open = is_open_after(*exchange, client);
-                needs_coroutine =
-                    exchange->count.verdict != rules::Verdict::hit && !may_pass_at_once(services_, *exchange);
+                const bool may_miss =
+                    exchange->count.verdict == rules::Verdict::miss && may_fill_at_once(services_, *exchange);
+                needs_coroutine = exchange->count.verdict != rules::Verdict::hit && !may_miss &&
+                                  !may_pass_at_once(services_, *exchange);
                 exchange.reset();
             } else {
                 client.inbox = std::string(input);

@@ -7,6 +7,7 @@
 #include <memory>
 
 #include "proxy/exchange/exchange.hpp"
+#include "proxy/exchange/lookup.hpp"
 #include "proxy/server/listener.hpp"
 
 namespace larder::proxy {
@@ -72,18 +73,19 @@ class Server {
     };
 
     class Asking;
-    class Passing;
+    template <class Step>
+    class Answering;
     void wait_for_request(ConnectionPtr connection);
     void on_readable(ConnectionPtr connection, bool ready);
     bool may_read_once_more(const Client& client) const noexcept;
     Stop answer_hits(Connection& connection, std::string_view& input);
     void go_on(ConnectionPtr connection, Stop stop, std::string_view input);
     void on_found(ConnectionPtr connection, std::shared_ptr<Exchange> exchange, std::optional<Found> found);
-    void on_passed(ConnectionPtr connection, Exchange& exchange);
+    void on_answered(ConnectionPtr connection, Exchange& exchange);
     void go_on_after(ConnectionPtr connection, const Exchange& exchange);
     asio::awaitable<void> run_connection(ConnectionPtr owned, Stop stop, std::string_view input,
                                          std::shared_ptr<Exchange> exchange, std::optional<Found> found,
-                                         std::unique_ptr<Forwarding> begun);
+                                         Begun begun);
     /// 503 before anything is read, then the end.
     asio::awaitable<void> run_refusal(ConnectionPtr owned);
     void refuse_head(Client& client, int status, std::string_view word, std::string_view text,
@@ -95,7 +97,8 @@ class Server {
     ConnectionLimit& limit_;
     boost::intrusive::list<Connection> connections_;
     std::size_t open_count_ = 0;
-    Exchange scratch_;  // of hits, which never suspend
+    Exchange scratch_;               // of hits, which never suspend
+    std::optional<Looked> looked_;  // what memory said of the request in `scratch_`, in this turn
     bool accepting_ = true;
 };
 

@@ -38,6 +38,75 @@ TEST_CASE("a reused connection that died before the answer is replaced once, wit
     CHECK(stage.larder->metric("larder_upstream_retries_total") >= 1);
 }
 
+TEST_CASE_TEMPLATE("misses that follow each other on one connection are answered whatever the app does", Backend, Embedded,
+                   OverRedis)
+{
+    Stage stage(over<Backend>(item_rules));
+    const auto sends = [&](const std::string& target, std::vector<std::string> pieces, bool keep = true) {
+        stage.origin.on(target).handle([pieces, keep](Conversation& conversation) {
+            for (const std::string& piece : pieces) conversation.wire.send(piece);
+            conversation.keep = keep;
+        });
+    };
+    const std::string head = "HTTP/1.1 200 OK\r\n", private_field = "Cache-Control: private\r\n";
+    sends("/items/whole", {head + "Content-Length: 2\r\n\r\nok"});
+    sends("/items/head-in-pieces", {head + "Conte", "nt-Length: 2\r\n\r\nok"});
+    sends("/items/body-in-pieces", {head + "Content-Length: 2\r\n\r\no", "k"});
+    sends("/items/body-later", {head + "Content-Length: 2\r\n\r\n", "ok"});
+    sends("/items/chunked", {head + "Transfer-Encoding: chunked\r\n\r\n1\r\no\r\n", "1\r\nk\r\n0\r\n\r\n"});
+    sends("/items/until-close", {head + "\r\nok"}, false);
+    sends("/items/interim", {"HTTP/1.1 103 Early Hints\r\n\r\n", head + "Content-Length: 2\r\n\r\nok"});
+    sends("/items/not-storable", {head + private_field + "Content-Length: 2\r\n\r\nok"});
+    sends("/items/not-storable-later", {head + private_field + "Content-Length: 2\r\n\r\n", "ok"});
+    sends("/items/empty", {head + "Content-Length: 0\r\n\r\n"});
+    sends("/items/nothing", {"HTTP/1.1 204 No Content\r\n\r\n"});
+    sends("/items/error", {"HTTP/1.1 500 Oops\r\nContent-Length: 2\r\n\r\nno"});
+    sends("/items/nonsense", {"SSH-2.0-OpenSSH_9.2\r\n\r\n"}, false);
+    sends("/items/cut-head", {"HTTP/1.1 200 OK\r\nContent-Le"}, false);
+    stage.origin.on("/items/died").handle([](Conversation& conversation) {
+        if (conversation.number == 1) return;  // as if it had just closed a connection that it had kept
+        conversation.wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+        conversation.keep = true;
+    });
+
+    struct Expected {
+        const char* name;
+        int status;
+        const char* body;
+        bool stored;
+    };
+    const Expected all[] = {
+        {"whole", 200, "ok", true},         {"head-in-pieces", 200, "ok", true},
+        {"body-in-pieces", 200, "ok", true}, {"body-later", 200, "ok", true},
+        {"chunked", 200, "ok", true},       {"until-close", 200, "ok", false},
+        {"interim", 200, "ok", true},       {"not-storable", 200, "ok", false},
+        {"empty", 200, "", true},           {"not-storable-later", 200, "ok", false},
+        {"nothing", 204, "", true},         {"error", 500, "no", false},
+        {"nonsense", 502, "", false},       {"cut-head", 502, "", false},
+        {"died", 200, "ok", true},
+    };
+    auto client = stage.connect();
+    int others = 0;
+    for (const Expected& expected : all) {
+        CAPTURE(expected.name);
+        // A miss before leaves a connection to the app, so that this one need not wait for any.
+        CHECK(client->get("/items/other-" + std::to_string(++others)).status == 200);
+        const std::string target = std::string("/items/") + expected.name;
+        const Response miss = client->get(target);
+        CHECK(miss.status == expected.status);
+        if (expected.status != 502) CHECK(miss.body == expected.body);
+        CHECK(contains(miss.cache_status(), "fwd=uri-miss"));
+        CHECK(contains(miss.cache_status(), "; stored") == expected.stored);
+        CHECK(miss.ended_properly);
+        if (!expected.stored) continue;
+        const Response hit = stage.fill(target);
+        CHECK(hit.status == expected.status);
+        CHECK(hit.body == expected.body);
+        CHECK(stage.origin.requests(target) == (target == "/items/died" ? 2 : 1));
+    }
+    CHECK(client->get("/items/other-1").status == 200);
+}
+
 TEST_CASE("a fresh connection that dies is no reason to ask again: 502")
 {
     Stage stage({});
