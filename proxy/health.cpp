@@ -29,13 +29,6 @@ bool Health::has_begun() const
            std::all_of(workers.begin(), workers.end(), [](const auto& worker) { return worker->ready(); });
 }
 
-std::vector<const Counters*> Health::counters() const
-{
-    std::vector<const Counters*> all;
-    for (const auto& worker : parts_.workers) all.push_back(&worker->counters());
-    return all;
-}
-
 Probe Health::alive() const
 {
     constexpr std::chrono::seconds stuck_after{5};
@@ -103,7 +96,7 @@ void Health::tick()
     const rules::Instant now = instant_now();
     if (now < next_note_) return;
     next_note_ = now + LastMinute::step;
-    last_minute_.note(totals_of(counters()), now);
+    last_minute_.note(totals_of(counters_of(parts_.workers)), now);
 }
 
 std::string Health::cache_json(std::optional<Worker::StoreMemory> store_memory)
@@ -134,7 +127,7 @@ std::string Health::cache_json(std::optional<Worker::StoreMemory> store_memory)
     if (degraded_since_) told["degraded_since"] = rfc3339(*degraded_since_);
     told["deferred_purges"] = parts_.log_state.deferred_count();
 
-    const std::vector<const Counters*> all = counters();
+    const std::vector<const Counters*> all = counters_of(workers);
     const LastMinute::Rates rates = last_minute_.rates(totals_of(all), instant_now());
     // Boost.JSON writes 0.25 as 2.5E-1: JSON, too, but nothing to read.
     const std::string figures =

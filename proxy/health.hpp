@@ -1,19 +1,15 @@
 // What probes and GET /health/cache say: the state of the workers, of the store and of the cache, in words and figures.
 #pragma once
 
-#include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "proxy/admin/probe.hpp"
 #include "proxy/observe/last_minute.hpp"
 #include "proxy/observe/process.hpp"
-#include "proxy/worker.hpp"
+#include "proxy/workers.hpp"
 
 namespace larder::proxy {
-
-using Workers = std::vector<std::unique_ptr<Worker>>;
 
 /// Everything is borrowed. Of the thread that serves admin requests.
 class Health {
@@ -46,7 +42,6 @@ class Health {
   private:
     bool is_redis() const { return parts_.config->store.kind == config::StoreKind::redis; }
     bool is_degraded() const;
-    std::vector<const Counters*> counters() const;
     void note_degraded();
 
     Parts parts_;

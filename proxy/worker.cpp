@@ -137,17 +137,6 @@ void Worker::join()
     if (thread_.joinable()) thread_.join();
 }
 
-asio::awaitable<void> Worker::pause(rules::Milliseconds time, WakeUp*& pausing)
-{
-    WakeUp over(context_);
-    pausing = &over;
-    auto on_expiry = [&over] { over.wake(); };
-    DeadlineOf<decltype(on_expiry)> deadline(on_expiry);
-    deadline.arm(wheel_, time);
-    co_await over.wait();
-    pausing = nullptr;
-}
-
 asio::awaitable<void> Worker::run_housekeeping()
 {
     constexpr rules::Milliseconds period{1'000};
@@ -155,7 +144,7 @@ asio::awaitable<void> Worker::run_housekeeping()
         last_turn_.store(instant_now(), std::memory_order_relaxed);
         upstream_.close_expired();
         access_log_.flush();
-        co_await pause(period, housekeeping_pause_);
+        co_await housekeeping_pause_.wait(period);
     }
 }
 
@@ -166,7 +155,7 @@ asio::awaitable<void> Worker::run_tending()
     const rules::Instant begun = instant_now();
     bool is_long = false;
     cache_.on_wants_tending([this, &is_long] {
-        if (is_long && tending_pause_) tending_pause_->wake();
+        if (is_long) tending_pause_.end();
     });
     while (!stopping_) {
         co_await cache_.tend();
@@ -179,7 +168,7 @@ asio::awaitable<void> Worker::run_tending()
         }
         const rules::Milliseconds time = ready() ? cache_.tending_pause() : first_period;
         is_long = time > first_period;
-        if (!stopping_) co_await pause(time, tending_pause_);
+        if (!stopping_) co_await tending_pause_.wait(time);
     }
     cache_.on_wants_tending({});
 }
@@ -260,12 +249,13 @@ asio::awaitable<void> Worker::run_drain(rules::Milliseconds patience)
 {
     draining_ = stopping_ = true;
     server_.stop_accepting();
-    if (housekeeping_pause_) housekeeping_pause_->wake();
-    if (tending_pause_) tending_pause_->wake();
+    housekeeping_pause_.end();
+    tending_pause_.end();
     // Busy connections end with their answer; so do fills and late commits, which are not connections.
     constexpr rules::Milliseconds step{20};
     const rules::Instant begun = instant_now();
     bool aborted = false;
+    Pause pause(context_, wheel_);
     const std::size_t own_tasks = 1 + shards_.size() + topology_tasks_count_;  // this one, the links', the locators'
     while (tasks_.running() > own_tasks) {
         if (!aborted && instant_now() - begun > patience) {
@@ -274,11 +264,7 @@ asio::awaitable<void> Worker::run_drain(rules::Milliseconds patience)
         }
         if (aborted && instant_now() - begun > patience + rules::Milliseconds{1'000}) break;
         last_turn_.store(instant_now(), std::memory_order_relaxed);
-        WakeUp over(context_);
-        auto on_expiry = [&over] { over.wake(); };
-        DeadlineOf<decltype(on_expiry)> deadline(on_expiry);
-        deadline.arm(wheel_, step);
-        co_await over.wait();
+        co_await pause.wait(step);
     }
     if (shared_.log_state.deferred_count() != 0) co_await cache_.tend();  // the last chance of purges that wait
     co_await cache_.release_all();  // of fills that are cut off: nobody should wait for them

@@ -11,6 +11,7 @@
 #include "proxy/coherence/redis_log.hpp"
 #include "proxy/exchange/fill.hpp"
 #include "proxy/exchange/services.hpp"
+#include "proxy/net/pause.hpp"
 #include "proxy/redis/link.hpp"
 #include "proxy/server/server.hpp"
 #include "proxy/store/redis_store.hpp"
@@ -102,7 +103,6 @@ class Worker {
     asio::awaitable<void> run_store_memory(std::function<void(StoreMemory)> done);
     asio::awaitable<void> run_tending();
     asio::awaitable<void> run_drain(rules::Milliseconds patience);
-    asio::awaitable<void> pause(rules::Milliseconds time, WakeUp*& pausing);
 
     Shared shared_;
     asio::io_context context_{1};
@@ -123,8 +123,8 @@ class Worker {
     Server server_;
     std::atomic<bool> ready_{false};
     std::atomic<rules::Instant> last_turn_{};
-    WakeUp* housekeeping_pause_ = nullptr;
-    WakeUp* tending_pause_ = nullptr;
+    Pause housekeeping_pause_{context_, wheel_};
+    Pause tending_pause_{context_, wheel_};
     std::thread thread_;
 };
 

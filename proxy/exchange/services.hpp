@@ -22,10 +22,19 @@ class Fills;
 /// One hit in so many is held against what the app answers now: `verification.hpp`.
 struct Verification {
     std::uint32_t every = 0;  // 0: none
-    std::uint32_t seen = 0;
+    std::uint32_t seen = 0;   // hits since the last one that was chosen
     bool under_way = false;
 
-    bool wants() noexcept { return every != 0 && ++seen >= every && !under_way && (seen = 0, true); }
+    /// Counts a hit. True: it is chosen, as the first one that is due while no other is under way.
+    bool wants() noexcept
+    {
+        if (every == 0) return false;
+        ++seen;
+        const bool is_due = seen >= every;
+        if (!is_due || under_way) return false;
+        seen = 0;
+        return true;
+    }
 };
 
 struct Services {

@@ -11,6 +11,7 @@
 #include "proxy/exchange/purge_note.hpp"
 #include "proxy/exchange/refuse.hpp"
 #include "proxy/net/clock.hpp"
+#include "proxy/net/pause.hpp"
 #include "proxy/observe/log.hpp"
 #include "rules/key/groups.hpp"
 
@@ -93,13 +94,8 @@ asio::awaitable<void> run_late_commit(Services& services, WritePurge write)
     // In steps, so that a stop does not wait for it: then the purge goes out at once, which is the best that is left.
     constexpr rules::Milliseconds step{500};
     const rules::Instant mark_end = write.prepared_at + services.cache.mark_life();
-    while (instant_now() < mark_end && !services.stopping) {
-        WakeUp over(services.context);
-        auto on_expiry = [&over] { over.wake(); };
-        DeadlineOf<decltype(on_expiry)> deadline(on_expiry);
-        deadline.arm(services.wheel, step);
-        co_await over.wait();
-    }
+    Pause pause(services.context, services.wheel);
+    while (instant_now() < mark_end && !services.stopping) co_await pause.wait(step);
     if (!guarded(Guard::late_commit)) co_return;
     const Errc committed = co_await services.cache.commit(write);
     note_purge(services, write, PurgeSource::write, committed);

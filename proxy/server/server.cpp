@@ -1,6 +1,6 @@
 #include "proxy/server/server.hpp"
 
-#include "proxy/net/wake_up.hpp"
+#include "proxy/net/pause.hpp"
 #include "proxy/observe/log.hpp"
 
 namespace larder::proxy {
@@ -10,6 +10,7 @@ asio::awaitable<void> Server::run_listener()
     constexpr int batch = 64;
     constexpr rules::Milliseconds exhausted_pause{100};
     bool exhausted_logged = false;
+    Pause pause(services_.context, services_.wheel);
     while (accepting_) {
         const bool ready = co_await listener_.wait();
         if (!ready || !accepting_) break;
@@ -23,11 +24,7 @@ asio::awaitable<void> Server::run_listener()
                     log_event(config::LogLevel::error, "connections cannot be accepted: no file descriptors left",
                               {{"open", static_cast<std::int64_t>(open_count_)}});
                 exhausted_logged = true;
-                WakeUp pause(services_.context);
-                auto on_expiry = [&pause] { pause.wake(); };
-                DeadlineOf<decltype(on_expiry)> deadline(on_expiry);
-                deadline.arm(services_.wheel, exhausted_pause);
-                co_await pause.wait();
+                co_await pause.wait(exhausted_pause);
                 break;
             }
             exhausted_logged = false;

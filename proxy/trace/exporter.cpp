@@ -10,8 +10,8 @@
 #include <thread>
 
 #include "proxy/net/clock.hpp"
+#include "proxy/net/pause.hpp"
 #include "proxy/net/tasks.hpp"
-#include "proxy/net/wake_up.hpp"
 #include "proxy/observe/log.hpp"
 #include "proxy/trace/otlp.hpp"
 #include "proxy/upstream/fetch.hpp"
@@ -134,7 +134,7 @@ class SpanExporter::State {
         asio::post(context_, [this, patience] {
             stopping_ = true;
             last_.arm(wheel_, patience);
-            if (pause_) pause_->wake();
+            pause_.end();
         });
         constexpr Milliseconds grace{200};
         if (ended_.wait_for(patience + grace) != std::future_status::ready) context_.stop();
@@ -161,26 +161,15 @@ class SpanExporter::State {
     void tell_batch()
     {
         asio::post(context_, [this] {
-            if (pause_ && !backing_off_) pause_->wake();
+            if (!backing_off_) pause_.end();
         });
-    }
-
-    asio::awaitable<void> pause(Milliseconds time)
-    {
-        WakeUp over(context_);
-        pause_ = &over;
-        auto on_expiry = [&over] { over.wake(); };
-        DeadlineOf<decltype(on_expiry)> deadline(on_expiry);
-        deadline.arm(wheel_, time);
-        co_await over.wait();
-        pause_ = nullptr;
     }
 
     asio::awaitable<void> run()
     {
         const Milliseconds delay = std::max(options_.schedule_delay, shortest_delay);
         for (;;) {
-            if (!stopping_ && !room_.has_batch()) co_await pause(delay);
+            if (!stopping_ && !room_.has_batch()) co_await pause_.wait(delay);
             const bool last = stopping_;  // set before the queues are emptied: nothing comes behind
             collect();
             while (!waiting_.empty()) {
@@ -238,7 +227,7 @@ class SpanExporter::State {
             }
             back_off = std::min(back_off * 2, longest_back_off);
             backing_off_ = true;
-            co_await pause(wait);
+            co_await pause_.wait(wait);
             backing_off_ = false;
         }
         room_.leave(batch.size());
@@ -322,7 +311,7 @@ class SpanExporter::State {
     {
         out_of_time_ = true;
         if (under_way_) under_way_->abort(Errc::shutting_down);
-        if (pause_) pause_->wake();
+        pause_.end();
     }
 
     struct Last final : Deadline {
@@ -349,7 +338,7 @@ class SpanExporter::State {
     std::deque<std::string> waiting_;
     std::minstd_rand random_{std::random_device{}()};  // of back-offs
 
-    WakeUp* pause_ = nullptr;
+    Pause pause_{context_, wheel_};
     Fetch* under_way_ = nullptr;
     Last last_{*this};
     bool backing_off_ = false;
