@@ -63,7 +63,6 @@ ProcessFigures process_figures()
         double started_ticks = 0;
         for (int field = 3; rest >> word && field <= 24; ++field) {
             const double value = std::strtod(word.c_str(), nullptr);
-            if (field == 14 || field == 15) figures.cpu_seconds += value / ticks;
             if (field == 20) figures.threads = static_cast<std::uint64_t>(value);
             if (field == 22) started_ticks = value / ticks;
             if (field == 23) figures.virtual_bytes = static_cast<std::uint64_t>(value);
@@ -74,6 +73,11 @@ ProcessFigures process_figures()
             if (line.starts_with("btime "))
                 figures.started_seconds = std::strtod(line.c_str() + 6, nullptr) + started_ticks;
     }
+    // Not of the ticks in /proc: those are of 10 ms, less of which a process may have used for long.
+    rusage used{};
+    if (::getrusage(RUSAGE_SELF, &used) == 0)
+        for (const timeval& part : {used.ru_utime, used.ru_stime})
+            figures.cpu_seconds += static_cast<double>(part.tv_sec) + static_cast<double>(part.tv_usec) / 1e6;
     std::error_code ec;
     const std::filesystem::directory_iterator files("/proc/self/fd", ec);
     if (!ec) figures.open_files = static_cast<std::uint64_t>(std::distance(begin(files), end(files)));
