@@ -7,8 +7,8 @@
 
 namespace larder::proxy {
 
-asio::awaitable<void> review_by_head(Services& services, const Exchange& exchange, const EntryPtr& stored, LogToken token,
-                                     const rules::ResponseHead& response, rules::WallTime requested)
+asio::awaitable<void> review_by_head(Services& services, const Exchange& exchange, const EntryPtr& stored,
+                                     LogToken token, const rules::ResponseHead& response, rules::WallTime requested)
 {
     if (response.status != 200 || stored->status != 200) co_return;
     const Validators held = stored->validators();

@@ -140,9 +140,8 @@ class Server::Answering final {
     void go_on_in_coroutine()
     {
         Begun begun = std::move(step_);
-        server_.services_.tasks.spawn("connection",
-                                      server_.run_connection(std::move(connection_), Stop::exchange, {},
-                                                             std::move(exchange_), {}, std::move(begun)));
+        server_.services_.tasks.spawn("connection", server_.run_connection(std::move(connection_), Stop::exchange, {},
+                                                                           std::move(exchange_), {}, std::move(begun)));
     }
 
   private:

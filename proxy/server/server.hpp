@@ -84,8 +84,7 @@ class Server {
     void on_answered(ConnectionPtr connection, Exchange& exchange);
     void go_on_after(ConnectionPtr connection, const Exchange& exchange);
     asio::awaitable<void> run_connection(ConnectionPtr owned, Stop stop, std::string_view input,
-                                         std::shared_ptr<Exchange> exchange, std::optional<Found> found,
-                                         Begun begun);
+                                         std::shared_ptr<Exchange> exchange, std::optional<Found> found, Begun begun);
     /// 503 before anything is read, then the end.
     asio::awaitable<void> run_refusal(ConnectionPtr owned);
     void refuse_head(Client& client, int status, std::string_view word, std::string_view text,
@@ -97,7 +96,7 @@ class Server {
     ConnectionLimit& limit_;
     boost::intrusive::list<Connection> connections_;
     std::size_t open_count_ = 0;
-    Exchange scratch_;               // of hits, which never suspend
+    Exchange scratch_;              // of hits, which never suspend
     std::optional<Looked> looked_;  // what memory said of the request in `scratch_`, in this turn
     bool accepting_ = true;
 };

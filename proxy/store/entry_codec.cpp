@@ -335,8 +335,8 @@ std::string encode_entry(const Entry& entry)
     const rules::StoredTimes& times = entry.times;
     std::string text;
     // Room for the fixed fields, and for keys and lists with some escapes; more only costs a second allocation.
-    const std::size_t line_room = 320 + 2 * entry.key.size() +
-                                  32 * (entry.vary_names.size() + entry.variants.size() + entry.groups.size());
+    const std::size_t line_room =
+        320 + 2 * entry.key.size() + 32 * (entry.vary_names.size() + entry.variants.size() + entry.groups.size());
     text.reserve(line_room + entry.head.size() + entry.body().size());
     {
         Appender out(text, line_room);

@@ -38,8 +38,8 @@ TEST_CASE("a reused connection that died before the answer is replaced once, wit
     CHECK(stage.larder->metric("larder_upstream_retries_total") >= 1);
 }
 
-TEST_CASE_TEMPLATE("misses that follow each other on one connection are answered whatever the app does", Backend, Embedded,
-                   OverRedis)
+TEST_CASE_TEMPLATE("misses that follow each other on one connection are answered whatever the app does", Backend,
+                   Embedded, OverRedis)
 {
     Stage stage(over<Backend>(item_rules));
     const auto sends = [&](const std::string& target, std::vector<std::string> pieces, bool keep = true) {
@@ -76,13 +76,20 @@ TEST_CASE_TEMPLATE("misses that follow each other on one connection are answered
         bool stored;
     };
     const Expected all[] = {
-        {"whole", 200, "ok", true},         {"head-in-pieces", 200, "ok", true},
-        {"body-in-pieces", 200, "ok", true}, {"body-later", 200, "ok", true},
-        {"chunked", 200, "ok", true},       {"until-close", 200, "ok", false},
-        {"interim", 200, "ok", true},       {"not-storable", 200, "ok", false},
-        {"empty", 200, "", true},           {"not-storable-later", 200, "ok", false},
-        {"nothing", 204, "", true},         {"error", 500, "no", false},
-        {"nonsense", 502, "", false},       {"cut-head", 502, "", false},
+        {"whole", 200, "ok", true},
+        {"head-in-pieces", 200, "ok", true},
+        {"body-in-pieces", 200, "ok", true},
+        {"body-later", 200, "ok", true},
+        {"chunked", 200, "ok", true},
+        {"until-close", 200, "ok", false},
+        {"interim", 200, "ok", true},
+        {"not-storable", 200, "ok", false},
+        {"empty", 200, "", true},
+        {"not-storable-later", 200, "ok", false},
+        {"nothing", 204, "", true},
+        {"error", 500, "no", false},
+        {"nonsense", 502, "", false},
+        {"cut-head", 502, "", false},
         {"died", 200, "ok", true},
     };
     auto client = stage.connect();

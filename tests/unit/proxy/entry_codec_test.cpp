@@ -106,7 +106,7 @@ TEST_CASE("a decoded entry knows its validators: the first of each, without oute
 
 TEST_CASE("heads without a validator, or cut anywhere, are read without going past the end")
 {
-    const std::string head (response()->head);
+    const std::string head(response()->head);
     for (std::size_t length = 0; length <= head.size(); ++length) {
         Entry entry;
         entry.head = head.substr(0, length);
