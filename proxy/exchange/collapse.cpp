@@ -308,7 +308,13 @@ FillLeader::FillLeader(Services& services, Client& client, std::shared_ptr<Excha
     filling_ = std::make_unique<Filling>(services, std::move(request));
 }
 
-FillLeader::~FillLeader() { fill_->leader_left(); }
+FillLeader::~FillLeader()
+{
+    fill_->leader_left();
+    if (!filling_ || filling_->has_ended()) return;
+    fill_->fail(Errc::upstream_closed);  // nobody may be left waiting for it
+    filling_->end();
+}
 
 std::unique_ptr<FillLeader> begin_fill(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
                                        Looked looked, FillTerms terms)

@@ -244,23 +244,27 @@ bool answer_at_once(Services& services, Client& client, Exchange& exchange, std:
 {
     looked.reset();
     if (!may_be_found(services, exchange)) return false;
-    looked = lookup_here(services, exchange);
-    if (!looked || !looked->entry) return false;
-    const rules::LookupJudgement judged = rules::judge_lookup(looked->entry->times, exchange.now);
+    auto here = lookup_here(services, exchange);
+    if (!here || !here->entry) {
+        looked = std::move(here);
+        return false;
+    }
+    const EntryPtr entry = std::move(here->entry);
+    const rules::LookupJudgement judged = rules::judge_lookup(entry->times, exchange.now);
     if (judged.verdict != Verdict::hit) return false;
-    if (looked->entry->is_part() && !serves_part(exchange, *looked->entry)) return false;
+    if (entry->is_part() && !serves_part(exchange, *entry)) return false;
     exchange.debug = debug_answer(*services.config, exchange.view, client.address);
     exchange.count.verdict = Verdict::hit;
     exchange.count.forward = Forward::none;
     exchange.count.outcome = Outcome::served;
     exchange.ttl = judged.ttl;
-    constexpr std::size_t copied_bytes = 16 * 1024;
-    if (looked->entry->body().size() <= copied_bytes)
-        services.out += append_stored_answer(services, exchange, *looked->entry, judged.age);
+    constexpr std::size_t copied_bytes = 4 * 1024;
+    if (entry->body().size() <= copied_bytes)
+        services.out += append_stored_answer(services, exchange, *entry, judged.age);
     else
-        put_stored_answer(services, client, exchange, looked->entry, judged.age);
+        put_stored_answer(services, client, exchange, entry, judged.age);
     finish_exchange(services, client, exchange);
-    verify_if_wanted(services, client, exchange, looked->entry);
+    verify_if_wanted(services, client, exchange, entry);
     return true;
 }
 
@@ -294,7 +298,7 @@ bool may_fill_at_once(const Services& services, const Exchange& exchange)
 std::unique_ptr<FillLeader> begin_miss(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
                                        std::optional<Looked>&& looked)
 {
-    if (!looked || looked->entry || looked->index || looked->bypass) return nullptr;
+    if (!looked || looked->index || looked->bypass) return nullptr;
     give_request_id(*exchange);
     exchange->stored_as = exchange->key;
     exchange->count.forward = looked->reason;

@@ -70,7 +70,7 @@ void judge(Services& services, Exchange& exchange);
 
 /// Answers from memory when that needs no waiting: the hot path. Appends to `services.out` (small bodies) or writes to
 /// the client. False: nothing was done, `run_exchange` must be asked.
-/// @param looked  then has what memory said, if it was asked and could say something
+/// @param looked  then has what memory said, if it was asked and has no entry
 bool answer_at_once(Services& services, Client& client, Exchange& exchange, std::optional<Looked>& looked);
 
 /// Gives the exchange its own copy of the head, so that it may outlive the shared buffer, and what it was judged to be.
