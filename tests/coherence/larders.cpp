@@ -28,8 +28,9 @@ class Larders final : public Proxies {
         : options_(options), backend_port_(backend_port), store_yaml_(std::move(store_yaml))
     {
         if (options_.binary.empty()) options_.binary = larder_binary();
-        for (int replica = 0; replica < replicas_count; ++replica) launch(replica);
-        for (int replica = 0; replica < replicas_count; ++replica) await_ready(replica);
+        const int count = store_yaml_(0).empty() ? 1 : replicas_count;  // the others would know nothing of its writes
+        for (int replica = 0; replica < count; ++replica) launch(replica);
+        for (int replica = 0; replica < count; ++replica) await_ready(replica);
     }
     ~Larders() override
     {
@@ -92,15 +93,16 @@ class Larders final : public Proxies {
 
     std::string yaml(int replica) const
     {
+        std::string store = store_yaml_(replica);
+        if (!store.empty()) store += "  timeout: " + milliseconds_text(options_.store_timeout) + "\n";
         const std::string purge_options =
             "    fence: " + options_.fence + "\n    on_store_error: " + options_.on_store_error + "\n";
         return "listen: 127.0.0.1:0\nadmin: 127.0.0.1:0\nnamespace: " + std::string(store_namespace) +
                "\nmemory: " + options_.memory + "\nworkers: " + std::to_string(options_.workers) +
                "\ntrust: " + milliseconds_text(options_.trust) +
                "\nupstream:\n  url: http://127.0.0.1:" + std::to_string(backend_port_) +
-               "\n  first_byte_timeout: " + milliseconds_text(options_.first_byte_timeout) + "\n" +
-               store_yaml_(replica) + "  timeout: " + milliseconds_text(options_.store_timeout) +
-               "\ntimeouts:\n  drain: 1s\n" + options_.options + R"(rules:
+               "\n  first_byte_timeout: " + milliseconds_text(options_.first_byte_timeout) + "\n" + store +
+               "timeouts:\n  drain: 1s\n" + options_.options + R"(rules:
   - name: item
     match: GET /items/{id}
     key: item:{id}

@@ -333,6 +333,31 @@ std::vector<Scenario> make_scenarios()
         return two;
     }()));
 
+    one = basic("embedded", "strict, no Redis", "one process, two worker threads, the store in its memory");
+    one.store = StoreKind::none;
+    one.larder.workers = 2;
+    add(one);
+    one = basic("embedded-hot", "strict, no Redis", "the same, four items and their lists: joins and shared passes");
+    one.store = StoreKind::none;
+    one.larder.workers = 2;
+    one.load.items = 4;
+    one.load.write_per_mille = 60;
+    one.load.list_per_mille = 300;
+    one.least_hits_percent = 3;
+    add(one);
+    one = basic("embedded-full", "strict, no Redis", "the same, and a memory that most entries are pushed out of");
+    one.store = StoreKind::none;
+    one.larder.workers = 2;
+    one.larder.memory = "1MiB";
+    one.load.items = 120;
+    one.load.detail_per_mille = 500;
+    one.backend.padding_bytes = 16'000;
+    add(one);
+
+    one = basic("verified", "strict", "every other hit is held against what the app answers then");
+    one.larder.options = "verify: 1/2\n";
+    add(one);
+
     one = basic("small-memory", "strict", "replicas that remember next to nothing: hits come from Redis");
     one.larder.memory = "1MiB";
     one.load.items = 120;

@@ -15,6 +15,15 @@ namespace {
     throw std::logic_error(std::string("a script asks this store for ") + what);
 }
 
+class NoStore final : public StoreUnderTest {
+  public:
+    std::string yaml() const override { return {}; }
+    void kill() override { refuse("a server"); }
+    void start() override { refuse("a server"); }
+    void stop() override { refuse("a server"); }
+    void go_on() override { refuse("a server"); }
+};
+
 class SingleRedis final : public StoreUnderTest {
   public:
     std::string yaml() const override { return yaml_of(redis_.url()); }
@@ -120,6 +129,7 @@ void StoreUnderTest::move_slot(const std::function<void()>&) { refuse("slots"); 
 std::unique_ptr<StoreUnderTest> make_store(StoreKind kind)
 {
     switch (kind) {
+    case StoreKind::none: return std::make_unique<NoStore>();
     case StoreKind::single: return std::make_unique<SingleRedis>();
     case StoreKind::sentinel: return std::make_unique<BehindSentinel>();
     case StoreKind::cluster: return std::make_unique<Clustered>();

@@ -12,12 +12,13 @@ namespace larder::tests {
 /// Of Larder's keys in it.
 inline constexpr const char* store_namespace = "story";
 
-enum class StoreKind : std::uint8_t { single, sentinel, cluster };
+/// `none`: the store is embedded in Larder, of which there is one process then.
+enum class StoreKind : std::uint8_t { none, single, sentinel, cluster };
 
 class StoreUnderTest {
   public:
     virtual ~StoreUnderTest() = default;
-    /// The section `store:`, without its time-outs.
+    /// The section `store:`, without its time-outs; empty: there is none.
     virtual std::string yaml() const = 0;
 
     virtual void kill() = 0;   // the present master; of a cluster one that has a replica
