@@ -373,9 +373,9 @@ Found Shard::judge_read(const StoreRead& read, std::string_view key, rules::Wall
 }
 
 /// `ask` without a coroutine, as far as nothing has to be learnt of the log: the usual case.
-class Shard::Asking final : public Completion<rules::Result<Position>>, public Completion<rules::Result<StoreRead>> {
+class Shard::Lookup final : public Completion<rules::Result<Position>>, public Completion<rules::Result<StoreRead>> {
   public:
-    Asking(Shard& shard, const std::string& key, rules::WallTime now, Completion<std::optional<Found>>& done)
+    Lookup(Shard& shard, const std::string& key, rules::WallTime now, Completion<std::optional<Found>>& done)
         : shard_(shard), key_(key), now_(now), done_(done)
     {
     }
@@ -410,14 +410,14 @@ class Shard::Asking final : public Completion<rules::Result<Position>>, public C
     }
     void abandon() noexcept override
     {
-        const std::unique_ptr<Asking> self(this);
+        const std::unique_ptr<Lookup> self(this);
         done_.abandon();
     }
 
   private:
     void end(std::optional<Found>&& found)
     {
-        const std::unique_ptr<Asking> self(this);
+        const std::unique_ptr<Lookup> self(this);
         done_.complete(std::move(found));
     }
 
@@ -434,11 +434,11 @@ bool Shard::begin_ask(const std::string& key, const std::string& variant, const 
                       rules::WallTime now, Completion<std::optional<Found>>& done)
 {
     if (!trusted() || wants_tending()) return false;
-    auto asking = std::make_unique<Asking>(*this, key, now, done);
+    auto lookup = std::make_unique<Lookup>(*this, key, now, done);
     EntryPtr entry = memory_.find(storage_key, now);
     const bool in_memory = entry && entry->epoch == epoch_;
-    const bool begun = in_memory ? asking->begin_look(std::move(entry)) : asking->begin_get(variant);
-    if (begun) asking.release();
+    const bool begun = in_memory ? lookup->begin_look(std::move(entry)) : lookup->begin_get(variant);
+    if (begun) lookup.release();
     return begun;
 }
 

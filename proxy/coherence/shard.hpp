@@ -100,7 +100,7 @@ class Shard {
 
   private:
     class Synchronising;
-    class Asking;
+    class Lookup;
     asio::awaitable<Found> check(const std::string& key, const std::string& variant, EntryPtr entry,
                                  rules::WallTime now);
     bool knows(Position counter, std::uint64_t connection) const noexcept;
