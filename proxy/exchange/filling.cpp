@@ -207,7 +207,7 @@ asio::awaitable<void> Filling::run_on(bool for_leader)
 
 bool Filling::send_at_once()
 {
-    if (is_shared(services_, request_)) return false;
+    if (!services_.cache.embedded() || request_.stale || request_.terms.range) return false;
     phase_ = Phase::head;
     if (fill_.may_store) services_.counters.add(Counter::fills);
     send(nullptr);
@@ -225,7 +225,6 @@ bool Filling::end_at_once(bool ready)
         const rules::ResponseHead& head = fetch_->head();
         if (read_ != Errc::ok || head.status < 200) return false;
         if (head.body != BodyKind::none && !fetch_->has_whole_body()) return false;
-        if (!services_.cache.embedded()) return false;
         note_answer();
         if (judge()) {
             take_whole_body();

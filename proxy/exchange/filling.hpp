@@ -36,8 +36,8 @@ class Filling {
     asio::awaitable<void> run_for_leader() { return run_on(true); }
     bool has_ended() const noexcept { return phase_ == Phase::ended; }
 
-    /// The usual case without a coroutine: sends the request. Then `when_answer_comes`, and `end_at_once`. When one of
-    /// them says false, `run_for_leader` goes on from there.
+    /// The usual case without a coroutine, of the embedded store and where nothing is stored yet: sends the request.
+    /// Then `when_answer_comes`, and `end_at_once`. When one of them says false, `run_for_leader` goes on from there.
     bool send_at_once();
     /// `handler(bool ready)` comes later, never from within the call.
     template <class Handler>

@@ -163,6 +163,49 @@ class Server::Answering final {
     std::unique_ptr<Step> step_;  // borrows from the connection
 };
 
+/// Makes the request in `scratch_` an exchange of its own, which may wait; what has come behind it goes to the inbox.
+std::shared_ptr<Exchange> Server::take_request(Client& client, std::string_view input)
+{
+    std::shared_ptr<Exchange> exchange = own(services_, scratch_, client);
+    client.inbox = std::string(input.substr(exchange->head.bytes.size()));
+    return exchange;
+}
+
+/// Begins to answer the request in `scratch_` without a coroutine. False: the connection is as it was, and `exchange`
+/// is the request if it had to be taken.
+bool Server::begin_at_once(ConnectionPtr& connection, std::shared_ptr<Exchange>& exchange, std::string_view input)
+{
+    Client& client = connection->client;
+    const auto wait_for_answer = [&](auto step) {
+        using Step = typename decltype(step)::element_type;
+        auto waiting =
+            std::make_unique<Answering<Step>>(*this, std::move(connection), std::move(exchange), std::move(step));
+        if (!waiting->begin()) return waiting->go_on_in_coroutine();
+        waiting.release();
+    };
+    if (may_pass_at_once(services_, scratch_)) {
+        exchange = take_request(client, input);
+        wait_for_answer(begin_pass(services_, client, exchange));
+        return true;
+    }
+    if (may_fill_at_once(services_, scratch_)) {
+        exchange = take_request(client, input);
+        auto leader = begin_miss(services_, client, exchange, std::move(looked_));
+        if (!leader) return false;
+        wait_for_answer(std::move(leader));
+        return true;
+    }
+    if (services_.cache.embedded() || !may_be_found(services_, scratch_)) return false;
+    exchange = take_request(client, input);
+    auto asking = std::make_unique<Asking>(*this, std::move(connection), exchange);
+    if (asking->begin()) {
+        asking.release();
+        return true;
+    }
+    connection = asking->take_connection();
+    return false;
+}
+
 /// After `answer_hits`, while the connection has no coroutine.
 void Server::go_on(ConnectionPtr connection, Stop stop, std::string_view input)
 {
@@ -172,35 +215,7 @@ void Server::go_on(ConnectionPtr connection, Stop stop, std::string_view input)
         return wait_for_request(std::move(connection));
     }
     std::shared_ptr<Exchange> exchange;
-    const auto wait_for_answer = [&](auto step) {
-        using Step = typename decltype(step)::element_type;
-        auto waiting =
-            std::make_unique<Answering<Step>>(*this, std::move(connection), std::move(exchange), std::move(step));
-        if (!waiting->begin()) return waiting->go_on_in_coroutine();
-        waiting.release();
-    };
-    if (stop == Stop::exchange && !client.blocked() && may_pass_at_once(services_, scratch_)) {
-        exchange = own(services_, scratch_, client);
-        client.inbox = std::string(input.substr(exchange->head.bytes.size()));
-        return wait_for_answer(begin_pass(services_, client, exchange));
-    }
-    if (stop == Stop::exchange && !client.blocked() && may_fill_at_once(services_, scratch_)) {
-        exchange = own(services_, scratch_, client);
-        client.inbox = std::string(input.substr(exchange->head.bytes.size()));
-        if (auto leader = begin_miss(services_, client, exchange, std::move(looked_)))
-            return wait_for_answer(std::move(leader));
-    }
-    if (stop == Stop::exchange && !client.blocked() && !services_.cache.embedded() &&
-        may_be_found(services_, scratch_)) {
-        exchange = own(services_, scratch_, client);
-        client.inbox = std::string(input.substr(exchange->head.bytes.size()));
-        auto asking = std::make_unique<Asking>(*this, std::move(connection), exchange);
-        if (asking->begin()) {
-            asking.release();
-            return;
-        }
-        connection = asking->take_connection();
-    }
+    if (stop == Stop::exchange && !client.blocked() && begin_at_once(connection, exchange, input)) return;
     services_.tasks.spawn("connection",
                           run_connection(std::move(connection), stop, input, std::move(exchange), {}, {}));
 }
@@ -294,10 +309,7 @@ asio::awaitable<void> Server::run_connection(ConnectionPtr owned, Stop stop, std
         while (stop == Stop::exchange || stop == Stop::blocked) {
             bool open = true;
             if (stop == Stop::exchange) {
-                if (!exchange) {
-                    exchange = own(services_, scratch_, client);
-                    client.inbox = std::string(input.substr(exchange->head.bytes.size()));
-                }
+                if (!exchange) exchange = take_request(client, input);
                 if (client.blocked()) co_await client.flush();
                 std::optional<Found> known = std::exchange(found, std::nullopt);
                 Begun going = std::exchange(begun, Begun());
