@@ -21,30 +21,31 @@ std::size_t heap_bytes(const std::string& text) noexcept
     return text.capacity() > inline_capacity ? allocated_bytes(text.data()) : 0;
 }
 
-/// Gives an object more memory than it needs, and says where that begins.
+/// Memory behind an object, in the same block.
+struct Room {
+    std::size_t bytes;
+    char* begin = nullptr;
+    std::size_t block_bytes = 0;  // of real use, with the object
+};
+
+/// Makes room for a single object and its `room`, which must live until it has.
 template <class T>
 struct RoomAllocator {
     using value_type = T;
 
-    std::size_t room_bytes;
-    char** room;
-    std::size_t* block_bytes;
+    Room* room;
 
-    RoomAllocator(std::size_t room_bytes, char** room, std::size_t* block_bytes) noexcept
-        : room_bytes(room_bytes), room(room), block_bytes(block_bytes)
-    {
-    }
+    explicit RoomAllocator(Room& r) noexcept : room(&r) {}
     template <class Other>
-    RoomAllocator(const RoomAllocator<Other>& other) noexcept
-        : room_bytes(other.room_bytes), room(other.room), block_bytes(other.block_bytes)
+    RoomAllocator(const RoomAllocator<Other>& other) noexcept : room(other.room)
     {
     }
     T* allocate(std::size_t count)
     {
         const std::size_t own_bytes = count * sizeof(T);
-        char* const block = static_cast<char*>(::operator new(own_bytes + room_bytes));
-        *room = block + own_bytes;
-        *block_bytes = allocated_bytes(block);
+        char* const block = static_cast<char*>(::operator new(own_bytes + room->bytes));
+        room->begin = block + own_bytes;
+        room->block_bytes = allocated_bytes(block);
         return reinterpret_cast<T*>(block);
     }
     void deallocate(T* block, std::size_t) noexcept { ::operator delete(block); }
@@ -93,12 +94,11 @@ std::size_t EntryText::heap_bytes() const noexcept { return is_own_ ? allocated_
 
 std::shared_ptr<Entry> Entry::with_room(std::size_t bytes)
 {
-    char* room = nullptr;
-    std::size_t block_bytes = 0;
-    auto entry = std::allocate_shared<Entry>(RoomAllocator<Entry>(bytes, &room, &block_bytes));
-    entry->room_ = room;
+    Room room{bytes};
+    auto entry = std::allocate_shared<Entry>(RoomAllocator<Entry>(room));
+    entry->room_ = room.begin;
     entry->room_bytes_ = bytes;
-    entry->block_bytes_ = block_bytes;
+    entry->block_bytes_ = room.block_bytes;
     return entry;
 }
 
