@@ -278,6 +278,34 @@ Scenario bounded(Scenario scenario)
     return scenario;
 }
 
+Scenario embedded(Scenario scenario)
+{
+    scenario.mode += ", no Redis";
+    scenario.store = StoreKind::none;
+    scenario.larder.workers = 2;
+    return scenario;
+}
+
+/// A few items, of which nearly always one is being written.
+Scenario hot(Scenario scenario)
+{
+    scenario.load.items = 4;
+    scenario.load.write_per_mille = 60;
+    scenario.load.list_per_mille = 300;
+    scenario.least_hits_percent = 3;
+    return scenario;
+}
+
+/// Far more than fits.
+Scenario crowded(Scenario scenario)
+{
+    scenario.larder.memory = "1MiB";
+    scenario.load.items = 120;
+    scenario.load.detail_per_mille = 500;
+    scenario.backend.padding_bytes = 16'000;
+    return scenario;
+}
+
 std::vector<Scenario> make_scenarios()
 {
     std::vector<Scenario> all;
@@ -305,12 +333,8 @@ std::vector<Scenario> make_scenarios()
     one.for_peers = true;
     add(one);
 
-    one =
-        basic("hot", "strict", "four items and their lists, nearly always with a write open: joins and shared passes");
-    one.load.items = 4;
-    one.load.write_per_mille = 60;
-    one.load.list_per_mille = 300;
-    one.least_hits_percent = 3;
+    one = hot(
+        basic("hot", "strict", "four items and their lists, nearly always with a write open: joins and shared passes"));
     one.for_peers = true;
     add(one);
 
@@ -333,37 +357,17 @@ std::vector<Scenario> make_scenarios()
         return two;
     }()));
 
-    one = basic("embedded", "strict, no Redis", "one process, two worker threads, the store in its memory");
-    one.store = StoreKind::none;
-    one.larder.workers = 2;
-    add(one);
-    one = basic("embedded-hot", "strict, no Redis", "the same, four items and their lists: joins and shared passes");
-    one.store = StoreKind::none;
-    one.larder.workers = 2;
-    one.load.items = 4;
-    one.load.write_per_mille = 60;
-    one.load.list_per_mille = 300;
-    one.least_hits_percent = 3;
-    add(one);
-    one = basic("embedded-full", "strict, no Redis", "the same, and a memory that most entries are pushed out of");
-    one.store = StoreKind::none;
-    one.larder.workers = 2;
-    one.larder.memory = "1MiB";
-    one.load.items = 120;
-    one.load.detail_per_mille = 500;
-    one.backend.padding_bytes = 16'000;
-    add(one);
+    add(embedded(basic("embedded", "strict", "one process, two worker threads, the store in its memory")));
+    add(hot(
+        embedded(basic("embedded-hot", "strict", "the same, four items and their lists: joins and shared passes"))));
+    add(crowded(
+        embedded(basic("embedded-full", "strict", "the same, and a memory that most entries are pushed out of"))));
 
     one = basic("verified", "strict", "every other hit is held against what the app answers then");
     one.larder.options = "verify: 1/2\n";
     add(one);
 
-    one = basic("small-memory", "strict", "replicas that remember next to nothing: hits come from Redis");
-    one.larder.memory = "1MiB";
-    one.load.items = 120;
-    one.load.detail_per_mille = 500;
-    one.backend.padding_bytes = 16'000;
-    add(one);
+    add(crowded(basic("small-memory", "strict", "replicas that remember next to nothing: hits come from Redis")));
 
     one = basic("fence-after", "strict, fence: after", "no PREPARE: stale counts, back in time does not");
     one.larder.fence = "after";

@@ -9,21 +9,11 @@ namespace larder::tests {
 
 namespace {
 
-const char* const fleet_rules = R"(
-rules:
-  - name: item
-    match: GET /items/{id}
-    key: item:{id}
-    ttl: 60s
-  - name: item-write
-    match: PUT /items/{id}
-    purge: ["item:{id}"]
+const std::string fleet_rules = std::string(item_rules) + R"(
   - name: items-write
     match: PUT /items
     purge: ["item:*"]
 )";
-
-bool stands_in(const std::string& part, const std::string& whole) { return whole.find(part) != std::string::npos; }
 
 /// Plays a story in which replicas wait for each other's fetch. Such a wait ends after a second: where a machine was
 /// too busy for that the story became another one, and is played again.
@@ -301,7 +291,7 @@ TEST_CASE("a replica that is killed while it fetches holds the others up for a b
     CHECK(second.get().cache_status() == "larder; fwd=uri-miss; stored");
     await_condition("it is stored", [&] { return is_hit(fleet.get(1, "/items/1")); });
     CHECK(fleet.replicas[1]->metric("larder_lease_wait_timeouts_total") == 1);
-    CHECK(stands_in("gave up waiting for another replica's fetch", fleet.replicas[1]->log()));
+    CHECK(contains(fleet.replicas[1]->log(), "gave up waiting for another replica's fetch"));
 }
 
 TEST_CASE("an expired response that four replicas serve stale is refreshed once")

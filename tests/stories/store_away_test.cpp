@@ -7,15 +7,7 @@ namespace larder::tests {
 
 namespace {
 
-const char* const stored_rules = R"(
-rules:
-  - name: item
-    match: GET /items/{id}
-    key: item:{id}
-    ttl: 60s
-  - name: item-write
-    match: PUT /items/{id}
-    purge: ["item:{id}"]
+const std::string stored_rules = std::string(item_rules) + R"(
   - name: strict
     match: GET /strict/{id}
     key: strict:{id}

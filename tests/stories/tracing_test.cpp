@@ -11,17 +11,6 @@ namespace larder::tests {
 
 namespace {
 
-const char* const rules_text = R"(
-rules:
-  - name: item
-    match: GET /items/{id}
-    key: item:{id}
-    ttl: 60s
-  - name: item-write
-    match: PUT /items/{id}
-    purge: ["item:{id}"]
-)";
-
 const std::string trace = "0af7651916cd43dd8448eb211c80319c";
 const std::string caller = "b7ad6b7169203331";
 const std::string recorded = "traceparent: 00-" + trace + "-" + caller + "-01";
@@ -46,7 +35,7 @@ struct Traced {
     {
         collector.on("/v1/traces").reply(200, "", "");
         StageOptions stage_options;
-        stage_options.rules = rules_text;
+        stage_options.rules = item_rules;
         stage_options.options = options;
         stage_options.over_redis = over_redis;
         stage_options.environment = std::move(variables);
@@ -121,7 +110,7 @@ struct Passed {
 
 TEST_CASE("without tracing what a client says of its trace reaches the app as it is, and the access log names it")
 {
-    StageOptions options = over<Embedded>(rules_text, "log:\n  access: all\n  format: json\n");
+    StageOptions options = over<Embedded>(item_rules, "log:\n  access: all\n  format: json\n");
     Stage stage(options);
     stage.get("/items/1", {recorded, "tracestate: congo=t61, rojo=1", "baggage: user=7"});
     const Request seen = stage.origin.last("/items/1");
@@ -380,7 +369,7 @@ TEST_CASE("the file may say where spans go")
     ScriptedOrigin collector;
     const std::string endpoint = "http://127.0.0.1:" + std::to_string(collector.port()) + "/in";
     StageOptions options = over<Embedded>(
-        rules_text, "tracing: {endpoint: '" + endpoint + "', protocol: http/json, service_name: shop}\n");
+        item_rules, "tracing: {endpoint: '" + endpoint + "', protocol: http/json, service_name: shop}\n");
     options.environment = {"OTEL_BSP_SCHEDULE_DELAY=5"};
     Stage stage(options);
     stage.get("/odd");
@@ -398,7 +387,7 @@ TEST_CASE("a collector may speak TLS, with a certificate that is checked")
     ScriptedOrigin collector(ScriptedOrigin::Kind::tls, "", certificates);
     collector.on("/v1/traces").reply(200, "", "");
     const std::string endpoint = "OTEL_EXPORTER_OTLP_ENDPOINT=https://localhost:" + std::to_string(collector.port());
-    StageOptions options = over<Embedded>(rules_text);
+    StageOptions options = over<Embedded>(item_rules);
     options.environment = {endpoint, "OTEL_EXPORTER_OTLP_CERTIFICATE=" + authority, "OTEL_BSP_SCHEDULE_DELAY=5"};
     Stage stage(options);
     stage.get("/odd");
@@ -416,7 +405,7 @@ TEST_CASE("a collector that is away costs no request anything: spans are dropped
 {
     ScriptedOrigin collector;
     collector.stop_listening();
-    StageOptions options = over<Embedded>(rules_text);
+    StageOptions options = over<Embedded>(item_rules);
     options.environment = {collector_at(collector), "OTEL_BSP_SCHEDULE_DELAY=5", "OTEL_BSP_EXPORT_TIMEOUT=20"};
     Stage stage(options);
     await_condition("many exports have failed, and their spans are given up", [&] {
@@ -434,7 +423,7 @@ TEST_CASE("a collector that never answers holds nobody up, not even the end of t
 {
     ScriptedOrigin collector;
     collector.on("/v1/traces").silent();
-    StageOptions options = over<Embedded>(rules_text);
+    StageOptions options = over<Embedded>(item_rules);
     options.environment = {collector_at(collector), "OTEL_BSP_SCHEDULE_DELAY=5", "OTEL_BSP_MAX_QUEUE_SIZE=2",
                            "OTEL_BSP_MAX_EXPORT_BATCH_SIZE=1", "OTEL_EXPORTER_OTLP_TIMEOUT=600000"};
     Stage stage(options);
