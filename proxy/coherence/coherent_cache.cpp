@@ -104,6 +104,13 @@ asio::awaitable<NotStored> CoherentCache::store(std::shared_ptr<Entry> entry, Lo
     return shard.store(std::move(entry), token, lease);
 }
 
+bool CoherentCache::begin_store(std::shared_ptr<Entry> entry, LogToken token, FillLease& lease,
+                                Completion<NotStored>& done)
+{
+    Shard& shard = shard_of(entry->key);
+    return shard.begin_store(std::move(entry), token, lease, done);
+}
+
 NotStored CoherentCache::store_here(std::shared_ptr<Entry> entry, LogToken token)
 {
     Shard& shard = shard_of(entry->key);

@@ -76,6 +76,10 @@ class CoherentCache {
     /// Stores a complete response that was fetched with `token`. `entry` is not shared yet; its position is set here.
     /// @param lease  of the fill, ended if the store has got that far; null: none, or it is still needed
     asio::awaitable<rules::NotStored> store(std::shared_ptr<Entry> entry, LogToken token, FillLease* lease = nullptr);
+    /// The same without a coroutine: `done` is completed later, never from within. False: `store` does it, or says why
+    /// not. Not embedded.
+    bool begin_store(std::shared_ptr<Entry> entry, LogToken token, FillLease& lease,
+                     Completion<rules::NotStored>& done);
     /// The same without waiting. Only when embedded.
     rules::NotStored store_here(std::shared_ptr<Entry> entry, LogToken token);
 
@@ -86,10 +90,20 @@ class CoherentCache {
     /// purge has overtaken does not count. Ends by the store's deadlines.
     /// @param token  where the log stood at the miss
     /// @param seen   the response under this key that has been found unusable; the epoch: none
-    asio::awaitable<Leased> lease(FillLease& lease, LogToken token, rules::WallTime seen)
+    /// @param answer  what `begin_lease` has given: it need not be asked for again; empty: nothing
+    asio::awaitable<Leased> lease(FillLease& lease, LogToken token, rules::WallTime seen,
+                                  std::optional<Leased> answer = std::nullopt)
     {
-        return shard_of(lease.key).lease(lease, token, seen);
+        return shard_of(lease.key).lease(lease, token, seen, std::move(answer));
     }
+    /// Asks for it without a coroutine: `done` is completed later, never from within. What it gives counts when the log
+    /// is known so far (`knows`); else `lease` takes it. False: `lease` must be asked. `lease` stays until then.
+    bool begin_lease(FillLease& lease, LogToken token, rules::WallTime seen, Completion<Leased>& done)
+    {
+        return shard_of(lease.key).begin_lease(lease, token, seen, done);
+    }
+    /// Nothing was in the log of the key's shard, when it was asked for the lease, that this worker does not know.
+    bool knows(std::string_view key, const Leased& leased) const noexcept { return shard_of(key).knows(leased); }
     /// One look at another's lease and the log.
     asio::awaitable<LeaseNow> look_at_lease(const FillLease& lease, const std::string& holder)
     {

@@ -228,8 +228,8 @@ asio::awaitable<Result<LogSnapshot>> RedisLog::init()
         const std::string_view run_id = guarded(Guard::run_id) ? std::string_view(run_id_) : "always the same";
         const std::string kept = std::to_string(retain().count());
         const std::string layout = "shards=" + std::to_string(keys_.shards());
-        std::vector<std::string_view> args = {
-            {}, {}, "4", keys_.counter(), keys_.stream(), keys_.patterns(), keys_.conf(), run_id, kept, layout};
+        std::vector<std::string_view> args = {"4",          keys_.counter(), keys_.stream(), keys_.patterns(),
+                                              keys_.conf(), run_id,          kept,           layout};
         const Result<Reply> reply = co_await run_script(link_, init_script(), std::move(args));
         if (!reply) co_return reply.error();
         if (!reply->is_array() || reply->elements.size() != 4) co_return malformed();
@@ -347,7 +347,7 @@ asio::awaitable<Result<Appended>> RedisLog::append_part(const Record& record, st
     const std::string patterns_limit = std::to_string(options_.patterns_limit);
     const std::string patterns_here = std::to_string(patterns_to - patterns_from);
 
-    std::vector<std::string_view> args = {{}, {}, names_count, keys_.counter(), keys_.stream(), keys_.patterns()};
+    std::vector<std::string_view> args = {names_count, keys_.counter(), keys_.stream(), keys_.patterns()};
     args.reserve(args.size() + names.size() + 7 + (to - from));
     args.insert(args.end(), names.begin(), names.end());
     const std::string_view options[] = {{&type, 1}, write_id, life, kept, records_limit, patterns_limit, patterns_here};

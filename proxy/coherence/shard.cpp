@@ -474,14 +474,35 @@ NotStored Shard::store_here(std::shared_ptr<Entry> entry, LogToken since)
     return NotStored::none;
 }
 
+NotStored Shard::may_put(const Entry& entry, LogToken since)
+{
+    if (!trusted() || !replica_.ready()) return NotStored::store_failed;
+    if (is_fenced(entry, since) && guarded(Guard::fence)) return NotStored::fenced;
+    return NotStored::none;
+}
+
+Shard::PutTerms Shard::put_terms() const { return {connection_, epoch_, wall_now()}; }
+
+NotStored Shard::on_put(std::shared_ptr<Entry> entry, const PutTerms& terms, const StoreWrite& written,
+                        FillLease& lease)
+{
+    if (lease.owner.empty()) lease.held.unlink();
+    if (written.refused != NotStored::none) return written.refused;
+    if (terms.connection != connection_ || !replica_.ready()) return NotStored::none;
+    if (matched_since(*entry, written.position) == Since::clean || !guarded(Guard::watch)) {
+        entry->epoch = terms.epoch;
+        entry->position.store(written.position, std::memory_order_relaxed);
+        insert_memory(std::move(entry), terms.now);
+    }
+    return NotStored::none;
+}
+
 asio::awaitable<NotStored> Shard::store(std::shared_ptr<Entry> entry, LogToken since, FillLease* lease)
 {
     if (embedded()) co_return store_here(std::move(entry), since);
-    const rules::WallTime now = wall_now();
-    if (!trusted() || !replica_.ready()) co_return NotStored::store_failed;
-    if (is_fenced(*entry, since) && guarded(Guard::fence)) co_return NotStored::fenced;
-    const std::uint64_t connection = connection_;
-    const std::uint32_t epoch = epoch_;
+    const NotStored refused = may_put(*entry, since);
+    if (refused != NotStored::none) co_return refused;
+    const PutTerms terms = put_terms();
     // Records up to here have been held against it: the script looks at those after it only.
     Position held = replica_.position();
     if (!guarded(Guard::store_check)) {
@@ -494,17 +515,45 @@ asio::awaitable<NotStored> Shard::store(std::shared_ptr<Entry> entry, LogToken s
         none.variant = entry->variant;
     }
     FillLease& fill_lease = lease ? *lease : none;
-    const std::string owner = fill_lease.owner;
     const StoreWrite written = co_await store_->put(entry, held, fill_lease);
-    if (fill_lease.owner.empty()) leases_.erase(owner);
-    if (written.refused != NotStored::none) co_return written.refused;
-    if (connection != connection_ || !replica_.ready()) co_return NotStored::none;
-    if (matched_since(*entry, written.position) == Since::clean || !guarded(Guard::watch)) {
-        entry->epoch = epoch;
-        entry->position.store(written.position, std::memory_order_relaxed);
-        insert_memory(std::move(entry), now);
+    co_return on_put(std::move(entry), terms, written, fill_lease);
+}
+
+/// The same without a coroutine.
+class Shard::Storing final : public Completion<StoreWrite> {
+  public:
+    Storing(Shard& shard, std::shared_ptr<Entry> entry, FillLease& lease, Completion<NotStored>& done)
+        : shard_(shard), entry_(std::move(entry)), lease_(lease), done_(done), terms_(shard.put_terms())
+    {
     }
-    co_return NotStored::none;
+    bool begin() { return shard_.store_->begin_put(entry_, shard_.replica_.position(), lease_, *this); }
+
+    void complete(StoreWrite&& written) override
+    {
+        const std::unique_ptr<Storing> self(this);
+        done_.complete(shard_.on_put(std::move(entry_), terms_, written, lease_));
+    }
+    void abandon() noexcept override
+    {
+        const std::unique_ptr<Storing> self(this);
+        done_.abandon();
+    }
+
+  private:
+    Shard& shard_;
+    std::shared_ptr<Entry> entry_;
+    FillLease& lease_;
+    Completion<NotStored>& done_;
+    const PutTerms terms_;
+};
+
+bool Shard::begin_store(std::shared_ptr<Entry> entry, LogToken since, FillLease& lease, Completion<NotStored>& done)
+{
+    if (!guarded(Guard::store_check) || may_put(*entry, since) != NotStored::none) return false;
+    auto storing = std::make_unique<Storing>(*this, std::move(entry), lease, done);
+    if (!storing->begin()) return false;
+    storing.release();
+    return true;
 }
 
 // --- writes ----------------------------------------------------------------------------------------------------------

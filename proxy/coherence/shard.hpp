@@ -2,7 +2,7 @@
 // here that a purge known at the time of the question has voided. COHERENCE section 3 is this file.
 #pragma once
 
-#include <map>
+#include <boost/intrusive/list.hpp>
 #include <memory>
 #include <optional>
 #include <string>
@@ -77,9 +77,13 @@ class Shard {
     bool voided_since(const Entry& entry, LogToken since);
     rules::NotStored store_here(std::shared_ptr<Entry> entry, LogToken token);
     asio::awaitable<rules::NotStored> store(std::shared_ptr<Entry> entry, LogToken token, FillLease* lease);
+    bool begin_store(std::shared_ptr<Entry> entry, LogToken token, FillLease& lease,
+                     Completion<rules::NotStored>& done);
 
     // shard_leases.cpp; what they say is in coherent_cache.hpp
-    asio::awaitable<Leased> lease(FillLease& lease, LogToken token, rules::WallTime seen);
+    asio::awaitable<Leased> lease(FillLease& lease, LogToken token, rules::WallTime seen, std::optional<Leased> answer);
+    bool begin_lease(FillLease& lease, LogToken token, rules::WallTime seen, Completion<Leased>& done);
+    bool knows(const Leased& leased) const noexcept { return knows(leased.counter, leased.connection); }
     asio::awaitable<LeaseNow> look_at_lease(const FillLease& lease, const std::string& holder);
     asio::awaitable<void> release(FillLease& lease, rules::NotStored uncacheable, rules::Milliseconds memory);
     asio::awaitable<void> forget_uncacheable(std::string key, std::string variant);
@@ -101,12 +105,21 @@ class Shard {
   private:
     class Synchronising;
     class Lookup;
+    class Storing;
+    class Leasing;
+    /// What is remembered of a put until it is answered.
+    struct PutTerms {
+        std::uint64_t connection;
+        std::uint32_t epoch;
+        rules::WallTime now;
+    };
     asio::awaitable<Found> check(const std::string& key, const std::string& variant, EntryPtr entry,
                                  rules::WallTime now);
     bool knows(Position counter, std::uint64_t connection) const noexcept;
     bool embedded() const noexcept { return store_ == nullptr; }
     SharedShardState& shared() const noexcept { return process_.shard(index_); }
     LogToken token() const noexcept { return {replica_.position(), epoch_}; }
+    void hold(FillLease& lease, const std::string& owner);
     asio::awaitable<bool> synchronise(Position counter, std::uint64_t connection);
     asio::awaitable<bool> catch_up_once(std::uint64_t connection);
     void catch_up_here();
@@ -127,6 +140,12 @@ class Shard {
     /// What is answered while an open mark matches the key; empty: none does.
     std::optional<Found> found_marked(std::string_view key) noexcept;
     bool is_fenced(const Entry& entry, LogToken since);
+    /// May it be sent to the store, by what is known here?
+    rules::NotStored may_put(const Entry& entry, LogToken since);
+    PutTerms put_terms() const;
+    /// What the store has said of it; what it has stored goes into memory too.
+    rules::NotStored on_put(std::shared_ptr<Entry> entry, const PutTerms& terms, const StoreWrite& written,
+                            FillLease& lease);
     void insert_memory(EntryPtr entry, rules::WallTime now);
     void count_replica();
 
@@ -144,7 +163,10 @@ class Shard {
     rules::Instant checked_{};      // when the last successful look was sent
     bool synchronising_ = false;
     std::vector<WakeUp*> waiting_for_sync_;
-    std::map<std::string, FillLease, std::less<>> leases_;   // held, by owner
+    // Leases that are held: of fills under way, which leave the list when they end.
+    boost::intrusive::list<FillLease, boost::intrusive::member_hook<FillLease, FillLease::Hook, &FillLease::held>,
+                           boost::intrusive::constant_time_size<false>>
+        leases_;
     std::int64_t marks_counted_ = 0, patterns_counted_ = 0;  // this shard's part of the worker's gauges
 };
 

@@ -19,21 +19,25 @@ std::optional<Position> position_of_owner(std::string_view owner)
 
 }  // namespace
 
-asio::awaitable<Leased> Shard::lease(FillLease& lease, LogToken token, rules::WallTime seen)
+asio::awaitable<Leased> Shard::lease(FillLease& lease, LogToken token, rules::WallTime seen,
+                                     std::optional<Leased> answer)
 {
     Leased leased;
-    if (!trusted()) co_return leased;
-    const FillLease wanted{lease.key, lease.variant, new_owner(token.position)};
+    FillLease wanted{lease.key, lease.variant, {}};
     std::string doomed;
     constexpr int takeovers_limit = 4;  // each from another fetch that a purge has overtaken
     for (int i = 0; i <= takeovers_limit; ++i) {
-        rules::Result<Leased> answer = co_await store_->lease(wanted, seen, doomed);
-        if (!answer) co_return Leased{};
-        leased = std::move(*answer);
-        if (leased.kind == Leased::Kind::ours) {  // whatever comes next, it must be given back
-            lease.owner = wanted.owner;
-            leases_.emplace(wanted.owner, wanted);
+        if (!answer) {
+            if (!trusted()) co_return Leased{};
+            if (wanted.owner.empty()) wanted.owner = new_owner(token.position);
+            rules::Result<Leased> told = co_await store_->lease(wanted, seen, doomed);
+            if (!told) co_return Leased{};
+            answer = std::move(*told);
+            if (answer->kind == Leased::Kind::ours) hold(lease, wanted.owner);
         }
+        leased = std::move(*answer);
+        answer.reset();
+        if (leased.kind == Leased::Kind::away) break;
         const bool known = co_await synchronise(leased.counter, leased.connection);
         if (!known) leased.kind = Leased::Kind::away;
         if (leased.kind != Leased::Kind::taken) break;
@@ -42,6 +46,52 @@ asio::awaitable<Leased> Shard::lease(FillLease& lease, LogToken token, rules::Wa
         doomed = leased.holder;
     }
     co_return leased;
+}
+
+/// Whatever comes next, it must be given back.
+void Shard::hold(FillLease& lease, const std::string& owner)
+{
+    lease.owner = owner;
+    if (!lease.held.is_linked()) leases_.push_back(lease);
+}
+
+/// Asks once, without a coroutine.
+class Shard::Leasing final : public Completion<rules::Result<Leased>> {
+  public:
+    Leasing(Shard& shard, FillLease& lease, Position position, Completion<Leased>& done)
+        : shard_(shard), lease_(lease), wanted_{lease.key, lease.variant, new_owner(position)}, done_(done)
+    {
+    }
+    bool begin(rules::WallTime seen) { return shard_.store_->begin_lease(wanted_, seen, *this); }
+
+    void complete(rules::Result<Leased>&& told) override
+    {
+        const std::unique_ptr<Leasing> self(this);
+        Leased leased;
+        if (told) leased = std::move(*told);
+        if (leased.kind == Leased::Kind::ours) shard_.hold(lease_, wanted_.owner);
+        done_.complete(std::move(leased));
+    }
+    void abandon() noexcept override
+    {
+        const std::unique_ptr<Leasing> self(this);
+        done_.abandon();
+    }
+
+  private:
+    Shard& shard_;
+    FillLease& lease_;
+    const FillLease wanted_;
+    Completion<Leased>& done_;
+};
+
+bool Shard::begin_lease(FillLease& lease, LogToken token, rules::WallTime seen, Completion<Leased>& done)
+{
+    if (!trusted()) return false;
+    auto leasing = std::make_unique<Leasing>(*this, lease, token.position, done);
+    if (!leasing->begin(seen)) return false;
+    leasing.release();
+    return true;
 }
 
 asio::awaitable<LeaseNow> Shard::look_at_lease(const FillLease& lease, const std::string& holder)
@@ -58,7 +108,7 @@ asio::awaitable<void> Shard::release(FillLease& lease, rules::NotStored uncachea
 {
     const FillLease ending = lease;
     lease.owner.clear();
-    leases_.erase(ending.owner);
+    lease.held.unlink();
     co_await store_->release(ending, uncacheable, memory);  // when that fails its life ends it
 }
 
@@ -72,8 +122,8 @@ asio::awaitable<void> Shard::forget_uncacheable(std::string key, std::string var
 asio::awaitable<void> Shard::release_all()
 {
     while (!leases_.empty()) {
-        const FillLease ending = leases_.begin()->second;
-        leases_.erase(leases_.begin());
+        const FillLease ending = leases_.front();
+        leases_.pop_front();
         const rules::Milliseconds no_memory{0};
         const rules::Errc error = co_await store_->release(ending, rules::NotStored::none, no_memory);
         if (error != rules::Errc::ok) co_return;

@@ -325,16 +325,14 @@ std::unique_ptr<FillLeader> begin_fill(Services& services, Client& client, std::
                                         std::move(looked), terms);
 }
 
-bool FillLeader::send_at_once() { return filling_->send_at_once(); }
-
-void FillLeader::when_answer_comes(std::function<void(bool ready)> handler)
-{
-    filling_->when_answer_comes(std::move(handler));
-}
+bool FillLeader::begin_at_once(Completion<bool>& waiting) { return filling_->begin_at_once(waiting); }
 
 bool FillLeader::answer_at_once(bool ready)
 {
-    return filling_->end_at_once(ready) && FillReader(services_, client_, exchange_, fill_, true).serve_at_once();
+    if (!filling_->take_answer_at_once(ready)) return false;
+    if (!FillReader(services_, client_, exchange_, fill_, true).serve_at_once()) return false;
+    if (!filling_->has_ended()) Filling::store_behind(std::move(filling_));
+    return true;
 }
 
 asio::awaitable<FillAnswer> FillLeader::run()

@@ -291,8 +291,8 @@ std::unique_ptr<Forwarding> begin_pass(Services& services, Client& client, std::
 
 bool may_fill_at_once(const Services& services, const Exchange& exchange)
 {
-    return services.cache.embedded() && exchange.head.method == rules::Method::get &&
-           exchange.head.body == rules::BodyKind::none && !wants_range(exchange) && may_be_found(services, exchange);
+    return exchange.head.method == rules::Method::get && exchange.head.body == rules::BodyKind::none &&
+           !wants_range(exchange) && may_be_found(services, exchange);
 }
 
 std::unique_ptr<FillLeader> begin_miss(Services& services, Client& client, std::shared_ptr<Exchange> exchange,

@@ -84,14 +84,14 @@ bool answer_found(Services& services, Client& client, Exchange& exchange, const 
 /// May it be forwarded without a coroutine? A read without a body that nothing stored can answer, and that asks nothing
 /// of the cache. `begin_pass` takes it.
 bool may_pass_at_once(const Services& services, const Exchange& exchange);
-/// Gives it its id and what forwards it: `send_at_once` is next.
+/// Gives it its id and what forwards it: `begin_at_once` is next.
 std::unique_ptr<Forwarding> begin_pass(Services& services, Client& client, std::shared_ptr<Exchange> exchange);
 
-/// May its miss be filled without a coroutine? A plain GET, and no shared store to be asked. `begin_miss` takes it.
+/// May its miss be filled without a coroutine? A plain GET. `begin_miss` takes it.
 bool may_fill_at_once(const Services& services, const Exchange& exchange);
-/// Gives it its id and begins the fetch: `send_at_once` is next. Null: `run_exchange` must be asked, because something
+/// Gives it its id and begins the fill: `begin_at_once` is next. Null: `run_exchange` must be asked, because something
 /// is stored, nothing may be, or another's fetch is under way.
-/// @param looked  of `answer_at_once`, in the same turn
+/// @param looked  of `answer_at_once`, or what the store has said, in the same turn
 std::unique_ptr<FillLeader> begin_miss(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
                                        std::optional<Looked>&& looked);
 

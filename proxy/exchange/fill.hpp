@@ -205,11 +205,9 @@ class FillLeader {
     FillLeader& operator=(const FillLeader&) = delete;
     ~FillLeader();
 
-    /// The usual miss without a coroutine: sends the request. Then `when_answer_comes`, and `answer_at_once`. When one
-    /// of them says false, `co_await run()` does what is left.
-    bool send_at_once();
-    /// `handler(bool ready)` comes later, never from within the call.
-    void when_answer_comes(std::function<void(bool ready)> handler);
+    /// The usual miss without a coroutine: gets as far as waiting for the upstream's answer. `waiting` is told later,
+    /// never from within; then `answer_at_once`. When one of the two says false, `co_await run()` does what is left.
+    bool begin_at_once(Completion<bool>& waiting);
     /// Hands an answer out that has come whole. Then `flush` the client.
     bool answer_at_once(bool ready);
     asio::awaitable<FillAnswer> run();

@@ -66,6 +66,7 @@ Filling::Filling(Services& services, FillRequest request)
 
 void Filling::end() noexcept
 {
+    has_ended_ = true;
     phase_ = Phase::ended;
     if (fill_.may_store)
         services_.fills.end(fill_);
@@ -186,7 +187,7 @@ asio::awaitable<void> Filling::run_on(bool for_leader)
             } else {
                 // Nobody waits for Redis to have his answer: what is known of writes so far decides what he is told.
                 if (services_.cache.behind_own_writes(fill_.key)) co_await services_.cache.see_own_writes(fill_.key);
-                const bool fenced = services_.cache.voided_since(*entry_, fill_.token) && guarded(Guard::fence);
+                const bool fenced = is_overtaken();
                 fill_.complete(entry_, 0, false, fenced ? NotStored::fenced : NotStored::none);
                 if (!fenced) phase_ = Phase::store;
                 if (!fenced && for_leader) co_return;
@@ -205,40 +206,122 @@ asio::awaitable<void> Filling::run_on(bool for_leader)
     if (bug) Tasks::report("fill", bug);  // not thrown on: the leader has an answer to give, as have those who joined
 }
 
+// --- without a coroutine ---------------------------------------------------------------------------------------------
+
+bool Filling::begin_at_once(Completion<bool>& waiting)
+{
+    if (request_.stale || request_.terms.range || request_.terms.alone || !fill_.may_store) return false;
+    waiting_ = &waiting;
+    if (!is_shared(services_, request_)) return send_at_once();
+    name_lease(request_);
+    return services_.cache.begin_lease(request_.lease, fill_.token, request_.seen, *this);
+}
+
+/// The lease has been asked for.
+void Filling::complete(Leased&& leased)
+{
+    bool is_sent = false;
+    try {
+        if (settles(services_, request_, leased)) {
+            services_.counters.add(Counter::leases_won);
+            is_sent = send_at_once();
+        } else {
+            request_.leased = std::move(leased);
+        }
+    } catch (...) {  // nobody may be left waiting for it
+        Tasks::report("fill", std::current_exception());
+        fill_.fail(Errc::upstream_closed);
+        phase_ = Phase::ended;
+    }
+    if (!is_sent) waiting_->complete(false);
+}
+
 bool Filling::send_at_once()
 {
-    if (!services_.cache.embedded() || request_.stale || request_.terms.range) return false;
     phase_ = Phase::head;
-    if (fill_.may_store) services_.counters.add(Counter::fills);
+    services_.counters.add(Counter::fills);
     send(nullptr);
     if (sent_ != Errc::ok) return false;
     read_ = fetch_->take_head(false);
-    return !read_;
+    if (read_) return false;
+    fetch_->when_head_comes([waiting = waiting_](bool ready) { waiting->complete(std::move(ready)); });
+    return true;
 }
 
-bool Filling::end_at_once(bool ready)
+/// Has the answer come as most do: whole, and with nothing that has to be waited for first?
+bool Filling::may_take_at_once(bool ready)
+{
+    if (phase_ != Phase::head || sent_ != Errc::ok || read_) return false;
+    has_waited_ = true;
+    read_ = fetch_->take_head(false, ready);
+    const rules::ResponseHead& head = fetch_->head();
+    if (read_ != Errc::ok || head.status < 200) return false;
+    if (head.body != BodyKind::none && !fetch_->has_whole_body()) return false;
+    return services_.cache.embedded() || !services_.cache.behind_own_writes(fill_.key);
+}
+
+bool Filling::take_answer_at_once(bool ready)
 {
     std::exception_ptr bug;
     try {
-        has_waited_ = true;
-        read_ = fetch_->take_head(false, ready);
-        const rules::ResponseHead& head = fetch_->head();
-        if (read_ != Errc::ok || head.status < 200) return false;
-        if (head.body != BodyKind::none && !fetch_->has_whole_body()) return false;
+        if (!may_take_at_once(ready)) return false;
         note_answer();
-        if (judge()) {
-            take_whole_body();
-            describe_whole();
-            fill_.complete(entry_, 0, false, store_here());
+        phase_ = Phase::ended;
+        if (!judge()) return false;
+        take_whole_body();
+        describe_whole();
+        if (!services_.cache.embedded()) {
+            const bool fenced = is_overtaken();
+            fill_.complete(entry_, 0, false, fenced ? NotStored::fenced : NotStored::none);
+            if (!fenced) phase_ = Phase::store;
+            return !fenced;
         }
+        fill_.complete(entry_, 0, false, store_here());
     } catch (...) {  // nobody may be left waiting for it
         bug = std::current_exception();
         fill_.fail(Errc::upstream_closed);
+        phase_ = Phase::ended;
     }
-    end();
     if (bug) Tasks::report("fill", bug);
+    if (bug) return false;
+    end();
     return true;
 }
+
+void Filling::store_behind(std::unique_ptr<Filling> filling)
+{
+    Filling& self = *filling;
+    Services& services = self.services_;
+    self.hold_.emplace(services.tasks);
+    const bool is_plain = self.phase_ == Phase::store && !self.new_index_;
+    Completion<NotStored>& done = self;
+    if (is_plain && services.cache.begin_store(self.entry_, self.fill_.token, self.request_.lease, done)) {
+        filling.release();
+        return;
+    }
+    self.hold_.reset();
+    services.tasks.spawn("fill", run_filling(std::move(filling)));
+}
+
+/// The shared store has it, or not. What is left after that is for a coroutine: to give back a lease that it has not
+/// ended.
+void Filling::complete(NotStored&& refused)
+{
+    std::unique_ptr<Filling> self(this);
+    if (refused != NotStored::none) services_.counters.add_not_stored(exchange_.count.rule, refused);
+    phase_ = Phase::ended;
+    if (!owes_lease(services_, request_)) return end();
+    services_.tasks.spawn("fill", run_filling(std::move(self)));
+}
+
+void Filling::abandon() noexcept
+{
+    if (phase_ != Phase::store) return waiting_->abandon();
+    const std::unique_ptr<Filling> self(this);
+    end();
+}
+
+// --- what both do ----------------------------------------------------------------------------------------------------
 
 /// The head of the answer is here, or none will come.
 void Filling::note_answer()
@@ -246,6 +329,12 @@ void Filling::note_answer()
     exchange_.upstream_time = instant_now() - (fetch_->connection() ? fetch_->sent_at() : exchange_.begun);
     services_.counters.add_fetch(exchange_.count.rule, exchange_.upstream_time);
     received_ = wall_now();
+}
+
+/// A write that is known by now has voided what has come.
+bool Filling::is_overtaken() const
+{
+    return services_.cache.voided_since(*entry_, fill_.token) && guarded(Guard::fence);
 }
 
 /// Sends the request of the fill as far as that needs no waiting.
@@ -485,7 +574,7 @@ asio::awaitable<void> run_filling(std::unique_ptr<Filling> filling) { co_await f
 asio::awaitable<void> run_shared_pass(Services& services, FillRequest request, std::shared_ptr<Fill> after)
 {
     const std::shared_ptr<Fill> fill = request.fill;
-    Filling filling(services, std::move(request));
+    const auto filling = std::make_unique<Filling>(services, std::move(request));
     NotStored uncacheable = NotStored::none;
     std::exception_ptr bug;
     try {
@@ -500,12 +589,12 @@ asio::awaitable<void> run_shared_pass(Services& services, FillRequest request, s
     }
     if (bug) {
         fill->fail(Errc::upstream_closed);
-        filling.end();
+        filling->end();
         std::rethrow_exception(bug);
     }
-    if (uncacheable == NotStored::none) co_return co_await filling.run();
+    if (uncacheable == NotStored::none) co_return co_await filling->run();
     fill->release_all(uncacheable);  // the one before was: nobody waits again
-    filling.end();
+    filling->end();
 }
 
 }  // namespace larder::proxy

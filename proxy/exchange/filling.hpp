@@ -20,33 +20,35 @@ struct FillRequest {
     bool refresh = false;    // nobody waits for it
     FillTerms terms;
     FillLease lease;                                        // of the key, for all replicas
+    std::optional<Leased> leased;                           // what asking for it has said, not heeded yet
     rules::NotStored uncacheable = rules::NotStored::none;  // the answer is not storable, nor is the next one likely
 };
 
 /// One fetch that is to be stored, from the request to the stored entry; nobody's leaving ends it while it can be
 /// stored. Runs on one worker. Ends the fill for its readers and for `Services::fills`, whatever happens.
-class Filling {
+class Filling final : private Completion<Leased>, private Completion<rules::NotStored> {
   public:
     Filling(Services& services, FillRequest request);
+    Filling(const Filling&) = delete;
+    Filling& operator=(const Filling&) = delete;
+    ~Filling() = default;
 
     /// Goes on to its end; also with what `run_for_leader` has begun.
     asio::awaitable<void> run() { return run_on(false); }
     /// Goes on until the leader has something to do meanwhile: to hand out an interim head, a body that is still
     /// coming, or an answer that the shared store has not got yet. Most answers arrive whole: then it has ended.
     asio::awaitable<void> run_for_leader() { return run_on(true); }
-    bool has_ended() const noexcept { return phase_ == Phase::ended; }
+    bool has_ended() const noexcept { return has_ended_; }
 
-    /// The usual case without a coroutine, of the embedded store and where nothing is stored yet: sends the request.
-    /// Then `when_answer_comes`, and `end_at_once`. When one of them says false, `run_for_leader` goes on from there.
-    bool send_at_once();
-    /// `handler(bool ready)` comes later, never from within the call.
-    template <class Handler>
-    void when_answer_comes(Handler handler)
-    {
-        fetch_->when_head_comes(std::move(handler));
-    }
-    /// Takes an answer that has come whole and stores it. True: the fill has ended, well or not.
-    bool end_at_once(bool ready);
+    /// The usual case without a coroutine, where nothing is stored yet: asks for the lease if it is shared, and sends
+    /// the request. `waiting` is told later, never from within; then `take_answer_at_once`. When one of the two says
+    /// false, `run_for_leader` goes on from there.
+    bool begin_at_once(Completion<bool>& waiting);
+    /// Takes an answer that has come whole: the readers have it then. It is stored already, and the fill has ended, or
+    /// that is left to `store_behind`.
+    bool take_answer_at_once(bool ready);
+    /// Brings it to the shared store, behind the answer.
+    static void store_behind(std::unique_ptr<Filling> filling);
 
     /// Ends it without a fetch: its readers know how to go on.
     void end() noexcept;
@@ -54,8 +56,14 @@ class Filling {
   private:
     enum class Phase : std::uint8_t { request, head, body, whole, store, ended };
 
+    void complete(Leased&& leased) override;
+    void complete(rules::NotStored&& refused) override;
+    void abandon() noexcept override;
+    bool send_at_once();
+    bool may_take_at_once(bool ready);
     asio::awaitable<void> run_on(bool for_leader);
     void note_answer();
+    bool is_overtaken() const;
     void send(const Entry* condition);
     asio::awaitable<void> end_failed(rules::Errc error);
     asio::awaitable<bool> may_stand_in();
@@ -77,7 +85,10 @@ class Filling {
     FillRequest request_;
     Fill& fill_;
     Exchange& exchange_;
-    Phase phase_ = Phase::request;
+    Phase phase_ = Phase::request;  // ended: nothing is left but to say so
+    bool has_ended_ = false;
+    Completion<bool>* waiting_ = nullptr;  // of `begin_at_once`
+    std::optional<Tasks::Hold> hold_;      // while it is stored behind the answer, and belongs to itself
 
     std::unique_ptr<Fetch> fetch_;
     std::string head_text_;             // the request's, until an answer has come: then the one that is stored

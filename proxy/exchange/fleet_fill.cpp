@@ -59,13 +59,26 @@ bool owes_lease(const Services& services, const FillRequest& request) noexcept
     return is_shared(services, request) && (!request.lease.owner.empty() || request.uncacheable != NotStored::none);
 }
 
+void name_lease(FillRequest& request)
+{
+    request.lease.key = request.fill->key;
+    request.lease.variant = request.variant;
+}
+
+bool settles(const Services& services, const FillRequest& request, const Leased& leased)
+{
+    CoherentCache& cache = services.cache;
+    const Fill& fill = *request.fill;
+    return leased.kind == Leased::Kind::ours && cache.knows(fill.key, leased) &&
+           !cache.voided_since(fill.key, fill.token);
+}
+
 asio::awaitable<bool> may_fetch(Services& services, FillRequest& request)
 {
     using Step = LeaseWait::Step;
     CoherentCache& cache = services.cache;
     Fill& fill = *request.fill;
-    request.lease.key = fill.key;
-    request.lease.variant = request.variant;
+    name_lease(request);
     if (request.terms.alone) co_return true;
     const Milliseconds patience = std::min(wait_limit, services.config->upstream.first_byte_timeout / 2);
     LeaseWait wait(request.exchange->begun + patience, request.refresh);
@@ -77,7 +90,8 @@ asio::awaitable<bool> may_fetch(Services& services, FillRequest& request)
         switch (step) {
         case Step::ask: {
             const bool had_waited = wait.has_waited();
-            leased = co_await cache.lease(request.lease, fill.token, request.seen);
+            std::optional<Leased> told = std::exchange(request.leased, std::nullopt);
+            leased = co_await cache.lease(request.lease, fill.token, request.seen, std::move(told));
             step = wait.on_lease(leased.kind, overtaken(), instant_now());
             if (leased.kind == Leased::Kind::ours) services.counters.add(Counter::leases_won);
             if (wait.has_waited() && !had_waited) services.counters.add(Counter::lease_waits);

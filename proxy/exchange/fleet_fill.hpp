@@ -9,6 +9,11 @@ namespace larder::proxy {
 /// Does the fill need the lease? Not when the rule shares nothing, or there is no fleet.
 bool is_shared(const Services& services, const FillRequest& request) noexcept;
 
+/// Says whose lease it is, before it is asked for.
+void name_lease(FillRequest& request);
+/// The usual answer when the lease is asked for: fetch. All others are for `may_fetch`, with `request.leased`.
+bool settles(const Services& services, const FillRequest& request, const Leased& leased);
+
 /// Asks for the lease and, when another replica has it, waits: until that one's fetch has ended, a purge has overtaken
 /// this fill, or the wait has been long enough: one second, half of `first_byte_timeout` at most, from the request's
 /// beginning. True: fetch, under the lease (`request.lease.owner`) or, when it could not be had, without it. False: the

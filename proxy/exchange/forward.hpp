@@ -39,11 +39,12 @@ class Forwarding {
     bool send_at_once();
     asio::awaitable<bool> wait_for_answer() { return fetch_->wait_head(); }
     bool take_answer(bool ready);
-    /// The same wait for whoever is no coroutine. `handler(bool ready)` comes later, never from within the call.
-    template <class Handler>
-    void when_answer_comes(Handler handler)
+    /// The same for whoever is no coroutine: `waiting` is told later, never from within; then `answer_at_once`.
+    bool begin_at_once(Completion<bool>& waiting)
     {
-        fetch_->when_head_comes(std::move(handler));
+        if (!send_at_once()) return false;
+        fetch_->when_head_comes([&waiting](bool ready) { waiting.complete(std::move(ready)); });
+        return true;
     }
     /// Hands the answer to the client if all of it is here. Then `flush` the client. False: `run_exchange` goes on.
     bool answer_at_once(bool ready) { return take_answer(ready) && respond_at_once(); }

@@ -85,6 +85,13 @@ std::optional<Looked> lookup_here(Services& services, Exchange& exchange)
     return looked;
 }
 
+std::optional<Looked> looked_in_vain(const Found& found)
+{
+    std::optional<Looked> looked;
+    if (found.kind == Found::Kind::none || found.kind == Found::Kind::purged) settle(Found(found), looked.emplace());
+    return looked;
+}
+
 asio::awaitable<Looked> lookup(Services& services, Exchange& exchange, std::optional<Found> found)
 {
     CoherentCache& cache = services.cache;

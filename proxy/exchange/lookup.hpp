@@ -22,6 +22,8 @@ struct Looked {
 /// What memory can say without waiting; empty: `lookup` must be asked. Sets `exchange.variant` and `stored_as`, if
 /// there are variants.
 std::optional<Looked> lookup_here(Services& services, Exchange& exchange);
+/// The same of what the store has said, when that is nothing; empty: something else.
+std::optional<Looked> looked_in_vain(const Found& found);
 /// @param found  what the cache has said already of the key without a variant; empty: nothing
 asio::awaitable<Looked> lookup(Services& services, Exchange& exchange, std::optional<Found> found = std::nullopt);
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <boost/asio/associated_allocator.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/recycling_allocator.hpp>
 #include <memory>
 #include <utility>
@@ -62,5 +63,20 @@ class Waiter final : public Base {
 
     Handler handler_;
 };
+
+/// For coroutines: waits for what `begin(Completion<Value>&)` completes, later and not from within. Where that returns
+/// false instead, the value is `otherwise()`. Both are kept until the wait has begun, and what they refer to must live
+/// until it ends: name it in the awaiting frame.
+template <class Value, class Begin, class Otherwise>
+asio::awaitable<Value> await_completion(asio::io_context& context, Begin begin, Otherwise otherwise)
+{
+    auto start = [&context, begin = std::move(begin), otherwise = std::move(otherwise)](auto&& handler) mutable {
+        using Handler = std::decay_t<decltype(handler)>;
+        Completion<Value>* const done = Waiter<Completion<Value>, Value, Handler>::make(std::move(handler));
+        if (begin(*done)) return;
+        asio::post(context, [done, otherwise = std::move(otherwise)] { done->complete(otherwise()); });
+    };
+    return asio::async_initiate<decltype(asio::use_awaitable), void(Value)>(std::move(start), asio::use_awaitable);
+}
 
 }  // namespace larder::proxy

@@ -2,7 +2,11 @@
 
 #include <openssl/sha.h>
 
+#include "proxy/net/waiter.hpp"
+
 namespace larder::proxy {
+
+using rules::Result;
 
 namespace {
 
@@ -274,18 +278,65 @@ const Script& release_script()
     return script;
 }
 
-asio::awaitable<rules::Result<Reply>> run_script(Link& link, const Script& script, std::vector<std::string_view> args)
+bool ScriptCall::send()
 {
-    args[0] = "EVALSHA";
-    args[1] = script.sha1();
-    rules::Result<Reply> reply = co_await link.execute(args, script.operation());
-    if (reply && reply->is_error() && reply->text.starts_with("NOSCRIPT")) {
-        args[0] = "EVAL";
-        args[1] = script.text();
-        reply = co_await link.execute(args, script.operation());
+    Arguments args;
+    args.push_back(with_text_ ? "EVAL" : "EVALSHA");
+    args.push_back(with_text_ ? script_.text() : script_.sha1());
+    add_arguments(args);
+    return link_.send(*this, args);
+}
+
+void ScriptCall::complete(Result<Reply>&& reply)
+{
+    if (reply && reply->is_error() && reply->text.starts_with("NOSCRIPT") && !with_text_) {
+        with_text_ = true;
+        if (send()) return;
+        return on_reply(link_.send_error());
     }
-    if (reply && reply->is_error()) co_return rules::Errc::store_refused;
-    co_return reply;
+    if (reply && reply->is_error()) return on_reply(rules::Errc::store_refused);
+    on_reply(std::move(reply));
+}
+
+namespace {
+
+class AwaitedCall final : public ScriptCall {
+  public:
+    AwaitedCall(Link& link, const Script& script, const std::vector<std::string_view>& args,
+                Completion<Result<Reply>>& done)
+        : ScriptCall(link, script), args_(args), done_(done)
+    {
+    }
+
+  private:
+    void add_arguments(Arguments& args) override { args.insert(args.end(), args_.begin(), args_.end()); }
+    void on_reply(Result<Reply>&& reply) override
+    {
+        const std::unique_ptr<AwaitedCall> self(this);
+        done_.complete(std::move(reply));
+    }
+    void abandon() noexcept override
+    {
+        const std::unique_ptr<AwaitedCall> self(this);
+        done_.abandon();
+    }
+
+    const std::vector<std::string_view> args_;
+    Completion<Result<Reply>>& done_;
+};
+
+}  // namespace
+
+asio::awaitable<Result<Reply>> run_script(Link& link, const Script& script, std::vector<std::string_view> args)
+{
+    auto begin = [&link, &script, args = std::move(args)](Completion<Result<Reply>>& done) {
+        auto call = std::make_unique<AwaitedCall>(link, script, args, done);
+        if (!call->send()) return false;
+        call.release();
+        return true;
+    };
+    auto otherwise = [&link] { return Result<Reply>(link.send_error()); };
+    return await_completion<Result<Reply>>(link.context(), std::move(begin), std::move(otherwise));
 }
 
 }  // namespace larder::proxy

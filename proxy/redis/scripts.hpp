@@ -2,6 +2,7 @@
 // slot.
 #pragma once
 
+#include <boost/container/small_vector.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,10 +50,36 @@ const Script& lease_script();
 /// it is the owner's; owner `U`: forgets that the key is uncacheable. Gives 1 if anything was changed.
 const Script& release_script();
 
-/// EVALSHA, and EVAL when the server does not know the script yet.
-/// @param args  two free places, then the number of keys, the keys, the arguments; what they point to must live in the
-///              awaiting frame
-/// Errors as of `Link::execute`, and store_refused for an error reply.
+/// One call of a script: EVALSHA, and EVAL when the server does not know the script yet. From `send` on it belongs to
+/// itself: who derives from it ends it in `on_reply` and in `abandon`.
+class ScriptCall : public LinkOperation {
+  public:
+    ScriptCall(const ScriptCall&) = delete;
+    ScriptCall& operator=(const ScriptCall&) = delete;
+    virtual ~ScriptCall() = default;
+
+    /// False: not sent, nothing comes; why: `Link::send_error()`.
+    bool send();
+
+  protected:
+    using Arguments = boost::container::small_vector<std::string_view, 16>;
+    ScriptCall(Link& link, const Script& script) : LinkOperation(script.operation()), link_(link), script_(script) {}
+    /// Adds the number of keys, the keys and the arguments. Called within `send`, and once more for EVAL; what they
+    /// point to must live until the next call.
+    virtual void add_arguments(Arguments& args) = 0;
+    /// Errors as of `Link::execute`, and store_refused for an error reply.
+    virtual void on_reply(rules::Result<Reply>&& reply) = 0;
+
+  private:
+    void complete(rules::Result<Reply>&& reply) final;
+
+    Link& link_;
+    const Script& script_;
+    bool with_text_ = false;
+};
+
+/// The same for coroutines.
+/// @param args  number of keys, keys, arguments; what they point to must live in the awaiting frame
 asio::awaitable<rules::Result<Reply>> run_script(Link& link, const Script& script, std::vector<std::string_view> args);
 
 }  // namespace larder::proxy

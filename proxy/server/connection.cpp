@@ -122,21 +122,16 @@ class Server::Asking final : public Completion<std::optional<Found>> {
 /// Waits for the upstream's answer, with the connection and what hands it out.
 /// @tparam Step  Forwarding or FillLeader
 template <class Step>
-class Server::Answering final {
+class Server::Answering final : public Completion<bool> {
   public:
     Answering(Server& server, ConnectionPtr connection, std::shared_ptr<Exchange> exchange, std::unique_ptr<Step> step)
         : server_(server), connection_(std::move(connection)), exchange_(std::move(exchange)), step_(std::move(step))
     {
     }
 
-    /// True: it belongs to itself from now on. What ends the wait is the upstream's deadline, or, of a request that
-    /// passes by, that the client has gone. False: `go_on_in_coroutine`.
-    bool begin()
-    {
-        if (!step_->send_at_once()) return false;
-        step_->when_answer_comes([this](bool ready) { on_answer(ready); });
-        return true;
-    }
+    /// True: it belongs to itself from now on. What ends the wait is a deadline, the upstream's or the store's, or, of
+    /// a request that passes by, that the client has gone. False: `go_on_in_coroutine`.
+    bool begin() { return step_->begin_at_once(*this); }
     void go_on_in_coroutine()
     {
         Begun begun = std::move(step_);
@@ -144,8 +139,7 @@ class Server::Answering final {
                                                                            std::move(exchange_), {}, std::move(begun)));
     }
 
-  private:
-    void on_answer(bool ready) noexcept
+    void complete(bool&& ready) override
     {
         const std::unique_ptr<Answering> self(this);
         try {
@@ -156,12 +150,23 @@ class Server::Answering final {
             Tasks::report("connection", std::current_exception());
         }
     }
+    void abandon() noexcept override { const std::unique_ptr<Answering> self(this); }
 
+  private:
     Server& server_;
     ConnectionPtr connection_;
     std::shared_ptr<Exchange> exchange_;
     std::unique_ptr<Step> step_;  // borrows from the connection
 };
+
+template <class Step>
+void Server::wait_for_answer(ConnectionPtr connection, std::shared_ptr<Exchange> exchange, std::unique_ptr<Step> step)
+{
+    auto waiting =
+        std::make_unique<Answering<Step>>(*this, std::move(connection), std::move(exchange), std::move(step));
+    if (!waiting->begin()) return waiting->go_on_in_coroutine();
+    waiting.release();
+}
 
 /// Makes the request in `scratch_` an exchange of its own, which may wait; what has come behind it goes to the inbox.
 std::shared_ptr<Exchange> Server::take_request(Client& client, std::string_view input)
@@ -176,23 +181,17 @@ std::shared_ptr<Exchange> Server::take_request(Client& client, std::string_view 
 bool Server::begin_at_once(ConnectionPtr& connection, std::shared_ptr<Exchange>& exchange, std::string_view input)
 {
     Client& client = connection->client;
-    const auto wait_for_answer = [&](auto step) {
-        using Step = typename decltype(step)::element_type;
-        auto waiting =
-            std::make_unique<Answering<Step>>(*this, std::move(connection), std::move(exchange), std::move(step));
-        if (!waiting->begin()) return waiting->go_on_in_coroutine();
-        waiting.release();
-    };
     if (may_pass_at_once(services_, scratch_)) {
         exchange = take_request(client, input);
-        wait_for_answer(begin_pass(services_, client, exchange));
+        auto forwarding = begin_pass(services_, client, exchange);
+        wait_for_answer(std::move(connection), std::move(exchange), std::move(forwarding));
         return true;
     }
-    if (may_fill_at_once(services_, scratch_)) {
+    if (looked_ && may_fill_at_once(services_, scratch_)) {
         exchange = take_request(client, input);
         auto leader = begin_miss(services_, client, exchange, std::move(looked_));
         if (!leader) return false;
-        wait_for_answer(std::move(leader));
+        wait_for_answer(std::move(connection), std::move(exchange), std::move(leader));
         return true;
     }
     if (services_.cache.embedded() || !may_be_found(services_, scratch_)) return false;
@@ -220,16 +219,17 @@ void Server::go_on(ConnectionPtr connection, Stop stop, std::string_view input)
                           run_connection(std::move(connection), stop, input, std::move(exchange), {}, {}));
 }
 
-/// The answer is handed out here when it is a hit; everything else needs a coroutine.
+/// A hit is answered here, a plain miss is filled; everything else needs a coroutine.
 void Server::on_found(ConnectionPtr connection, std::shared_ptr<Exchange> exchange, std::optional<Found> found)
 {
     Client& client = connection->client;
-    if (!found || !answer_found(services_, client, *exchange, *found)) {
-        services_.tasks.spawn("connection", run_connection(std::move(connection), Stop::exchange, {},
-                                                           std::move(exchange), std::move(found), {}));
-        return;
-    }
-    go_on_after(std::move(connection), *exchange);
+    if (found && answer_found(services_, client, *exchange, *found))
+        return go_on_after(std::move(connection), *exchange);
+    if (found && may_fill_at_once(services_, *exchange))
+        if (auto leader = begin_miss(services_, client, exchange, looked_in_vain(*found)))
+            return wait_for_answer(std::move(connection), std::move(exchange), std::move(leader));
+    services_.tasks.spawn("connection", run_connection(std::move(connection), Stop::exchange, {}, std::move(exchange),
+                                                       std::move(found), {}));
 }
 
 void Server::on_answered(ConnectionPtr connection, Exchange& exchange)

@@ -82,6 +82,8 @@ class Server {
     void go_on(ConnectionPtr connection, Stop stop, std::string_view input);
     std::shared_ptr<Exchange> take_request(Client& client, std::string_view input);
     bool begin_at_once(ConnectionPtr& connection, std::shared_ptr<Exchange>& exchange, std::string_view input);
+    template <class Step>
+    void wait_for_answer(ConnectionPtr connection, std::shared_ptr<Exchange> exchange, std::unique_ptr<Step> step);
     void on_found(ConnectionPtr connection, std::shared_ptr<Exchange> exchange, std::optional<Found> found);
     void on_answered(ConnectionPtr connection, Exchange& exchange);
     void go_on_after(ConnectionPtr connection, const Exchange& exchange);

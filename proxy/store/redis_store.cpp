@@ -1,7 +1,6 @@
 #include "proxy/store/redis_store.hpp"
 
-#include <boost/asio/post.hpp>
-#include <deque>
+#include <algorithm>
 
 #include "proxy/net/clock.hpp"
 #include "proxy/observe/log.hpp"
@@ -18,6 +17,37 @@ using rules::Result;
 namespace {
 
 asio::awaitable<Result<StoreRead>> failed(Errc why) { co_return why; }
+
+/// A script call that somebody waits for.
+template <class Value>
+class AnsweredCall : public ScriptCall {
+  public:
+    /// True: it belongs to itself from now on.
+    static bool begin(std::unique_ptr<AnsweredCall> call)
+    {
+        if (!call->send()) return false;
+        call.release();
+        return true;
+    }
+
+  protected:
+    AnsweredCall(Link& link, const Script& script, Completion<Value>& done) : ScriptCall(link, script), done_(done) {}
+    virtual Value understand(Result<Reply>&& reply) = 0;
+
+  private:
+    void on_reply(Result<Reply>&& reply) final
+    {
+        const std::unique_ptr<AnsweredCall> self(this);
+        done_.complete(understand(std::move(reply)));
+    }
+    void abandon() noexcept final
+    {
+        const std::unique_ptr<AnsweredCall> self(this);
+        done_.abandon();
+    }
+
+    Completion<Value>& done_;
+};
 
 }  // namespace
 
@@ -116,98 +146,169 @@ bool RedisStore::begin_get(const std::string& key, const std::string& variant, C
 asio::awaitable<Result<StoreRead>> RedisStore::get(const std::string& key, const std::string& variant)
 {
     if (link_.connection() == 0) return failed(away());
-    auto start = [this, &key, &variant](auto&& handler) {
-        using Handler = std::decay_t<decltype(handler)>;
-        using Read = Result<StoreRead>;
-        Completion<Read>* const done = Waiter<Completion<Read>, Read, Handler>::make(std::move(handler));
-        if (begin_get(key, variant, *done)) return;
-        asio::post(link_.context(), [this, done] { done->complete(link_.send_error()); });
-    };
-    return asio::async_initiate<decltype(asio::use_awaitable), void(Result<StoreRead>)>(std::move(start),
-                                                                                        asio::use_awaitable);
+    auto begin = [this, &key, &variant](Completion<Result<StoreRead>>& done) { return begin_get(key, variant, done); };
+    auto otherwise = [this] { return Result<StoreRead>(link_.send_error()); };
+    return await_completion<Result<StoreRead>>(link_.context(), std::move(begin), std::move(otherwise));
+}
+
+// --- puts ------------------------------------------------------------------------------------------------------------
+
+class RedisStore::Putting final : public AnsweredCall<StoreWrite> {
+  public:
+    Putting(RedisStore& store, std::shared_ptr<const Entry> entry, Position token, FillLease& lease,
+            Completion<StoreWrite>& done)
+        : AnsweredCall(store.link_, store_script(), done),
+          store_(store),
+          entry_(std::move(entry)),
+          token_(token),
+          lease_(lease)
+    {
+    }
+
+  private:
+    void add_arguments(Arguments& args) override
+    {
+        Texts& texts = store_.texts_;
+        const Entry& entry = *entry_;
+        texts.entry = store_.keys_.entry(entry.key, entry.variant);
+        texts.lease = store_.keys_.lease(lease_.key, lease_.variant);
+        texts.position = std::to_string(token_);
+        texts.milliseconds = std::to_string(std::max<std::int64_t>(1, (entry.expires - wall_now()).count()));
+        texts.payload = encode_entry(entry);
+        texts.brief.clear();
+        const BriefKey& brief = texts.brief.emplace_back(entry.key);
+        for (const std::string_view arg :
+             {std::string_view("4"), std::string_view(texts.entry), std::string_view(store_.keys_.counter()),
+              std::string_view(store_.keys_.stream()), std::string_view(texts.lease), std::string_view(texts.position),
+              std::string_view(entry.key), std::string_view(texts.milliseconds), std::string_view(lease_.owner),
+              std::string_view(texts.payload), brief.text()})
+            args.push_back(arg);
+        for (const std::string& group : entry.groups) {
+            args.push_back(group);
+            if (group.size() > BriefKey::longest) args.push_back(texts.brief.emplace_back(group).text());
+        }
+    }
+    StoreWrite understand(Result<Reply>&& reply) override
+    {
+        StoreWrite result;
+        result.refused = NotStored::store_failed;
+        if (!reply) return result;
+        lease_.owner.clear();
+        const std::string& answer = reply->text;
+        if (const auto stored = rules::parse_digits(answer)) {
+            result.refused = NotStored::none;
+            result.position = *stored;
+        } else if (answer == "fenced") {
+            result.refused = NotStored::fenced;
+        } else if (answer == "newer") {
+            result.refused = NotStored::newer;
+        } else if (answer == "gap" || answer == "nolog") {
+            result.refused = NotStored::log_gap;
+        }
+        return result;
+    }
+
+    RedisStore& store_;
+    const std::shared_ptr<const Entry> entry_;
+    const Position token_;
+    FillLease& lease_;
+};
+
+bool RedisStore::begin_put(std::shared_ptr<const Entry> entry, Position token, FillLease& lease,
+                           Completion<StoreWrite>& done)
+{
+    if (entry->expires <= wall_now()) return false;
+    if (link_.connection() == 0) {  // before the work of encoding
+        away();
+        return false;
+    }
+    link_.counters().add(Counter::store_puts);
+    return Putting::begin(std::make_unique<Putting>(*this, std::move(entry), token, lease, done));
 }
 
 asio::awaitable<StoreWrite> RedisStore::put(std::shared_ptr<const Entry> entry, Position token, FillLease& lease)
 {
-    StoreWrite result;
-    result.refused = NotStored::store_failed;
-    const auto left = entry->expires - wall_now();
-    if (left.count() <= 0) co_return result;
-    if (link_.connection() == 0) {  // before the work of encoding
-        away();
-        co_return result;
-    }
-
-    const std::string name = keys_.entry(entry->key, entry->variant);
-    const std::string lease_name = keys_.lease(lease.key, lease.variant);
-    const std::string position = std::to_string(token);
-    const std::string milliseconds = std::to_string(left.count());
-    const std::string payload = encode_entry(*entry);
-    const BriefKey brief(entry->key);
-    std::vector<std::string_view> args = {
-        {},       {},         "4",          name,        keys_.counter(), keys_.stream(), lease_name,
-        position, entry->key, milliseconds, lease.owner, payload,         brief.text()};
-    std::deque<BriefKey> brief_groups;
-    for (const std::string& group : entry->groups) {
-        args.push_back(group);
-        if (group.size() > BriefKey::longest) args.push_back(brief_groups.emplace_back(group).text());
-    }
-    link_.counters().add(Counter::store_puts);
-    const Result<Reply> reply = co_await run_script(link_, store_script(), std::move(args));
-    if (!reply) co_return result;
-    lease.owner.clear();
-    const std::string& answer = reply->text;
-    if (const auto stored = rules::parse_digits(answer)) {
-        result.refused = NotStored::none;
-        result.position = *stored;
-    } else if (answer == "fenced") {
-        result.refused = NotStored::fenced;
-    } else if (answer == "newer") {
-        result.refused = NotStored::newer;
-    } else if (answer == "gap" || answer == "nolog") {
-        result.refused = NotStored::log_gap;
-    }
-    co_return result;
+    auto begin = [this, entry = std::move(entry), token, &lease](Completion<StoreWrite>& done) {
+        return begin_put(entry, token, lease, done);
+    };
+    auto otherwise = [] { return StoreWrite{NotStored::store_failed, 0}; };
+    return await_completion<StoreWrite>(link_.context(), std::move(begin), std::move(otherwise));
 }
 
 // --- leases ----------------------------------------------------------------------------------------------------------
 
+class RedisStore::Leasing final : public AnsweredCall<Result<Leased>> {
+  public:
+    Leasing(RedisStore& store, const FillLease& lease, rules::WallTime seen, std::string doomed,
+            Completion<Result<Leased>>& done)
+        : AnsweredCall(store.link_, lease_script(), done),
+          store_(store),
+          entry_name_(store.keys_.entry(lease.key, lease.variant)),
+          lease_name_(store.keys_.lease(lease.key, lease.variant)),
+          owner_(lease.owner),
+          doomed_(std::move(doomed)),
+          connection_(store.link_.connection())
+    {
+        if (seen != rules::WallTime{}) seen_ = std::to_string(seen.time_since_epoch().count());
+    }
+
+  private:
+    void add_arguments(Arguments& args) override
+    {
+        static const std::string life = std::to_string(lease_life.count());
+        for (const std::string_view arg :
+             {std::string_view("3"), std::string_view(entry_name_), std::string_view(store_.keys_.counter()),
+              std::string_view(lease_name_), std::string_view(owner_), std::string_view(life), std::string_view(seen_),
+              std::string_view(doomed_)})
+            args.push_back(arg);
+    }
+    Result<Leased> understand(Result<Reply>&& reply) override
+    {
+        if (!reply) return reply.error();
+        Leased leased;
+        leased.connection = connection_;
+        std::vector<Reply>& words = reply->elements;
+        const std::string_view kind = words.size() < 2 ? std::string_view() : std::string_view(words[0].text);
+        if (!kind.empty()) leased.counter = rules::parse_digits(words[1].text).value_or(0);
+        if (kind == "ours") {
+            leased.kind = Leased::Kind::ours;
+        } else if (kind == "taken" && words.size() == 3) {
+            leased.kind = Leased::Kind::taken;
+            leased.holder = std::move(words[2].text);
+        } else if (kind == "stored" && words.size() == 3) {
+            leased.kind = Leased::Kind::stored;
+            leased.stored = rules::WallTime{rules::Milliseconds{rules::parse_digits(words[2].text).value_or(0)}};
+        } else if (kind == "uncacheable" && words.size() == 4) {
+            leased.kind = Leased::Kind::uncacheable;
+            leased.left = rules::Milliseconds{rules::parse_digits(words[2].text).value_or(1)};
+            // A replica of another version may know a reason that this one does not.
+            leased.reason = rules::not_stored_of(words[3].text).value_or(NotStored::status);
+        } else {
+            store_.link_.counters().add(Counter::store_malformed);
+            return Errc::store_malformed;
+        }
+        return leased;
+    }
+
+    RedisStore& store_;
+    const std::string entry_name_, lease_name_, owner_, doomed_;
+    std::string seen_;
+    const std::uint64_t connection_;
+};
+
+bool RedisStore::begin_lease(const FillLease& lease, rules::WallTime seen, Completion<Result<Leased>>& done)
+{
+    if (link_.connection() == 0) return false;
+    return Leasing::begin(std::make_unique<Leasing>(*this, lease, seen, std::string(), done));
+}
+
 asio::awaitable<Result<Leased>> RedisStore::lease(FillLease lease, rules::WallTime seen, std::string doomed)
 {
-    if (link_.connection() == 0) co_return away();
-    const std::string entry_name = keys_.entry(lease.key, lease.variant);
-    const std::string lease_name = keys_.lease(lease.key, lease.variant);
-    const std::string life = std::to_string(lease_life.count());
-    const std::string seen_text =
-        seen == rules::WallTime{} ? std::string() : std::to_string(seen.time_since_epoch().count());
-    std::vector<std::string_view> args = {{},         {},          "3",  entry_name, keys_.counter(),
-                                          lease_name, lease.owner, life, seen_text,  doomed};
-    Leased leased;
-    leased.connection = link_.connection();
-    const Result<Reply> reply = co_await run_script(link_, lease_script(), std::move(args));
-    if (!reply) co_return reply.error();
-
-    const std::vector<Reply>& words = reply->elements;
-    const std::string_view kind = words.size() < 2 ? std::string_view() : std::string_view(words[0].text);
-    if (!kind.empty()) leased.counter = rules::parse_digits(words[1].text).value_or(0);
-    if (kind == "ours") {
-        leased.kind = Leased::Kind::ours;
-    } else if (kind == "taken" && words.size() == 3) {
-        leased.kind = Leased::Kind::taken;
-        leased.holder = words[2].text;
-    } else if (kind == "stored" && words.size() == 3) {
-        leased.kind = Leased::Kind::stored;
-        leased.stored = rules::WallTime{rules::Milliseconds{rules::parse_digits(words[2].text).value_or(0)}};
-    } else if (kind == "uncacheable" && words.size() == 4) {
-        leased.kind = Leased::Kind::uncacheable;
-        leased.left = rules::Milliseconds{rules::parse_digits(words[2].text).value_or(1)};
-        // A replica of another version may know a reason that this one does not.
-        leased.reason = rules::not_stored_of(words[3].text).value_or(NotStored::status);
-    } else {
-        link_.counters().add(Counter::store_malformed);
-        co_return Errc::store_malformed;
-    }
-    co_return leased;
+    auto begin = [this, lease = std::move(lease), seen, doomed = std::move(doomed)](Completion<Result<Leased>>& done) {
+        return Leasing::begin(std::make_unique<Leasing>(*this, lease, seen, doomed, done));
+    };
+    auto otherwise = [this] { return Result<Leased>(link_.send_error()); };
+    return await_completion<Result<Leased>>(link_.context(), std::move(begin), std::move(otherwise));
 }
 
 asio::awaitable<Result<LeaseLook>> RedisStore::look_at_lease(std::string key, std::string variant)
@@ -232,7 +333,7 @@ asio::awaitable<Errc> RedisStore::release(FillLease lease, NotStored uncacheable
     const std::string name = keys_.lease(lease.key, lease.variant);
     const std::string_view why = uncacheable == NotStored::none ? std::string_view() : rules::word(uncacheable);
     const std::string life = std::to_string(memory.count());
-    std::vector<std::string_view> args = {{}, {}, "1", name, lease.owner, why, life};
+    std::vector<std::string_view> args = {"1", name, lease.owner, why, life};
     const Result<Reply> reply = co_await run_script(link_, release_script(), std::move(args));
     co_return reply ? Errc::ok : reply.error();
 }
@@ -241,7 +342,7 @@ asio::awaitable<Errc> RedisStore::forget_uncacheable(std::string key, std::strin
 {
     if (link_.connection() == 0) co_return away();
     const std::string name = keys_.lease(key, variant);
-    std::vector<std::string_view> args = {{}, {}, "1", name, "U", "", "0"};
+    std::vector<std::string_view> args = {"1", name, "U", "", "0"};
     const Result<Reply> reply = co_await run_script(link_, release_script(), std::move(args));
     co_return reply ? Errc::ok : reply.error();
 }

@@ -1,6 +1,8 @@
 // The shared store: entries in Redis, read together with the log's counter, written by a script that asks the log.
 #pragma once
 
+#include <deque>
+
 #include "proxy/observe/counters.hpp"
 #include "proxy/redis/keyspace.hpp"
 #include "proxy/redis/link.hpp"
@@ -18,10 +20,13 @@ class RedisStore final : public Store {
     bool begin_get(const std::string& key, const std::string& variant,
                    Completion<rules::Result<StoreRead>>& done) override;
     asio::awaitable<StoreWrite> put(std::shared_ptr<const Entry> entry, Position token, FillLease& lease) override;
+    bool begin_put(std::shared_ptr<const Entry> entry, Position token, FillLease& lease,
+                   Completion<StoreWrite>& done) override;
 
     /// A lease lives for so long. A fetch that takes longer goes on without it: another replica may fetch too then.
     static constexpr rules::Milliseconds lease_life{3'000};
     asio::awaitable<rules::Result<Leased>> lease(FillLease lease, rules::WallTime seen, std::string doomed) override;
+    bool begin_lease(const FillLease& lease, rules::WallTime seen, Completion<rules::Result<Leased>>& done) override;
     /// `MGET lease counter`.
     asio::awaitable<rules::Result<LeaseLook>> look_at_lease(std::string key, std::string variant) override;
     asio::awaitable<rules::Errc> release(FillLease lease, rules::NotStored uncacheable,
@@ -30,6 +35,13 @@ class RedisStore final : public Store {
 
   private:
     class Reading;
+    class Putting;
+    class Leasing;
+    /// Of the command that is being composed.
+    struct Texts {
+        std::string entry, lease, position, milliseconds, payload;
+        std::deque<BriefKey> brief;
+    };
     rules::Errc away() noexcept;
     rules::Result<StoreRead> understand(Reading& reading, rules::Result<Reply>&& reply);
     /// Counts a value that cannot be read, and says so at most every 10 s.
@@ -37,6 +49,7 @@ class RedisStore final : public Store {
 
     Link& link_;
     const Keyspace& keys_;
+    Texts texts_;
     rules::Instant malformed_logged_{};
 };
 

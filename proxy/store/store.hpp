@@ -3,6 +3,7 @@
 // embedded mode has none: memory is its store.
 #pragma once
 
+#include <boost/intrusive/list_hook.hpp>
 #include <string>
 #include <string_view>
 
@@ -31,6 +32,8 @@ struct StoreWrite {
 struct FillLease {
     std::string key, variant;  // as they were looked up: what the answer varies by may not be known yet
     std::string owner;         // "<replica>-<n>@<position>"; empty: not held
+    using Hook = boost::intrusive::list_member_hook<boost::intrusive::link_mode<boost::intrusive::auto_unlink>>;
+    Hook held{};  // among those of its shard, from the moment it is ours
 };
 
 /// What asking for a lease gave, and the log's counter, read together.
@@ -77,11 +80,18 @@ class Store {
     /// @param token  the position up to which the log has been held against this response already
     /// @param lease  of the fill; its owner is emptied when the store has freed it
     virtual asio::awaitable<StoreWrite> put(std::shared_ptr<const Entry> entry, Position token, FillLease& lease) = 0;
+    /// The same without a coroutine, as `begin_get`. `lease` stays until then.
+    virtual bool begin_put(std::shared_ptr<const Entry>, Position, FillLease&, Completion<StoreWrite>&)
+    {
+        return false;
+    }
 
     /// Asks for the lease named by `lease`, for its owner. Errors as of `get`.
     /// @param seen    the response under this key that the caller has found unusable; the epoch: none
     /// @param doomed  a holder whose fetch a purge has overtaken: its lease is taken over; empty: none
     virtual asio::awaitable<rules::Result<Leased>> lease(FillLease lease, rules::WallTime seen, std::string doomed) = 0;
+    /// The same without a coroutine and without anybody doomed, as `begin_get`. `lease` need not stay.
+    virtual bool begin_lease(const FillLease&, rules::WallTime, Completion<rules::Result<Leased>>&) { return false; }
     virtual asio::awaitable<rules::Result<LeaseLook>> look_at_lease(std::string key, std::string variant) = 0;
     /// Ends a lease that put has not ended. With a reason: the key is known as uncacheable for `memory`, to all.
     virtual asio::awaitable<rules::Errc> release(FillLease lease, rules::NotStored uncacheable,
