@@ -159,6 +159,52 @@ TEST_CASE("a Redis that hangs costs a request a bounded delay, and soon none")
     stage.fill("/items/1");
 }
 
+TEST_CASE("a miss is answered and its fill ends, at whatever step Redis fails it")
+{
+    using Step = std::function<void(RedisProcess&)>;
+    const Step nothing = [](RedisProcess&) {};
+    const Step refuse = [](RedisProcess& redis) { redis.command({"ACL", "SETUSER", "larder", "-evalsha", "-eval"}); };
+    const Step allow = [](RedisProcess& redis) { redis.command({"ACL", "SETUSER", "larder", "+evalsha", "+eval"}); };
+    const Step forget = [](RedisProcess& redis) { redis.command({"SCRIPT", "FLUSH"}); };
+    struct Row {
+        std::string why;
+        Step before, meanwhile, after;  // the request; while the app answers; once the client has its answer
+        bool stored;
+    };
+    const Row rows[] = {
+        {"nothing", nothing, nothing, nothing, true},
+        {"does not know the scripts, neither the lease's", forget, nothing, nothing, true},
+        {"nor the store's", nothing, forget, nothing, true},
+        {"refuses the lease, and to store", refuse, nothing, allow, false},
+        {"gives the lease, and refuses to store", nothing, refuse, allow, false},
+        {"refuses the lease, and stores", refuse, allow, nothing, true},
+        {"hangs when it should store", nothing, &RedisProcess::stop, &RedisProcess::go_on, false},
+        {"goes away, and cannot store", nothing, &RedisProcess::kill, &RedisProcess::start, false},
+    };
+    StageOptions options = over<OverRedis>(stored_rules);
+    options.workers = 1;  // each has a connection of its own to Redis
+    Stage stage(options);
+    LarderProcess& larder = *stage.larder;
+    stage.fill("/items/0");
+    int number = 0;
+    for (const Row& row : rows) {
+        CAPTURE(row.why);
+        const std::string target = "/items/of-" + std::to_string(++number);
+        stage.origin.on(target).hold();
+        row.before(*stage.redis);
+        auto miss = stage.start_get(target);
+        stage.origin.await_requests(target, 1);
+        row.meanwhile(*stage.redis);
+        stage.origin.release(target);
+        CHECK(miss.get().body == "GET " + target + " #1");
+        await_condition("the fill has ended", [&] { return larder.metric("larder_fills") == 0; });
+        row.after(*stage.redis);
+        await_condition("the store is up", [&] { return larder.metric("larder_store_up") == 1; });
+        CHECK(is_hit(stage.get(target)) == row.stored);
+        await_condition("it is stored in the end", [&] { return is_hit(stage.get(target)); });
+    }
+}
+
 TEST_CASE("nothing stale is served after Redis comes back, whether it kept its data or lost it")
 {
     for (const bool keeps_data : {true, false}) {
