@@ -213,8 +213,7 @@ asio::awaitable<void> Link::run_replies(Transport& transport)
         if (tried.ok()) {
             const rules::Instant now = instant_now();
             reader_.received(tried.bytes);
-            Reply reply;
-            while (breaker_.is_closed() && reader_.next(reply)) deliver(std::move(reply), now);
+            while (breaker_.is_closed() && reader_.next(*delivered_)) deliver(std::move(delivered_), now);
             if (breaker_.is_closed() && reader_.failed()) lose(Errc::store_malformed, "reply could not be understood");
             // A short read emptied a plain socket: the next try would only say so.
             if (tried.bytes == room.size() || transport.is_tls()) continue;
@@ -234,7 +233,7 @@ asio::awaitable<void> Link::run_replies(Transport& transport)
     }
 }
 
-void Link::deliver(Reply&& reply, rules::Instant now)
+void Link::deliver(Result<Reply>&& reply, rules::Instant now)
 {
     LinkOperation* operation = oldest_;
     if (!operation) return lose(Errc::store_malformed, "a reply that nobody asked for");
@@ -255,9 +254,9 @@ void Link::deliver(Reply&& reply, rules::Instant now)
         }
     }
     // NOSCRIPT is part of the talk with a server that has just started.
-    if (reply.is_error() && !reply.text.starts_with("NOSCRIPT")) {
+    if (reply->is_error() && !reply->text.starts_with("NOSCRIPT")) {
         counters_.add(Counter::store_errors);
-        heed(read_redirect(reply.text), reply.text, now);
+        heed(read_redirect(reply->text), reply->text, now);
     }
     operation->complete(std::move(reply));
 }

@@ -107,7 +107,7 @@ class Link {
     asio::awaitable<void> pause();
     /// The attempt under way still is: nobody has stopped it or named another server.
     bool is_wanted() const noexcept { return !breaker_.is_stopped() && !breaker_.is_relocated(); }
-    void deliver(Reply&& reply, rules::Instant now);
+    void deliver(rules::Result<Reply>&& reply, rules::Instant now);
     void heed(const Redirect& redirect, std::string_view error, rules::Instant now);
     void log_error(std::string_view text, rules::Instant now);
     void relocate();
@@ -153,6 +153,7 @@ class Link {
     bool timer_armed_ = false;
 
     ReplyReader reader_;
+    rules::Result<Reply> delivered_ = Reply{};  // what is left of it, for the next
 
     asio::steady_timer pause_timer_;
     std::minstd_rand random_;

@@ -6,16 +6,32 @@
 #include <exception>
 #include <optional>
 
+#include "rules/base/text.hpp"
+
 namespace larder::proxy {
 
 namespace {
 
 constexpr std::int64_t elements_limit = 1'000'000;
-constexpr std::int64_t reserved_limit = 1024;           // what a server announces is not memory yet
+constexpr std::size_t reserved_limit = 1024;            // what a server announces is not memory yet
 constexpr std::int64_t text_limit = 512 * 1024 * 1024;  // Redis' proto-max-bulk-len
 constexpr std::size_t line_limit = 64 * 1024;           // of a status, an error or a number
 // From here on a text that is not all there is read to where it stays; a shorter one is waited for.
 constexpr std::size_t large_from = 8 * 1024;
+
+/// Ready to become another. Elements stay for their memory, until it is known whether that is an array.
+void clear(Reply& reply) noexcept
+{
+    reply.kind = Reply::Kind::nil;
+    reply.integer = 0;
+    reply.text.clear();
+}
+
+void become(Reply& reply, Reply::Kind kind) noexcept
+{
+    reply.kind = kind;
+    if (kind != Reply::Kind::array && !reply.elements.empty()) reply.elements.clear();
+}
 
 std::optional<std::int64_t> parse_number(std::string_view text) noexcept
 {
@@ -76,8 +92,8 @@ try {
         if (!went_on) return false;
     }
     if (failed_) return false;
-    reply = std::move(root_);
-    root_ = Reply{};
+    std::swap(reply, root_);
+    clear(root_);
     item_ = &root_;
     whole_ = false;
     return true;
@@ -90,6 +106,16 @@ bool ReplyReader::step()
 {
     const char* const at = buffer_.data() + begin_;
     const std::size_t here = end_ - begin_;
+    // Nearly every line is a few digits: they are read where their end is looked for.
+    constexpr std::size_t short_line = 12;
+    if (here >= short_line && (at[0] == '$' || at[0] == '*')) {
+        std::int64_t number = 0;
+        std::size_t digits_end = 1;
+        while (digits_end < short_line - 2 && rules::is_digit(at[digits_end]))
+            number = number * 10 + (at[digits_end++] - '0');
+        if (digits_end > 1 && at[digits_end] == '\r' && at[digits_end + 1] == '\n')
+            return take_number(at[0], number, digits_end + 2);
+    }
     const auto* const feed_at = static_cast<const char*>(std::memchr(at, '\n', std::min(here, line_limit)));
     if (!feed_at) return here < line_limit ? false : fail();
     const auto line_bytes = static_cast<std::size_t>(feed_at - at) + 1;
@@ -99,7 +125,7 @@ bool ReplyReader::step()
     switch (at[0]) {
     case '+':
     case '-':
-        item_->kind = at[0] == '+' ? Reply::Kind::status : Reply::Kind::error;
+        become(*item_, at[0] == '+' ? Reply::Kind::status : Reply::Kind::error);
         item_->text = line;
         begin_ += line_bytes;
         return end_item();
@@ -109,29 +135,46 @@ bool ReplyReader::step()
     default: return fail();
     }
     const auto number = parse_number(line);
-    if (!number) return fail();
-    if (at[0] == ':') {
-        item_->kind = Reply::Kind::integer;
-        item_->integer = *number;
-        begin_ += line_bytes;
-        return end_item();
-    }
-    if (*number == -1) {
-        item_->kind = Reply::Kind::nil;
-        begin_ += line_bytes;
-        return end_item();
-    }
-    if (*number < 0 || *number > (at[0] == '$' ? text_limit : elements_limit)) return fail();
-    if (at[0] == '$') return take_text(static_cast<std::uint64_t>(*number), line_bytes);
+    return number ? take_number(at[0], *number, line_bytes) : fail();
+}
 
-    item_->kind = Reply::Kind::array;
+/// The same, once the number behind `kind` is read.
+bool ReplyReader::take_number(char kind, std::int64_t number, std::size_t line_bytes)
+{
+    if (kind == ':') {
+        become(*item_, Reply::Kind::integer);
+        item_->integer = number;
+        begin_ += line_bytes;
+        return end_item();
+    }
+    if (number == -1) {
+        become(*item_, Reply::Kind::nil);
+        begin_ += line_bytes;
+        return end_item();
+    }
+    if (number < 0 || number > (kind == '$' ? text_limit : elements_limit)) return fail();
+    if (kind == '$') return take_text(static_cast<std::uint64_t>(number), line_bytes);
+
+    const auto size = static_cast<std::size_t>(number);
+    become(*item_, Reply::Kind::array);
     begin_ += line_bytes;
-    if (*number == 0) return end_item();
+    std::vector<Reply>& elements = item_->elements;
+    if (elements.size() > size) elements.resize(size);
+    if (size == 0) return end_item();
     if (depth_ == depth_limit) return fail();
-    item_->elements.reserve(static_cast<std::size_t>(std::min(*number, reserved_limit)));
-    levels_[depth_++] = {item_, static_cast<std::size_t>(*number)};
-    item_ = &item_->elements.emplace_back();
+    elements.reserve(std::min(size, reserved_limit));
+    levels_[depth_] = {item_, size, 0};
+    item_ = next_element(levels_[depth_++]);
     return true;
+}
+
+Reply* ReplyReader::next_element(Level& level)
+{
+    std::vector<Reply>& elements = level.array->elements;
+    const std::size_t i = level.filled++;
+    if (i == elements.size()) return &elements.emplace_back();
+    clear(elements[i]);
+    return &elements[i];
 }
 
 bool ReplyReader::take_text(std::uint64_t size, std::size_t header_bytes)
@@ -140,13 +183,16 @@ bool ReplyReader::take_text(std::uint64_t size, std::size_t header_bytes)
     const char* const from = buffer_.data() + begin_ + header_bytes;
     if (here >= size + 2) {
         if (from[size] != '\r' || from[size + 1] != '\n') return fail();
-        item_->kind = Reply::Kind::text;
-        item_->text = std::string(from, size);  // a third of what assigning to an empty one costs
+        become(*item_, Reply::Kind::text);
+        if (size <= item_->text.capacity())
+            item_->text.assign(from, size);
+        else
+            item_->text = std::string(from, size);  // a third of what assigning costs then
         begin_ += header_bytes + size + 2;
         return end_item();
     }
     if (size < large_from) return false;
-    item_->kind = Reply::Kind::text;
+    become(*item_, Reply::Kind::text);
     item_->text.resize(size);
     is_large_ = true;
     large_received_ = std::min<std::size_t>(here, size);
@@ -169,9 +215,9 @@ bool ReplyReader::end_large()
 bool ReplyReader::end_item()
 {
     while (depth_ > 0) {
-        const Level& level = levels_[depth_ - 1];
-        if (level.array->elements.size() < level.size) {
-            item_ = &level.array->elements.emplace_back();  // the arrays around it stay where they are
+        Level& level = levels_[depth_ - 1];
+        if (level.filled < level.size) {
+            item_ = next_element(level);  // the arrays around it stay where they are
             return true;
         }
         --depth_;

@@ -31,19 +31,22 @@ class ReplyReader {
     /// The same for bytes that stand elsewhere.
     void feed(std::string_view bytes);
 
-    /// The next reply. False: there is no whole one yet, or the bytes cannot be understood (`failed`), from when on
-    /// there is none.
+    /// The next reply, in exchange for one that is not needed any more: its memory is used again. False: there is no
+    /// whole one yet, or the bytes cannot be understood (`failed`), from when on there is none.
     bool next(Reply& reply);
     bool failed() const noexcept { return failed_; }
 
   private:
     struct Level {
         Reply* array;
-        std::size_t size;  // when all its elements are there
+        std::size_t size;    // when all its elements are there
+        std::size_t filled;  // so many are; behind them may be others of an earlier reply
     };
     static constexpr std::size_t depth_limit = 8;
 
     bool step();
+    bool take_number(char kind, std::int64_t number, std::size_t line_bytes);
+    Reply* next_element(Level& level);
     bool take_text(std::uint64_t size, std::size_t header_bytes);
     bool end_large();
     bool end_item();

@@ -116,16 +116,24 @@ void Entry::put_body(std::string_view bytes)
     share_body(put(bytes), nullptr, 0);
 }
 
-std::string_view Entry::keep(std::string bytes)
+std::shared_ptr<Entry> Entry::keeping(std::string bytes)
 {
-    auto owner = std::make_shared<const std::string>(std::move(bytes));
-    const std::string_view kept = *owner;
-    const std::size_t held = proxy::heap_bytes(*owner) + sizeof(std::string) + shared_header_bytes + block_header_bytes;
-    share_body(kept, std::move(owner), held);
-    return kept;
+    struct Keeping : Entry {
+        std::string kept;
+    };
+    const auto entry = std::make_shared<Keeping>();
+    entry->kept = std::move(bytes);
+    entry->share_body(entry->kept, nullptr, proxy::heap_bytes(entry->kept) + sizeof(std::string));
+    return entry;
 }
 
-void Entry::set_body(std::string bytes) { keep(std::move(bytes)); }
+void Entry::set_body(std::string bytes)
+{
+    auto owner = std::make_shared<const std::string>(std::move(bytes));
+    const std::string_view body = *owner;
+    const std::size_t held = proxy::heap_bytes(*owner) + sizeof(std::string) + shared_header_bytes + block_header_bytes;
+    share_body(body, std::move(owner), held);
+}
 
 void Entry::share_body(std::string_view part, std::shared_ptr<const void> owner, std::size_t held_bytes)
 {

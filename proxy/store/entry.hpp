@@ -71,6 +71,8 @@ struct Entry {
     /// One with room for so many bytes of texts and body behind it, in the same block of memory: a store that is full
     /// finds its oldest entries in no cache of the processor, and each block of one that makes way is another wait.
     static std::shared_ptr<Entry> with_room(std::size_t bytes);
+    /// One that keeps `bytes`, where its texts and its body can refer to. At first they are its body.
+    static std::shared_ptr<Entry> keeping(std::string bytes);
 
     EntryText key;      // logical key: what patterns are held against
     EntryText variant;  // digest of the nominated request fields; empty: not a variant
@@ -117,9 +119,7 @@ struct Entry {
     std::string_view put(std::string_view text) noexcept;
     /// The body is such a copy, or one of its own when it is too large.
     void put_body(std::string_view bytes);
-    /// Keeps `bytes`: where they are as long as the entry. Once, and then that is what the body is part of.
-    std::string_view keep(std::string bytes);
-    /// The body is part of what `keep` has kept.
+    /// The body is part of what the entry keeps.
     void refer_body(std::string_view part) noexcept { body_ = part; }
 
     /// Found in `head` anew each time: only conditional and range requests and revalidations ask for them.
@@ -129,9 +129,9 @@ struct Entry {
 
   private:
     std::string_view body_;
-    std::shared_ptr<const void> body_owner_;  // null: it is in the room
+    std::shared_ptr<const void> body_owner_;  // null: it is in the room, or in what the entry keeps
     std::size_t body_held_bytes_ = 0;
-    std::size_t block_bytes_ = 0;  // of real use, this object and the room; 0: it has none
+    std::size_t block_bytes_ = 0;  // of real use, this object and the room; 0: this object alone
     char* room_ = nullptr;
     std::size_t room_bytes_ = 0;
 };

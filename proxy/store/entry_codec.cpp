@@ -93,41 +93,43 @@ std::uint64_t checksum(std::string_view line, std::string_view payload) noexcept
 
 // --- reading ---
 
-/// The number of digits, from 1 to 8, that a word of eight bytes begins with, of a machine whose words begin with their
-/// lowest byte. Digits have been turned into what they stand for; what comes behind them does not matter.
-std::uint64_t number_of(std::uint64_t word, unsigned digits) noexcept
+struct Digits {
+    std::uint64_t value = 0;
+    unsigned count = 0;
+};
+
+/// The digits at `at`, of which eight count. Eight bytes can be read there: a checksum follows what is read here.
+[[gnu::always_inline]] inline Digits up_to_eight_digits(const char* at) noexcept
 {
-    word <<= (8 - digits) * 8;  // zeros in front of it
-    // Each step joins neighbours: digits to pairs, pairs to fours, fours to eight.
-    word = (word * 10 + (word >> 8)) & 0x00ff00ff00ff00ff;
-    word = (word * 100 + (word >> 16)) & 0x0000ffff0000ffff;
-    return (word * 10'000 + (word >> 32)) & 0xffffffff;
+    Digits digits;
+    if constexpr (std::endian::native == std::endian::little) {
+        constexpr std::uint64_t ones = 0x0101010101010101, high = 0x80 * ones;
+        std::uint64_t word = 0;
+        std::memcpy(&word, at, sizeof word);
+        word ^= '0' * ones;
+        const std::uint64_t others = ((word + (0x80 - 10) * ones) | word) & high;  // the first of them is right
+        digits.count = static_cast<unsigned>(std::countr_zero(others)) / 8;
+        if (digits.count == 0) return digits;
+        word <<= (8 - digits.count) * 8;  // zeros in front of it
+        // Each step joins neighbours: digits to pairs, pairs to fours, fours to eight.
+        word = (word * 10 + (word >> 8)) & 0x00ff00ff00ff00ff;
+        word = (word * 100 + (word >> 16)) & 0x0000ffff0000ffff;
+        digits.value = (word * 10'000 + (word >> 32)) & 0xffffffff;
+    } else {
+        for (; digits.count < 8 && rules::is_digit(at[digits.count]); ++digits.count)
+            digits.value = digits.value * 10 + static_cast<std::uint64_t>(at[digits.count] - '0');
+    }
+    return digits;
 }
 
-/// Behind the digits at `at`, of which there are 19 at most; `value` is theirs. Eight bytes behind `end` can be read:
-/// a checksum follows what is read here.
-const char* read_digits(const char* at, const char* end, std::uint64_t& value) noexcept
+/// The same, of which sixteen count: no number here has more.
+Digits up_to_sixteen_digits(const char* at) noexcept
 {
-    if constexpr (std::endian::native == std::endian::little) {
-        static constexpr std::uint64_t scale[] = {1,       10,        100,        1'000,      10'000,
-                                                  100'000, 1'000'000, 10'000'000, 100'000'000};
-        constexpr std::uint64_t ones = 0x0101010101010101, high = 0x80 * ones;
-        unsigned count = 8;
-        while (count == 8) {
-            std::uint64_t word = 0;
-            std::memcpy(&word, at, sizeof word);
-            word ^= '0' * ones;
-            const std::uint64_t others = ((word + (0x80 - 10) * ones) | word) & high;  // the first of them is right
-            count = static_cast<unsigned>(std::countr_zero(others)) / 8;
-            count = std::min(count, static_cast<unsigned>(end - at));
-            if (count == 0) break;
-            value = value * scale[count] + number_of(word, count);
-            at += count;
-        }
-    } else {
-        for (; at != end && rules::is_digit(*at); ++at) value = value * 10 + static_cast<std::uint64_t>(*at - '0');
-    }
-    return at;
+    static constexpr std::uint64_t scale[] = {1, 10, 100, 1'000, 10'000, 100'000, 1'000'000, 10'000'000, 100'000'000};
+    Digits digits = up_to_eight_digits(at);
+    if (digits.count < 8) return digits;
+    const Digits more = up_to_eight_digits(at + 8);
+    return {digits.value * scale[more.count] + more.value, 8 + more.count};
 }
 
 // Takes the metadata line apart from the left, in the one order that the encoder writes. After the first thing that is
@@ -160,21 +162,16 @@ struct LineReader {
     template <std::size_t Size>
     std::uint64_t number(const char (&name)[Size], std::uint64_t least, std::uint64_t most) noexcept
     {
-        constexpr std::size_t digits_limit = 19;  // of which none overflows
         if (take_name(name)) {
-            if (rest.size() > 1 && rest[1] == ' ' && rules::is_digit(rest[0]) && least == 0 && most > 9) {
-                const auto digit = static_cast<std::uint64_t>(rest[0] - '0');  // usual: most stale windows are 0
-                rest.remove_prefix(1);
-                return digit;
-            }
-            std::uint64_t value = 0;
-            const char* const end = rest.data() + std::min(rest.size(), digits_limit);
-            const char* const at = read_digits(rest.data(), end, value);
-            const auto digits = static_cast<std::size_t>(at - rest.data());
-            const bool is_whole = digits > 0 && (digits == rest.size() || *at == ' ');
-            if (is_whole && value >= least && value <= most) {
-                rest.remove_prefix(digits);
-                return value;
+            const char* const at = rest.data();
+            const bool is_one_digit = at[1] == ' ' && rules::is_digit(at[0]);  // usual: most stale windows are 0
+            const Digits digits =
+                is_one_digit ? Digits{static_cast<std::uint64_t>(at[0] - '0'), 1} : up_to_sixteen_digits(at);
+            // Behind the line stands the space before its checksum.
+            const bool is_whole = digits.count != 0 && at[digits.count] == ' ';
+            if (is_whole && digits.value >= least && digits.value <= most) {
+                rest.remove_prefix(digits.count);
+                return digits.value;
             }
         }
         ok = false;
@@ -196,6 +193,24 @@ struct LineReader {
         std::string plain;
         unescape(value, plain);
         into = plain;
+    }
+
+    /// The same of a text that is known: as a rule it has no escapes, and is compared where it stands. False: it is
+    /// another.
+    template <std::size_t Size>
+    bool is_text(const char (&name)[Size], std::string_view expected, EntryText& into)
+    {
+        const bool is_written_so =
+            !expected.empty() && rest.size() >= Size - 1 + expected.size() &&
+            std::memcmp(rest.data(), name, Size - 1) == 0 && rest.substr(Size - 1, expected.size()) == expected &&
+            rest.data()[Size - 1 + expected.size()] == ' ' && expected.find('%') == expected.npos;
+        if (!is_written_so) {
+            text(name, into);
+            return into == expected;
+        }
+        into.refer(rest.substr(Size - 1, expected.size()));
+        rest.remove_prefix(Size - 1 + expected.size());
+        return true;
     }
 
     template <std::size_t Size>
@@ -274,8 +289,8 @@ bool read_flags(std::string_view flags, Entry& entry) noexcept
 
 std::shared_ptr<Entry> decode(std::string&& bytes, std::string_view expected_key, std::string_view expected_variant)
 {
-    auto entry = std::make_shared<Entry>();
-    const std::string_view value = entry->keep(std::move(bytes));
+    const std::shared_ptr<Entry> entry = Entry::keeping(std::move(bytes));
+    const std::string_view value = entry->body();
     const std::size_t line_end = value.find('\n');
     if (line_end == value.npos) return nullptr;
     const std::string_view whole_line = value.substr(0, line_end);
@@ -283,11 +298,9 @@ std::shared_ptr<Entry> decode(std::string&& bytes, std::string_view expected_key
     constexpr std::size_t tail = checksum_name.size() + checksum_digits;
     if (whole_line.size() < position_digits + magic.size() + tail) return nullptr;
 
-    std::uint64_t position = 0;
-    const char* const position_end = whole_line.data() + position_digits;
-    const bool has_position = read_digits(whole_line.data(), position_end, position) == position_end;
+    const Digits position = up_to_sixteen_digits(whole_line.data());
     std::string_view line = whole_line.substr(position_digits);
-    if (!has_position || !line.starts_with(magic)) return nullptr;
+    if (position.count != position_digits || !line.starts_with(magic)) return nullptr;
 
     // The checksum comes first: what follows reads only what an encoder wrote.
     std::uint64_t expected = 0;
@@ -306,8 +319,9 @@ std::shared_ptr<Entry> decode(std::string&& bytes, std::string_view expected_key
     entry->times.stale_if_error = reader.milliseconds(" sie=");
     if (!read_flags(reader.take(" flags="), *entry)) return nullptr;
     entry->expires = rules::WallTime{reader.milliseconds(" expires=")};
-    reader.text(" key=", entry->key);
-    reader.text(" variant=", entry->variant);
+    const bool is_asked_for = reader.is_text(" key=", expected_key, entry->key) &&
+                              reader.is_text(" variant=", expected_variant, entry->variant);
+    if (!is_asked_for) return nullptr;
     reader.text(" generation=", entry->generation);
     reader.list(" vary=", entry->vary_names);
     reader.list(" variants=", entry->variants);
@@ -317,14 +331,13 @@ std::shared_ptr<Entry> decode(std::string&& bytes, std::string_view expected_key
     const std::size_t head_bytes = reader.number(" head=", 0, payload.size());
     const std::size_t body_bytes = reader.number(" body=", 0, payload.size());
     if (!reader.ok || !reader.rest.empty()) return nullptr;
-    if (entry->key != expected_key || entry->variant != expected_variant) return nullptr;
 
     if (head_bytes + 2 + body_bytes != payload.size() || payload.substr(head_bytes, 2) != "\r\n") return nullptr;
     const std::string_view head = payload.substr(0, head_bytes);
     if (!head.empty() && !head.ends_with("\r\n")) return nullptr;
     entry->head.refer(head);
     entry->refer_body(payload.substr(head_bytes + 2));
-    entry->position.store(position, std::memory_order_relaxed);
+    entry->position.store(position.value, std::memory_order_relaxed);
     return entry;
 }
 

@@ -12,18 +12,19 @@ using namespace larder::proxy;
 
 namespace {
 
-/// Written so that two readings can be compared, and read by a person.
+/// Written so that two readings can be compared, and read by a person: all there is, also where nobody should look.
 std::string written(const Reply& reply)
 {
+    std::string out;
     switch (reply.kind) {
-    case Reply::Kind::nil: return "nil";
-    case Reply::Kind::status: return "+" + reply.text;
-    case Reply::Kind::error: return "-" + reply.text;
-    case Reply::Kind::integer: return ":" + std::to_string(reply.integer);
-    case Reply::Kind::text: return "'" + reply.text + "'";
-    case Reply::Kind::array: break;
+    case Reply::Kind::nil: out = "nil"; break;
+    case Reply::Kind::status: out = "+"; break;
+    case Reply::Kind::error: out = "-"; break;
+    case Reply::Kind::integer: out = ":" + std::to_string(reply.integer); break;
+    case Reply::Kind::text: out = "$"; break;
+    case Reply::Kind::array: out = "*"; break;
     }
-    std::string out = "[";
+    out += "'" + reply.text + "'[";
     for (const Reply& element : reply.elements) out += written(element) + ",";
     return out + "]";
 }
@@ -46,13 +47,13 @@ template <class NextSize>
 std::string by_larder(ReplyReader& reader, std::string_view bytes, NextSize next_size)
 {
     std::string out;
+    Reply reply;  // one for all: nothing of it may be left in the next
     while (!bytes.empty() && !reader.failed()) {
         const auto into = reader.room();
         const std::size_t count = std::min({bytes.size(), into.size(), next_size()});
         bytes.copy(into.data(), count);
         reader.received(count);
         bytes.remove_prefix(count);
-        Reply reply;
         while (reader.next(reply)) out += written(reply) + "\n";
     }
     return out;
