@@ -65,8 +65,8 @@ class Waiter final : public Base {
 };
 
 /// For coroutines: waits for what `begin(Completion<Value>&)` completes, later and not from within. Where that returns
-/// false instead, the value is `otherwise()`. Both are kept until the wait has begun, and what they refer to must live
-/// until it ends: name it in the awaiting frame.
+/// false instead, the value is `otherwise()`. Both live until the wait ends, as must what they refer to: name it in the
+/// awaiting frame.
 template <class Value, class Begin, class Otherwise>
 asio::awaitable<Value> await_completion(asio::io_context& context, Begin begin, Otherwise otherwise)
 {

@@ -64,24 +64,43 @@ Keyspace::Keyspace(std::string_view prefix, std::size_t shard, std::size_t shard
       stream_(base_ + "s"),
       patterns_(base_ + "p"),
       conf_(base_ + "conf"),
+      entries_(base_ + "e:"),
+      leases_(base_ + "l:"),
       shards_(shards)
 {
 }
 
-std::string Keyspace::entry(std::string_view key, std::string_view variant) const { return name('e', key, variant); }
+std::string Keyspace::entry(std::string_view key, std::string_view variant) const
+{
+    std::string name;
+    entry_to(name, key, variant);
+    return name;
+}
 
-std::string Keyspace::lease(std::string_view key, std::string_view variant) const { return name('l', key, variant); }
+std::string Keyspace::lease(std::string_view key, std::string_view variant) const
+{
+    std::string name;
+    lease_to(name, key, variant);
+    return name;
+}
 
-std::string Keyspace::name(char kind, std::string_view key, std::string_view variant) const
+void Keyspace::entry_to(std::string& name, std::string_view key, std::string_view variant) const
+{
+    name = entries_;
+    append_to(name, key, variant);
+}
+
+void Keyspace::lease_to(std::string& name, std::string_view key, std::string_view variant) const
+{
+    name = leases_;
+    append_to(name, key, variant);
+}
+
+void Keyspace::append_to(std::string& name, std::string_view key, std::string_view variant)
 {
     const BriefKey brief(key);
-    std::string out;
-    out.reserve(base_.size() + 2 + brief.text().size() + 1 + variant.size());
-    out.append(base_) += kind;
-    out += ':';
-    out += brief.text();
-    if (!variant.empty()) (out += '\n') += variant;
-    return out;
+    name += brief.text();
+    if (!variant.empty()) (name += '\n') += variant;
 }
 
 }  // namespace larder::proxy

@@ -61,12 +61,16 @@ class Keyspace {
     std::string entry(std::string_view key, std::string_view variant = {}) const;
     /// The fill lease of a key; the variant as above.
     std::string lease(std::string_view key, std::string_view variant = {}) const;
+    /// The same in place of what `name` holds: its memory is used again.
+    void entry_to(std::string& name, std::string_view key, std::string_view variant) const;
+    void lease_to(std::string& name, std::string_view key, std::string_view variant) const;
 
   private:
-    std::string name(char kind, std::string_view key, std::string_view variant) const;
+    static void append_to(std::string& name, std::string_view key, std::string_view variant);
 
     std::string base_;
     std::string counter_, stream_, patterns_, conf_;
+    std::string entries_, leases_;  // what their names begin with
     std::size_t shards_;
 };
 

@@ -14,7 +14,10 @@ constexpr std::size_t longest_length = 24;  // "$", digits, CR LF
 char* write_number(char* at, char kind, std::size_t number) noexcept
 {
     *at++ = kind;
-    at = std::to_chars(at, at + 20, number).ptr;
+    if (number < 10)
+        *at++ = static_cast<char>('0' + number);
+    else
+        at = std::to_chars(at, at + 20, number).ptr;
     *at++ = '\r';
     *at++ = '\n';
     return at;
@@ -24,28 +27,35 @@ char* write_number(char* at, char kind, std::size_t number) noexcept
 
 void append_command(std::string& out, std::span<const std::string_view> args)
 {
-    // Most commands are short and become one piece here; an append for each part costs more than all else.
+    // Written in one go where there is room for all of it; an append for each part costs more than all else.
     std::array<char, 512> room;
+    constexpr std::size_t longest_at_once = 16 * 1024;  // from here on clearing the room costs more than it spares
     std::size_t bytes = longest_length;
     for (const std::string_view arg : args) bytes += arg.size() + longest_length + 2;
-    const bool is_short = bytes <= room.size();
-    char* at = write_number(room.data(), '*', args.size());
+    const bool is_short = bytes <= room.size(), is_long = bytes > longest_at_once;
+    const std::size_t begin = out.size();
+    if (!is_short && !is_long) out.resize(begin + bytes);
+    char* at = is_short || is_long ? room.data() : out.data() + begin;
     const auto flush = [&] {
         out.append(room.data(), static_cast<std::size_t>(at - room.data()));
         at = room.data();
     };
+    at = write_number(at, '*', args.size());
     for (const std::string_view arg : args) {
         at = write_number(at, '$', arg.size());
-        if (is_short) {
-            at = std::copy(arg.begin(), arg.end(), at);
-        } else {
+        if (is_long) {
             flush();
             out.append(arg);
+        } else {
+            at = std::copy(arg.begin(), arg.end(), at);
         }
         *at++ = '\r';
         *at++ = '\n';
     }
-    flush();
+    if (is_short || is_long)
+        flush();
+    else
+        out.resize(static_cast<std::size_t>(at - out.data()));
 }
 
 bool append_login(std::string& out, std::string_view user, std::string_view password)

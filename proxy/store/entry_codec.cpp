@@ -345,8 +345,15 @@ std::shared_ptr<Entry> decode(std::string&& bytes, std::string_view expected_key
 
 std::string encode_entry(const Entry& entry)
 {
-    const rules::StoredTimes& times = entry.times;
     std::string text;
+    encode_entry(entry, text);
+    return text;
+}
+
+void encode_entry(const Entry& entry, std::string& text)
+{
+    const rules::StoredTimes& times = entry.times;
+    text.clear();
     // Room for the fixed fields, and for keys and lists with some escapes; more only costs a second allocation.
     const std::size_t line_room =
         320 + 2 * entry.key.size() + 32 * (entry.vary_names.size() + entry.variants.size() + entry.groups.size());
@@ -393,7 +400,6 @@ std::string encode_entry(const Entry& entry)
 
     const std::string_view written = text;
     put_hex(text.data() + checksum_at, checksum(written.substr(0, line_bytes), written.substr(payload_at)));
-    return text;
 }
 
 std::shared_ptr<Entry> decode_entry(std::string value, std::string_view expected_key, std::string_view expected_variant)

@@ -15,6 +15,8 @@ namespace larder::proxy {
 /// head=<bytes> body=<bytes> xxh3=<16 hex>` LF, head, CR LF, body. Values are percent-escaped so that they hold no
 /// space or newline.
 std::string encode_entry(const Entry& entry);
+/// The same in place of what `text` holds: its memory is used again.
+void encode_entry(const Entry& entry, std::string& text);
 
 /// @param value         the whole string from Redis, position first; the entry keeps it, so that no body is copied
 /// @param expected_key, expected_variant  what was asked for: a foreign writer or hash collision decodes to null

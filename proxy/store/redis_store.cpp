@@ -16,6 +16,8 @@ using rules::Result;
 
 namespace {
 
+constexpr std::size_t payload_keep_bytes = 64 * 1024;  // of memory that is used again
+
 asio::awaitable<Result<StoreRead>> failed(Errc why) { co_return why; }
 
 /// A script call that somebody waits for.
@@ -75,7 +77,6 @@ class RedisStore::Reading final : public LinkOperation {
         : LinkOperation(StoreOperation::get),
           key(k),
           variant(v),
-          name(store.keys_.entry(k, v)),
           store_(store),
           done_(done)
     {
@@ -84,6 +85,8 @@ class RedisStore::Reading final : public LinkOperation {
     bool send()
     {
         Link& link = store_.link_;
+        std::string& name = store_.texts_.entry;
+        store_.keys_.entry_to(name, key, variant);
         const std::string_view args[] = {"MGET", name, store_.keys_.counter()};
         look.connection = link.connection();
         look.sent = instant_now();  // not later than the command: a look is dated by it
@@ -103,7 +106,6 @@ class RedisStore::Reading final : public LinkOperation {
 
     const std::string& key;
     const std::string& variant;
-    const std::string name;
     StoreRead look;
 
   private:
@@ -129,7 +131,7 @@ Result<StoreRead> RedisStore::understand(Reading& reading, Result<Reply>&& reply
         // Both were read at once, and no honest entry is ahead of the counter: one that is would outlive each purge by
         // pattern. (Without a counter the log starts over, and voids what is stored.)
         if (read.entry && read.entry->position.load(std::memory_order_relaxed) > read.counter) read.entry.reset();
-        if (!read.entry) report_malformed(reading.name, read.sent);
+        if (!read.entry) report_malformed(keys_.entry(reading.key, reading.variant), read.sent);
     }
     return read;
 }
@@ -170,11 +172,12 @@ class RedisStore::Putting final : public AnsweredCall<StoreWrite> {
     {
         Texts& texts = store_.texts_;
         const Entry& entry = *entry_;
-        texts.entry = store_.keys_.entry(entry.key, entry.variant);
-        texts.lease = store_.keys_.lease(lease_.key, lease_.variant);
+        store_.keys_.entry_to(texts.entry, entry.key, entry.variant);
+        store_.keys_.lease_to(texts.lease, lease_.key, lease_.variant);
         texts.position = std::to_string(token_);
         texts.milliseconds = std::to_string(std::max<std::int64_t>(1, (entry.expires - wall_now()).count()));
-        texts.payload = encode_entry(entry);
+        if (texts.payload.capacity() > payload_keep_bytes) texts.payload = std::string();
+        encode_entry(entry, texts.payload);
         texts.brief.clear();
         const BriefKey& brief = texts.brief.emplace_back(entry.key);
         for (const std::string_view arg :
@@ -243,9 +246,7 @@ class RedisStore::Leasing final : public AnsweredCall<Result<Leased>> {
             Completion<Result<Leased>>& done)
         : AnsweredCall(store.link_, lease_script(), done),
           store_(store),
-          entry_name_(store.keys_.entry(lease.key, lease.variant)),
-          lease_name_(store.keys_.lease(lease.key, lease.variant)),
-          owner_(lease.owner),
+          lease_(lease),
           doomed_(std::move(doomed)),
           connection_(store.link_.connection())
     {
@@ -256,10 +257,13 @@ class RedisStore::Leasing final : public AnsweredCall<Result<Leased>> {
     void add_arguments(Arguments& args) override
     {
         static const std::string life = std::to_string(lease_life.count());
+        Texts& texts = store_.texts_;
+        store_.keys_.entry_to(texts.entry, lease_.key, lease_.variant);
+        store_.keys_.lease_to(texts.lease, lease_.key, lease_.variant);
         for (const std::string_view arg :
-             {std::string_view("3"), std::string_view(entry_name_), std::string_view(store_.keys_.counter()),
-              std::string_view(lease_name_), std::string_view(owner_), std::string_view(life), std::string_view(seen_),
-              std::string_view(doomed_)})
+             {std::string_view("3"), std::string_view(texts.entry), std::string_view(store_.keys_.counter()),
+              std::string_view(texts.lease), std::string_view(lease_.owner), std::string_view(life),
+              std::string_view(seen_), std::string_view(doomed_)})
             args.push_back(arg);
     }
     Result<Leased> understand(Result<Reply>&& reply) override
@@ -291,7 +295,8 @@ class RedisStore::Leasing final : public AnsweredCall<Result<Leased>> {
     }
 
     RedisStore& store_;
-    const std::string entry_name_, lease_name_, owner_, doomed_;
+    const FillLease& lease_;
+    const std::string doomed_;
     std::string seen_;
     const std::uint64_t connection_;
 };

@@ -90,7 +90,7 @@ class Store {
     /// @param seen    the response under this key that the caller has found unusable; the epoch: none
     /// @param doomed  a holder whose fetch a purge has overtaken: its lease is taken over; empty: none
     virtual asio::awaitable<rules::Result<Leased>> lease(FillLease lease, rules::WallTime seen, std::string doomed) = 0;
-    /// The same without a coroutine and without anybody doomed, as `begin_get`. `lease` need not stay.
+    /// The same without a coroutine and without anybody doomed, as `begin_get`.
     virtual bool begin_lease(const FillLease&, rules::WallTime, Completion<rules::Result<Leased>>&) { return false; }
     virtual asio::awaitable<rules::Result<LeaseLook>> look_at_lease(std::string key, std::string variant) = 0;
     /// Ends a lease that put has not ended. With a reason: the key is known as uncacheable for `memory`, to all.
