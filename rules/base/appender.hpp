@@ -59,9 +59,14 @@ class Appender {
 
   private:
     std::size_t used() const noexcept { return static_cast<std::size_t>(at_ - out_.data()); }
-    void need(std::size_t bytes)
+    [[gnu::always_inline]] void need(std::size_t bytes)
     {
-        if (static_cast<std::size_t>(end_ - at_) >= bytes) return;
+        if (static_cast<std::size_t>(end_ - at_) < bytes) [[unlikely]]
+            grow(bytes);
+    }
+    /// Out of line, so that the look at the room is not.
+    [[gnu::noinline]] void grow(std::size_t bytes)
+    {
         used_ = used();
         make_room(bytes + used_);
     }
