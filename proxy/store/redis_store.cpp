@@ -74,11 +74,7 @@ void RedisStore::report_malformed(std::string_view name, rules::Instant now)
 class RedisStore::Reading final : public LinkOperation {
   public:
     Reading(RedisStore& store, const std::string& k, const std::string& v, Completion<Result<StoreRead>>& done)
-        : LinkOperation(StoreOperation::get),
-          key(k),
-          variant(v),
-          store_(store),
-          done_(done)
+        : LinkOperation(StoreOperation::get), key(k), variant(v), store_(store), done_(done)
     {
     }
 
