@@ -242,14 +242,14 @@ void serve(Services& services, Client& client, Exchange& exchange, const EntryPt
 
 bool answer_at_once(Services& services, Client& client, Exchange& exchange, std::optional<Looked>& looked)
 {
-    looked.reset();
-    if (!may_be_found(services, exchange)) return false;
-    auto here = lookup_here(services, exchange);
-    if (!here || !here->entry) {
-        looked = std::move(here);
+    if (!may_be_found(services, exchange)) {
+        looked.reset();
         return false;
     }
-    const EntryPtr entry = std::move(here->entry);
+    lookup_here(services, exchange, looked);
+    if (!looked || !looked->entry) return false;
+    const EntryPtr entry = std::move(looked->entry);
+    looked.reset();
     const rules::LookupJudgement judged = rules::judge_lookup(entry->times, exchange.now);
     if (judged.verdict != Verdict::hit) return false;
     if (entry->is_part() && !serves_part(exchange, *entry)) return false;
@@ -356,7 +356,7 @@ asio::awaitable<void> run_exchange(Services& services, Client& client, std::shar
         exchange->variant.clear();
         exchange->stored_as = exchange->key;
         std::optional<Looked> here;
-        if (!found) here = lookup_here(services, *exchange);
+        if (!found) lookup_here(services, *exchange, here);
         if (here) {
             looked = std::move(*here);
         } else {

@@ -71,18 +71,15 @@ void settle_variant(Found&& found, Looked& looked)
 
 }  // namespace
 
-std::optional<Looked> lookup_here(Services& services, Exchange& exchange)
+void lookup_here(Services& services, Exchange& exchange, std::optional<Looked>& looked)
 {
-    std::optional<Looked> looked;
+    looked.reset();
     auto found = services.cache.find_here(exchange.key, exchange.key, exchange.now);
-    if (!found) return looked;
-    if (settle(std::move(*found), looked.emplace())) {
-        choose_variant(exchange, *looked->index);
-        found = services.cache.find_here(exchange.key, exchange.stored_as, exchange.now);
-        if (!found) return std::nullopt;
-        settle_variant(std::move(*found), *looked);
-    }
-    return looked;
+    if (!found || !settle(std::move(*found), looked.emplace())) return;
+    choose_variant(exchange, *looked->index);
+    found = services.cache.find_here(exchange.key, exchange.stored_as, exchange.now);
+    if (!found) return looked.reset();
+    settle_variant(std::move(*found), *looked);
 }
 
 std::optional<Looked> looked_in_vain(const Found& found)

@@ -19,9 +19,9 @@ struct Looked {
     rules::WallTime seen{};  // when what is stored, and cannot be used, was stored; the epoch: nothing is
 };
 
-/// What memory can say without waiting; empty: `lookup` must be asked. Sets `exchange.variant` and `stored_as`, if
-/// there are variants.
-std::optional<Looked> lookup_here(Services& services, Exchange& exchange);
+/// What memory can say without waiting, into `looked`; empty: `lookup` must be asked. Sets `exchange.variant` and
+/// `stored_as`, if there are variants.
+void lookup_here(Services& services, Exchange& exchange, std::optional<Looked>& looked);
 /// The same of what the store has said, when that is nothing; empty: something else.
 std::optional<Looked> looked_in_vain(const Found& found);
 /// @param found  what the cache has said already of the key without a variant; empty: nothing
