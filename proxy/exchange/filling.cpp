@@ -282,10 +282,12 @@ bool Filling::take_answer_at_once(bool ready)
         fill_.fail(Errc::upstream_closed);
         phase_ = Phase::ended;
     }
-    if (bug) Tasks::report("fill", bug);
-    if (bug) return false;
-    end();
-    return true;
+    if (!bug) {
+        end();
+        return true;
+    }
+    Tasks::report("fill", bug);
+    return false;
 }
 
 void Filling::store_behind(std::unique_ptr<Filling> filling)
@@ -293,14 +295,13 @@ void Filling::store_behind(std::unique_ptr<Filling> filling)
     Filling& self = *filling;
     Services& services = self.services_;
     self.hold_.emplace(services.tasks);
-    const bool is_plain = self.phase_ == Phase::store && !self.new_index_;
     Completion<NotStored>& done = self;
-    if (is_plain && services.cache.begin_store(self.entry_, self.fill_.token, self.request_.lease, done)) {
+    const bool is_begun =
+        !self.new_index_ && services.cache.begin_store(self.entry_, self.fill_.token, self.request_.lease, done);
+    if (is_begun)
         filling.release();
-        return;
-    }
-    self.hold_.reset();
-    services.tasks.spawn("fill", run_filling(std::move(filling)));
+    else
+        services.tasks.spawn("fill", run_filling(std::move(filling)));
 }
 
 /// The shared store has it, or not. What is left after that is for a coroutine: to give back a lease that it has not
