@@ -193,6 +193,18 @@ class Wire {
         co_return co_await answer_to(question);
     }
 
+    /// The same for who is no coroutine: tells `done` later. False: not connected.
+    template <class T>
+    bool begin(asio::awaitable<T> asked, Completion<T>& done)
+    {
+        if (connection() == 0) return false;
+        asio::co_spawn(context_, std::move(asked), [&done](std::exception_ptr failure, T value) {
+            if (failure) std::rethrow_exception(failure);
+            done.complete(std::move(value));
+        });
+        return true;
+    }
+
     std::uint64_t connection() const noexcept { return up_ ? connection_ : 0; }
     bool has_command() const noexcept { return !commands_.empty(); }
     bool has_reply() const noexcept { return !replies_.empty(); }
@@ -284,6 +296,7 @@ class FakeLog final : public PurgeLog {
         std::function<Position(FakeRedis&)> command = [](FakeRedis& redis) { return redis.data.counter; };
         return wire_.ask(false, std::move(command));
     }
+    bool begin_look(Completion<rules::Result<Position>>& done) override { return wire_.begin(look(), done); }
     asio::awaitable<rules::Result<std::vector<Record>>> records_after(Position after) override
     {
         std::function<std::vector<Record>(FakeRedis&)> command = [after](FakeRedis& redis) {
@@ -335,6 +348,20 @@ class FakeStore final : public Store {
             return read;
         };
         return wire_.ask(false, std::move(command));
+    }
+    bool begin_get(const std::string& key, const std::string& variant,
+                   Completion<rules::Result<StoreRead>>& done) override
+    {
+        return wire_.begin(get(key, variant), done);
+    }
+    bool begin_put(std::shared_ptr<const Entry> entry, Position token, FillLease& lease,
+                   Completion<StoreWrite>& done) override
+    {
+        return wire_.begin(put(std::move(entry), token, lease), done);
+    }
+    bool begin_lease(const FillLease& wanted, rules::WallTime seen, Completion<rules::Result<Leased>>& done) override
+    {
+        return wire_.begin(lease(wanted, seen, std::string()), done);
     }
     asio::awaitable<StoreWrite> put(std::shared_ptr<const Entry> entry, Position token, FillLease& lease) override
     {
