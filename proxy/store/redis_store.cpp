@@ -16,7 +16,7 @@ using rules::Result;
 
 namespace {
 
-constexpr std::size_t payload_keep_bytes = 64 * 1024;  // of memory that is used again
+constexpr std::size_t payload_keep_bytes = 64 * 1024;  // of memory for the next one
 
 asio::awaitable<Result<StoreRead>> failed(Errc why) { co_return why; }
 
@@ -172,7 +172,6 @@ class RedisStore::Putting final : public AnsweredCall<StoreWrite> {
         store_.keys_.lease_to(texts.lease, lease_.key, lease_.variant);
         texts.position = std::to_string(token_);
         texts.milliseconds = std::to_string(std::max<std::int64_t>(1, (entry.expires - wall_now()).count()));
-        if (texts.payload.capacity() > payload_keep_bytes) texts.payload = std::string();
         encode_entry(entry, texts.payload);
         texts.brief.clear();
         const BriefKey& brief = texts.brief.emplace_back(entry.key);
@@ -222,7 +221,9 @@ bool RedisStore::begin_put(std::shared_ptr<const Entry> entry, Position token, F
         return false;
     }
     link_.counters().add(Counter::store_puts);
-    return Putting::begin(std::make_unique<Putting>(*this, std::move(entry), token, lease, done));
+    const bool begun = Putting::begin(std::make_unique<Putting>(*this, std::move(entry), token, lease, done));
+    if (texts_.payload.capacity() > payload_keep_bytes) texts_.payload = std::string();
+    return begun;
 }
 
 asio::awaitable<StoreWrite> RedisStore::put(std::shared_ptr<const Entry> entry, Position token, FillLease& lease)
