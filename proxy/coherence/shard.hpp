@@ -75,6 +75,8 @@ class Shard {
 
     bool voided_since(std::string_view key, LogToken since);
     bool voided_since(const Entry& entry, LogToken since);
+
+    // shard_stores.cpp
     rules::NotStored store_here(std::shared_ptr<Entry> entry, LogToken token);
     asio::awaitable<rules::NotStored> store(std::shared_ptr<Entry> entry, LogToken token, FillLease* lease);
     bool begin_store(std::shared_ptr<Entry> entry, LogToken token, FillLease& lease,
