@@ -244,7 +244,7 @@ bool Filling::send_at_once()
     if (sent_ != Errc::ok) return false;
     read_ = fetch_->take_head(false);
     if (read_) return false;
-    fetch_->when_head_comes([waiting = waiting_](bool ready) { waiting->complete(std::move(ready)); });
+    fetch_->when_head_comes(*waiting_);
     return true;
 }
 

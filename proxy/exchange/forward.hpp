@@ -43,7 +43,7 @@ class Forwarding {
     bool begin_at_once(Completion<bool>& waiting)
     {
         if (!send_at_once()) return false;
-        fetch_->when_head_comes([&waiting](bool ready) { waiting.complete(std::move(ready)); });
+        fetch_->when_head_comes(waiting);
         return true;
     }
     /// Hands the answer to the client if all of it is here. Then `flush` the client. False: `run_exchange` goes on.

@@ -10,6 +10,7 @@
 #include <string_view>
 #include <utility>
 
+#include "proxy/net/waiter.hpp"
 #include "proxy/upstream/pool.hpp"
 #include "rules/http/chunked.hpp"
 #include "rules/http/head.hpp"
@@ -59,10 +60,11 @@ class Fetch {
     std::optional<rules::Errc> take_head(bool to_head, bool may_read = true);
     /// False: the wait was ended, the fetch is over.
     asio::awaitable<bool> wait_head() { return connection_->transport.wait(head_waits_for_); }
-    template <class Handler>
-    void when_head_comes(Handler handler)
+    /// The same for who is no coroutine: `waiting` is told later, never from within.
+    void when_head_comes(Completion<bool>& waiting)
     {
-        connection_->transport.when_ready(head_waits_for_, std::move(handler));
+        connection_->transport.when_ready(head_waits_for_,
+                                          [&waiting](bool ready) { waiting.complete(std::move(ready)); });
     }
     const rules::ResponseHead& head() const noexcept { return head_; }
 
