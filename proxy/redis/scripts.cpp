@@ -2,8 +2,6 @@
 
 #include <openssl/sha.h>
 
-#include "proxy/net/waiter.hpp"
-
 namespace larder::proxy {
 
 using rules::Result;
@@ -300,29 +298,19 @@ void ScriptCall::complete(Result<Reply>&& reply)
 
 namespace {
 
-class AwaitedCall final : public ScriptCall {
+class AwaitedCall final : public AnsweredCall<Result<Reply>> {
   public:
     AwaitedCall(Link& link, const Script& script, const std::vector<std::string_view>& args,
                 Completion<Result<Reply>>& done)
-        : ScriptCall(link, script), args_(args), done_(done)
+        : AnsweredCall(link, script, done), args_(args)
     {
     }
 
   private:
     void add_arguments(Arguments& args) override { args.insert(args.end(), args_.begin(), args_.end()); }
-    void on_reply(Result<Reply>&& reply) override
-    {
-        const std::unique_ptr<AwaitedCall> self(this);
-        done_.complete(std::move(reply));
-    }
-    void abandon() noexcept override
-    {
-        const std::unique_ptr<AwaitedCall> self(this);
-        done_.abandon();
-    }
+    Result<Reply> understand(Result<Reply>&& reply) override { return std::move(reply); }
 
     const std::vector<std::string_view> args_;
-    Completion<Result<Reply>>& done_;
 };
 
 }  // namespace
@@ -330,10 +318,7 @@ class AwaitedCall final : public ScriptCall {
 asio::awaitable<Result<Reply>> run_script(Link& link, const Script& script, std::vector<std::string_view> args)
 {
     auto begin = [&link, &script, args = std::move(args)](Completion<Result<Reply>>& done) {
-        auto call = std::make_unique<AwaitedCall>(link, script, args, done);
-        if (!call->send()) return false;
-        call.release();
-        return true;
+        return AwaitedCall::begin(std::make_unique<AwaitedCall>(link, script, args, done));
     };
     auto otherwise = [&link] { return Result<Reply>(link.send_error()); };
     return await_completion<Result<Reply>>(link.context(), std::move(begin), std::move(otherwise));

@@ -3,10 +3,12 @@
 #pragma once
 
 #include <boost/container/small_vector.hpp>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "proxy/net/waiter.hpp"
 #include "proxy/redis/link.hpp"
 
 namespace larder::proxy {
@@ -76,6 +78,37 @@ class ScriptCall : public LinkOperation {
     Link& link_;
     const Script& script_;
     bool with_text_ = false;
+};
+
+/// A script call that somebody waits for.
+template <class Value>
+class AnsweredCall : public ScriptCall {
+  public:
+    /// True: it belongs to itself from now on.
+    static bool begin(std::unique_ptr<AnsweredCall> call)
+    {
+        if (!call->send()) return false;
+        call.release();
+        return true;
+    }
+
+  protected:
+    AnsweredCall(Link& link, const Script& script, Completion<Value>& done) : ScriptCall(link, script), done_(done) {}
+    virtual Value understand(rules::Result<Reply>&& reply) = 0;
+
+  private:
+    void on_reply(rules::Result<Reply>&& reply) final
+    {
+        const std::unique_ptr<AnsweredCall> self(this);
+        done_.complete(understand(std::move(reply)));
+    }
+    void abandon() noexcept final
+    {
+        const std::unique_ptr<AnsweredCall> self(this);
+        done_.abandon();
+    }
+
+    Completion<Value>& done_;
 };
 
 /// The same for coroutines.

@@ -20,37 +20,6 @@ constexpr std::size_t payload_keep_bytes = 64 * 1024;  // of memory for the next
 
 asio::awaitable<Result<StoreRead>> failed(Errc why) { co_return why; }
 
-/// A script call that somebody waits for.
-template <class Value>
-class AnsweredCall : public ScriptCall {
-  public:
-    /// True: it belongs to itself from now on.
-    static bool begin(std::unique_ptr<AnsweredCall> call)
-    {
-        if (!call->send()) return false;
-        call.release();
-        return true;
-    }
-
-  protected:
-    AnsweredCall(Link& link, const Script& script, Completion<Value>& done) : ScriptCall(link, script), done_(done) {}
-    virtual Value understand(Result<Reply>&& reply) = 0;
-
-  private:
-    void on_reply(Result<Reply>&& reply) final
-    {
-        const std::unique_ptr<AnsweredCall> self(this);
-        done_.complete(understand(std::move(reply)));
-    }
-    void abandon() noexcept final
-    {
-        const std::unique_ptr<AnsweredCall> self(this);
-        done_.abandon();
-    }
-
-    Completion<Value>& done_;
-};
-
 }  // namespace
 
 Errc RedisStore::away() noexcept
