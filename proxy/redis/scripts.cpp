@@ -201,7 +201,7 @@ local entry, q, lease = KEYS[1], KEYS[2], KEYS[3]
 local owner, life, seen, doomed = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local head = redis.pcall('GETRANGE', entry, 0, 127)
-local stored = type(head) == 'string' and string.match(head, ' stored=(%d+)')
+local stored = type(head) == 'string' and string.match(head, ' stored=0*(%d+)')
 local position = redis.pcall('GET', q)
 if type(position) ~= 'string' then position = '0' end
 if stored and stored ~= seen then return {'stored', position, stored} end

@@ -127,6 +127,13 @@ std::shared_ptr<Entry> Entry::keeping(std::string bytes)
     return entry;
 }
 
+std::shared_ptr<Entry> Entry::copy_of(std::string_view bytes)
+{
+    std::shared_ptr<Entry> entry = with_room(bytes.size());
+    entry->refer_body(entry->put(bytes));
+    return entry;
+}
+
 void Entry::set_body(std::string bytes)
 {
     auto owner = std::make_shared<const std::string>(std::move(bytes));

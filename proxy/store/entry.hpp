@@ -73,6 +73,8 @@ struct Entry {
     static std::shared_ptr<Entry> with_room(std::size_t bytes);
     /// One that keeps `bytes`, where its texts and its body can refer to. At first they are its body.
     static std::shared_ptr<Entry> keeping(std::string bytes);
+    /// The same with a copy of `bytes` in its own block of memory.
+    static std::shared_ptr<Entry> copy_of(std::string_view bytes);
 
     EntryText key;      // logical key: what patterns are held against
     EntryText variant;  // digest of the nominated request fields; empty: not a variant

@@ -11,33 +11,60 @@
 #include <algorithm>
 #include <array>
 #include <bit>
-#include <charconv>
 #include <cstring>
 #include <new>
 #include <optional>
 
 #include "rules/base/appender.hpp"
+#include "rules/base/digits.hpp"
 #include "rules/base/text.hpp"
 
 namespace larder::proxy {
 
-using rules::Appender;
+using rules::Appender, rules::beyond_nine, rules::eight_times, rules::join_digits, rules::load_eight, rules::save_eight;
 
 namespace {
 
-constexpr std::string_view magic = " larder/1 ";
-constexpr std::string_view checksum_name = " xxh3=";
-constexpr std::size_t position_digits = 16;
-constexpr std::size_t checksum_digits = 16;
-// Milliseconds, about the year 33 000: sums of a few of them stay far inside 64 bits.
-constexpr std::int64_t latest_ms = 1'000'000'000'000'000;
+// What each entry begins with: names at places that never change, so that all are compared at once and numbers are
+// read where they stand. Zeros and dashes stand for what differs.
+constexpr std::string_view form =
+    "0000000000000000 larder/2 xxh3=0000000000000000 status=000 flags=--- stored=0000000000000 age=0000000000000"
+    " ttl=0000000000000 swr=0000000000000 sie=0000000000000 expires=0000000000000 head=000000000 body=000000000 key=";
+
+/// Where the value of a field stands. Each name stands in the form once.
+consteval std::size_t place(std::string_view name) { return form.find(name) + name.size(); }
+
+constexpr std::size_t position_digits = place(" larder/2") - std::string_view(" larder/2").size();
+constexpr std::size_t time_digits = 13;  // milliseconds, until the year 2286
+constexpr std::int64_t latest_ms = 9'999'999'999'999;
+constexpr std::size_t size_digits = 9;  // a value in Redis has up to 512 MiB
+constexpr std::size_t summed_from = form.find(" status=");
+
+/// Eight hex digits in lower case, as `save_eight` writes them: a checksum has one spelling.
+std::uint64_t hex_word(std::uint32_t value) noexcept
+{
+    std::uint64_t word = __builtin_bswap32(value);  // the highest byte first; then its two halves apart
+    word = (word | word << 16) & 0x0000ffff0000ffff;
+    word = (word | word << 8) & 0x00ff00ff00ff00ff;
+    word = (word >> 4 | word << 8) & 0x0f0f0f0f0f0f0f0f;
+    const std::uint64_t letters = (word + eight_times(6)) >> 4 & eight_times(1);
+    return word + eight_times('0') + letters * ('a' - '0' - 10);
+}
+
+std::uint64_t checksum(std::string_view bytes) noexcept { return XXH3_64bits(bytes.data(), bytes.size()); }
 
 // --- writing ---
 
-void append_milliseconds(Appender& out, std::string_view name, std::int64_t count)
+template <std::size_t Width>
+void put_number(char* at, std::uint64_t number) noexcept
 {
-    out += name;
-    out += static_cast<std::uint64_t>(std::clamp<std::int64_t>(count, 0, latest_ms));
+    for (char* digit = at + Width; number != 0 && digit != at; number /= 10)
+        *--digit = static_cast<char>('0' + number % 10);
+}
+
+void put_milliseconds(char* at, std::int64_t count) noexcept
+{
+    put_number<time_digits>(at, static_cast<std::uint64_t>(std::clamp<std::int64_t>(count, 0, latest_ms)));
 }
 
 // Comma is escaped too, so that lists need no rule of their own.
@@ -79,61 +106,83 @@ void append_list(Appender& out, std::string_view name, const std::vector<std::st
     }
 }
 
-void put_hex(char* at, std::uint64_t value)
-{
-    static constexpr char digits[] = "0123456789abcdef";
-    for (int shift = 60; shift >= 0; shift -= 4) *at++ = digits[(value >> shift) & 15];
-}
-
-// The payload's hash is seeded with that of the line before it: one sum over both, without joining them.
-std::uint64_t checksum(std::string_view line, std::string_view payload) noexcept
-{
-    return XXH3_64bits_withSeed(payload.data(), payload.size(), XXH3_64bits(line.data(), line.size()));
-}
-
 // --- reading ---
 
-struct Digits {
-    std::uint64_t value = 0;
-    unsigned count = 0;
+/// Everything but numbers and flags is as in the form. There are as many bytes as it has.
+bool has_form(const char* value) noexcept
+{
+    using Bytes [[gnu::vector_size(16)]] = unsigned char;
+    struct Part {
+        std::size_t at;
+        Bytes form, mask;
+    };
+    static constexpr auto parts = [] {
+        std::array<Part, (form.size() + sizeof(Bytes) - 1) / sizeof(Bytes)> all{};
+        for (std::size_t i = 0; i < all.size(); ++i) {
+            all[i].at = std::min(i * sizeof(Bytes), form.size() - sizeof(Bytes));  // the last one overlaps
+            std::array<unsigned char, sizeof(Bytes)> text{}, mask{};
+            for (std::size_t byte = 0; byte < sizeof(Bytes); ++byte) {
+                const char c = form[all[i].at + byte];
+                text[byte] = static_cast<unsigned char>(c);
+                mask[byte] = c == '0' || c == '-' ? 0 : 0xff;
+            }
+            all[i].form = std::bit_cast<Bytes>(text);
+            all[i].mask = std::bit_cast<Bytes>(mask);
+        }
+        return all;
+    }();
+    Bytes others{};
+    for (const Part& part : parts) {
+        Bytes bytes;
+        std::memcpy(&bytes, value + part.at, sizeof bytes);
+        others |= (bytes ^ part.form) & part.mask;
+    }
+    const auto halves = std::bit_cast<std::array<std::uint64_t, 2>>(others);
+    return (halves[0] | halves[1]) == 0;
+}
+
+/// Takes numbers of a fixed width. After the first byte that is no digit `ok` is false and stays so.
+struct NumberReader {
+    const char* value;
+    std::uint64_t others = 0;  // not 0: something was no digit
+
+    bool ok() const noexcept { return others == 0; }
+
+    /// @tparam Width  9 to 16; in front of them stand other bytes of the form
+    template <std::size_t Width>
+    std::uint64_t take(std::size_t at) noexcept
+    {
+        static_assert(Width > 8 && Width <= 16);
+        constexpr std::uint64_t kept = ~std::uint64_t{0} << 8 * (16 - Width);
+        const std::uint64_t high = (load_eight(value + at + Width - 16) ^ eight_times('0')) & kept;
+        const std::uint64_t low = load_eight(value + at + Width - 8) ^ eight_times('0');
+        if ((high | low) == 0) return 0;  // most stale windows
+        others |= beyond_nine(high) | beyond_nine(low);
+        return join_digits(high) * 100'000'000 + join_digits(low);
+    }
+    rules::Milliseconds milliseconds(std::size_t at) noexcept
+    {
+        return rules::Milliseconds{static_cast<std::int64_t>(take<time_digits>(at))};
+    }
+    int take_status() noexcept
+    {
+        int status = 0;
+        for (std::size_t i = 0; i < 3; ++i) {
+            const char c = value[place(" status=") + i];
+            if (!rules::is_digit(c)) others = 1;
+            status = status * 10 + (c - '0');
+        }
+        return status;
+    }
+    bool take_flag(std::size_t at, char name) noexcept
+    {
+        if (value[at] != name && value[at] != '-') others = 1;
+        return value[at] == name;
+    }
 };
 
-/// The digits at `at`, of which eight count. Eight bytes can be read there: a checksum follows what is read here.
-[[gnu::always_inline]] inline Digits up_to_eight_digits(const char* at) noexcept
-{
-    Digits digits;
-    if constexpr (std::endian::native == std::endian::little) {
-        constexpr std::uint64_t ones = 0x0101010101010101, high = 0x80 * ones;
-        std::uint64_t word = 0;
-        std::memcpy(&word, at, sizeof word);
-        word ^= '0' * ones;
-        const std::uint64_t others = ((word + (0x80 - 10) * ones) | word) & high;  // the first of them is right
-        digits.count = static_cast<unsigned>(std::countr_zero(others)) / 8;
-        if (digits.count == 0) return digits;
-        word <<= (8 - digits.count) * 8;  // zeros in front of it
-        // Each step joins neighbours: digits to pairs, pairs to fours, fours to eight.
-        word = (word * 10 + (word >> 8)) & 0x00ff00ff00ff00ff;
-        word = (word * 100 + (word >> 16)) & 0x0000ffff0000ffff;
-        digits.value = (word * 10'000 + (word >> 32)) & 0xffffffff;
-    } else {
-        for (; digits.count < 8 && rules::is_digit(at[digits.count]); ++digits.count)
-            digits.value = digits.value * 10 + static_cast<std::uint64_t>(at[digits.count] - '0');
-    }
-    return digits;
-}
-
-/// The same, of which sixteen count: no number here has more.
-Digits up_to_sixteen_digits(const char* at) noexcept
-{
-    static constexpr std::uint64_t scale[] = {1, 10, 100, 1'000, 10'000, 100'000, 1'000'000, 10'000'000, 100'000'000};
-    Digits digits = up_to_eight_digits(at);
-    if (digits.count < 8) return digits;
-    const Digits more = up_to_eight_digits(at + 8);
-    return {digits.value * scale[more.count] + more.value, 8 + more.count};
-}
-
-// Takes the metadata line apart from the left, in the one order that the encoder writes. After the first thing that is
-// not as expected `ok` is false and stays so.
+// Takes the texts behind the form apart from the left, in the one order that the encoder writes. After the first thing
+// that is not as expected `ok` is false and stays so.
 struct LineReader {
     std::string_view rest;
     bool ok = true;
@@ -159,31 +208,6 @@ struct LineReader {
         return value;
     }
 
-    template <std::size_t Size>
-    std::uint64_t number(const char (&name)[Size], std::uint64_t least, std::uint64_t most) noexcept
-    {
-        if (take_name(name)) {
-            const char* const at = rest.data();
-            const bool is_one_digit = at[1] == ' ' && rules::is_digit(at[0]);  // usual: most stale windows are 0
-            const Digits digits =
-                is_one_digit ? Digits{static_cast<std::uint64_t>(at[0] - '0'), 1} : up_to_sixteen_digits(at);
-            // Behind the line stands the space before its checksum.
-            const bool is_whole = digits.count != 0 && at[digits.count] == ' ';
-            if (is_whole && digits.value >= least && digits.value <= most) {
-                rest.remove_prefix(digits.count);
-                return digits.value;
-            }
-        }
-        ok = false;
-        return least;
-    }
-
-    template <std::size_t Size>
-    rules::Milliseconds milliseconds(const char (&name)[Size]) noexcept
-    {
-        return rules::Milliseconds{static_cast<std::int64_t>(number(name, 0, latest_ms))};
-    }
-
     /// What is read stays where it is as long as the entry: only a text with escapes is copied.
     template <std::size_t Size>
     void text(const char (&name)[Size], EntryText& into)
@@ -195,21 +219,23 @@ struct LineReader {
         into = plain;
     }
 
-    /// The same of a text that is known: as a rule it has no escapes, and is compared where it stands. False: it is
-    /// another.
-    template <std::size_t Size>
-    bool is_text(const char (&name)[Size], std::string_view expected, EntryText& into)
+    /// The same of the key, which is known and has its name in the form already: as a rule it has no escapes, and is
+    /// compared where it stands. False: it is another.
+    bool is_key(std::string_view expected, EntryText& into)
     {
-        const bool is_written_so =
-            !expected.empty() && rest.size() >= Size - 1 + expected.size() &&
-            std::memcmp(rest.data(), name, Size - 1) == 0 && rest.substr(Size - 1, expected.size()) == expected &&
-            rest.data()[Size - 1 + expected.size()] == ' ' && expected.find('%') == expected.npos;
+        const std::size_t size = expected.size();
+        const bool is_written_so = rest.starts_with(expected) && (rest.size() == size || rest[size] == ' ') &&
+                                   expected.find('%') == expected.npos;
         if (!is_written_so) {
-            text(name, into);
+            const std::size_t length = std::min(rest.find(' '), rest.size());
+            std::string plain;
+            unescape(rest.substr(0, length), plain);
+            into = plain;
+            rest.remove_prefix(length);
             return into == expected;
         }
-        into.refer(rest.substr(Size - 1, expected.size()));
-        rest.remove_prefix(Size - 1 + expected.size());
+        into.refer(rest.substr(0, size));
+        rest.remove_prefix(size);
         return true;
     }
 
@@ -250,95 +276,72 @@ struct LineReader {
     }
 };
 
-// Lower case only: a checksum has one spelling.
-constexpr auto hex_values = [] {
-    std::array<std::uint8_t, 256> values{};
-    for (std::uint8_t& value : values) value = 0xff;
-    for (unsigned i = 0; i < 16; ++i) values[static_cast<unsigned char>("0123456789abcdef"[i])] = std::uint8_t(i);
-    return values;
-}();
-
-bool read_hex(std::string_view digits, std::uint64_t& value) noexcept
+/// @param entry  its body is the whole value
+bool decode(Entry& entry, std::string_view expected_key, std::string_view expected_variant)
 {
-    value = 0;
-    unsigned wrong = 0;
-    for (const char c : digits) {
-        const std::uint8_t nibble = hex_values[static_cast<unsigned char>(c)];
-        wrong |= nibble;
-        value = value << 4 | nibble;
-    }
-    return wrong < 16;
-}
-
-bool read_flags(std::string_view flags, Entry& entry) noexcept
-{
-    if (flags == "-") return true;
-    for (char flag : flags) {
-        bool* set = nullptr;
-        if (flag == 'm') set = &entry.times.must_revalidate;
-        if (flag == 'a') set = &entry.times.always_revalidate;
-        if (flag == 'i' && entry.kind == EntryKind::response)
-            entry.kind = EntryKind::vary_index;
-        else if (!set || *set)
-            return false;
-        else
-            *set = true;
-    }
-    return !flags.empty();
-}
-
-std::shared_ptr<Entry> decode(std::string&& bytes, std::string_view expected_key, std::string_view expected_variant)
-{
-    const std::shared_ptr<Entry> entry = Entry::keeping(std::move(bytes));
-    const std::string_view value = entry->body();
-    const std::size_t line_end = value.find('\n');
-    if (line_end == value.npos) return nullptr;
-    const std::string_view whole_line = value.substr(0, line_end);
-    const std::string_view payload = value.substr(line_end + 1);
-    constexpr std::size_t tail = checksum_name.size() + checksum_digits;
-    if (whole_line.size() < position_digits + magic.size() + tail) return nullptr;
-
-    const Digits position = up_to_sixteen_digits(whole_line.data());
-    std::string_view line = whole_line.substr(position_digits);
-    if (position.count != position_digits || !line.starts_with(magic)) return nullptr;
+    const std::string_view value = entry.body();
+    if (value.size() <= form.size() || !has_form(value.data())) return false;
 
     // The checksum comes first: what follows reads only what an encoder wrote.
-    std::uint64_t expected = 0;
-    if (!read_hex(line.substr(line.size() - checksum_digits), expected)) return nullptr;
-    line.remove_suffix(checksum_digits);
-    if (!line.ends_with(checksum_name)) return nullptr;
-    line.remove_suffix(checksum_name.size());
-    if (checksum(line, payload) != expected) return nullptr;
+    const std::uint64_t sum = checksum(value.substr(summed_from));
+    const char* const written = value.data() + place(" xxh3=");
+    if (load_eight(written) != hex_word(sum >> 32) || load_eight(written + 8) != hex_word(sum & 0xffffffff)) return false;
 
-    LineReader reader{line.substr(magic.size() - 1)};  // each field brings the space before it
-    entry->status = static_cast<int>(reader.number(" status=", 100, 999));
-    entry->times.stored = rules::WallTime{reader.milliseconds(" stored=")};
-    entry->times.initial_age = reader.milliseconds(" age=");
-    entry->times.lifetime = reader.milliseconds(" ttl=");
-    entry->times.stale_while_revalidate = reader.milliseconds(" swr=");
-    entry->times.stale_if_error = reader.milliseconds(" sie=");
-    if (!read_flags(reader.take(" flags="), *entry)) return nullptr;
-    entry->expires = rules::WallTime{reader.milliseconds(" expires=")};
-    const bool is_asked_for = reader.is_text(" key=", expected_key, entry->key) &&
-                              reader.is_text(" variant=", expected_variant, entry->variant);
-    if (!is_asked_for) return nullptr;
-    reader.text(" generation=", entry->generation);
-    reader.list(" vary=", entry->vary_names);
-    reader.list(" variants=", entry->variants);
-    reader.text(" rule=", entry->rule);
-    reader.text(" policy=", entry->own_policy);
-    reader.list(" groups=", entry->groups);
-    const std::size_t head_bytes = reader.number(" head=", 0, payload.size());
-    const std::size_t body_bytes = reader.number(" body=", 0, payload.size());
-    if (!reader.ok || !reader.rest.empty()) return nullptr;
+    NumberReader numbers{value.data()};
+    const Position position = numbers.take<position_digits>(0);
+    entry.status = numbers.take_status();
+    rules::StoredTimes& times = entry.times;
+    times.must_revalidate = numbers.take_flag(place(" flags="), 'm');
+    times.always_revalidate = numbers.take_flag(place(" flags=") + 1, 'a');
+    if (numbers.take_flag(place(" flags=") + 2, 'i')) entry.kind = EntryKind::vary_index;
+    times.stored = rules::WallTime{numbers.milliseconds(place(" stored="))};
+    times.initial_age = numbers.milliseconds(place(" age="));
+    times.lifetime = numbers.milliseconds(place(" ttl="));
+    times.stale_while_revalidate = numbers.milliseconds(place(" swr="));
+    times.stale_if_error = numbers.milliseconds(place(" sie="));
+    entry.expires = rules::WallTime{numbers.milliseconds(place(" expires="))};
+    const std::size_t head_bytes = numbers.take<size_digits>(place(" head="));
+    const std::size_t body_bytes = numbers.take<size_digits>(place(" body="));
+    if (!numbers.ok() || entry.status < 100) return false;
 
-    if (head_bytes + 2 + body_bytes != payload.size() || payload.substr(head_bytes, 2) != "\r\n") return nullptr;
+    const std::size_t payload_bytes = head_bytes + 2 + body_bytes;
+    if (payload_bytes >= value.size() - form.size()) return false;
+    const std::string_view payload = value.substr(value.size() - payload_bytes);
+    if (payload.data()[-1] != '\n' || payload.substr(head_bytes, 2) != "\r\n") return false;
     const std::string_view head = payload.substr(0, head_bytes);
-    if (!head.empty() && !head.ends_with("\r\n")) return nullptr;
-    entry->head.refer(head);
-    entry->refer_body(payload.substr(head_bytes + 2));
-    entry->position.store(position.value, std::memory_order_relaxed);
-    return entry;
+    if (!head.empty() && !head.ends_with("\r\n")) return false;
+
+    LineReader reader{value.substr(form.size(), value.size() - form.size() - payload_bytes - 1)};
+    if (!reader.is_key(expected_key, entry.key)) return false;
+    reader.text(" rule=", entry.rule);
+    if (!reader.rest.empty()) {
+        reader.text(" variant=", entry.variant);
+        reader.text(" generation=", entry.generation);
+        reader.list(" vary=", entry.vary_names);
+        reader.list(" variants=", entry.variants);
+        reader.text(" policy=", entry.own_policy);
+        reader.list(" groups=", entry.groups);
+    }
+    if (!reader.ok || !reader.rest.empty() || entry.variant != expected_variant) return false;
+
+    entry.head.refer(head);
+    entry.refer_body(payload.substr(head_bytes + 2));
+    entry.position.store(position, std::memory_order_relaxed);
+    return true;
+}
+
+/// @param make  an entry whose body is the whole value
+template <class Make>
+std::shared_ptr<Entry> decode_made(Make make, std::string_view expected_key, std::string_view expected_variant)
+{
+    // Only memory can run out here; that is a miss like any other unreadable value.
+    try {
+        std::shared_ptr<Entry> entry = make();
+        if (!decode(*entry, expected_key, expected_variant)) entry.reset();
+        return entry;
+    } catch (const std::bad_alloc&) {
+        return nullptr;
+    }
 }
 
 }  // namespace
@@ -352,64 +355,65 @@ std::string encode_entry(const Entry& entry)
 
 void encode_entry(const Entry& entry, std::string& text)
 {
-    const rules::StoredTimes& times = entry.times;
-    text.clear();
-    // Room for the fixed fields, and for keys and lists with some escapes; more only costs a second allocation.
-    const std::size_t line_room =
-        320 + 2 * entry.key.size() + 32 * (entry.vary_names.size() + entry.variants.size() + entry.groups.size());
-    text.reserve(line_room + entry.head.size() + entry.body().size());
+    text.assign(form.substr(position_digits));
+    // Room for the keys and lists with some escapes; more only costs a second allocation.
+    const std::size_t line_room = 64 + entry.rule.size() + 2 * entry.key.size() +
+                                  32 * (entry.vary_names.size() + entry.variants.size() + entry.groups.size());
+    text.reserve(text.size() + line_room + entry.head.size() + entry.body().size());
     {
         Appender out(text, line_room);
-        out += magic.substr(0, magic.size() - 1);
-        out += " status=";
-        out += static_cast<std::uint64_t>(std::clamp(entry.status, 100, 999));
-        append_milliseconds(out, " stored=", times.stored.time_since_epoch().count());
-        append_milliseconds(out, " age=", times.initial_age.count());
-        append_milliseconds(out, " ttl=", times.lifetime.count());
-        append_milliseconds(out, " swr=", times.stale_while_revalidate.count());
-        append_milliseconds(out, " sie=", times.stale_if_error.count());
-        const bool is_index = entry.kind == EntryKind::vary_index;
-        out += " flags=";
-        if (times.must_revalidate) out += 'm';
-        if (times.always_revalidate) out += 'a';
-        if (is_index) out += 'i';
-        if (!times.must_revalidate && !times.always_revalidate && !is_index) out += '-';
-        append_milliseconds(out, " expires=", entry.expires.time_since_epoch().count());
-        append_text(out, " key=", entry.key);
+        append_escaped(out, entry.key);
+        append_text(out, " rule=", entry.rule);
         append_text(out, " variant=", entry.variant);
         append_text(out, " generation=", entry.generation);
         append_list(out, " vary=", entry.vary_names);
         append_list(out, " variants=", entry.variants);
-        append_text(out, " rule=", entry.rule);
         append_text(out, " policy=", entry.own_policy);
         append_list(out, " groups=", entry.groups);
-        out += " head=";
-        out += std::uint64_t{entry.head.size()};
-        out += " body=";
-        out += std::uint64_t{entry.body().size()};
     }
-    const std::size_t line_bytes = text.size();
-    text += checksum_name;
-    const std::size_t checksum_at = text.size();
-    text.append(checksum_digits, '0');
+    const auto at = [&text](std::size_t place_in_form) { return text.data() + place_in_form - position_digits; };
+    const rules::StoredTimes& times = entry.times;
+    put_number<3>(at(place(" status=")), static_cast<std::uint64_t>(std::clamp(entry.status, 100, 999)));
+    if (times.must_revalidate) at(place(" flags="))[0] = 'm';
+    if (times.always_revalidate) at(place(" flags="))[1] = 'a';
+    if (entry.kind == EntryKind::vary_index) at(place(" flags="))[2] = 'i';
+    put_milliseconds(at(place(" stored=")), times.stored.time_since_epoch().count());
+    put_milliseconds(at(place(" age=")), times.initial_age.count());
+    put_milliseconds(at(place(" ttl=")), times.lifetime.count());
+    put_milliseconds(at(place(" swr=")), times.stale_while_revalidate.count());
+    put_milliseconds(at(place(" sie=")), times.stale_if_error.count());
+    put_milliseconds(at(place(" expires=")), entry.expires.time_since_epoch().count());
+    put_number<size_digits>(at(place(" head=")), entry.head.size());
+    put_number<size_digits>(at(place(" body=")), entry.body().size());
     text += '\n';
-    const std::size_t payload_at = text.size();
     text += entry.head;
     text += "\r\n";
     text += entry.body();
 
-    const std::string_view written = text;
-    put_hex(text.data() + checksum_at, checksum(written.substr(0, line_bytes), written.substr(payload_at)));
+    const std::uint64_t sum = checksum(std::string_view(text).substr(summed_from - position_digits));
+    save_eight(at(place(" xxh3=")), hex_word(sum >> 32));
+    save_eight(at(place(" xxh3=")) + 8, hex_word(sum & 0xffffffff));
 }
 
-std::shared_ptr<Entry> decode_entry(std::string value, std::string_view expected_key, std::string_view expected_variant)
+std::shared_ptr<Entry> decode_entry(std::string&& value, std::string_view expected_key,
+                                    std::string_view expected_variant)
 {
-    // Only memory can run out here; that is a miss like any other unreadable value.
-    try {
-        return decode(std::move(value), expected_key, expected_variant);
-    } catch (const std::bad_alloc&) {
-        return nullptr;
-    }
+    return decode_made([&value] { return Entry::keeping(std::move(value)); }, expected_key, expected_variant);
+}
+
+std::shared_ptr<Entry> decode_entry(std::string_view value, std::string_view expected_key,
+                                    std::string_view expected_variant)
+{
+    return decode_made([value] { return Entry::copy_of(value); }, expected_key, expected_variant);
+}
+
+bool is_of_other_version(std::string_view value) noexcept
+{
+    constexpr std::string_view version = " larder/2 ";
+    constexpr std::size_t name_bytes = version.find('/') + 1;
+    if (value.size() < position_digits + version.size()) return false;
+    value.remove_prefix(position_digits);
+    return value.substr(0, name_bytes) == version.substr(0, name_bytes) && !value.starts_with(version);
 }
 
 }  // namespace larder::proxy

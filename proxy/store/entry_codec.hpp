@@ -11,9 +11,10 @@
 namespace larder::proxy {
 
 /// Without the position: the store script puts it in front.
-/// ` larder/1 status=200 stored=<ms> age=<ms> ttl=<ms> swr=<ms> sie=<ms> flags=<...> expires=<ms> key=<key> ...
-/// head=<bytes> body=<bytes> xxh3=<16 hex>` LF, head, CR LF, body. Values are percent-escaped so that they hold no
-/// space or newline.
+/// ` larder/2 xxh3=<16 hex> status=<3 digits> flags=<m or -><a or -><i or -> stored=<ms> age=<ms> ttl=<ms> swr=<ms>
+/// sie=<ms> expires=<ms> head=<bytes> body=<bytes> key=<key> rule=<name> ...` LF, head, CR LF, body. The numbers have
+/// leading zeros, so that each stands in its place. Texts are percent-escaped so that they hold no space or newline;
+/// those behind the key may be missing. The sum is of all that follows it.
 std::string encode_entry(const Entry& entry);
 /// The same in place of what `text` holds: its memory is used again.
 void encode_entry(const Entry& entry, std::string& text);
@@ -21,7 +22,13 @@ void encode_entry(const Entry& entry, std::string& text);
 /// @param value         the whole string from Redis, position first; the entry keeps it, so that no body is copied
 /// @param expected_key, expected_variant  what was asked for: a foreign writer or hash collision decodes to null
 /// @return null when anything is off: version, lengths, checksum, key
-std::shared_ptr<Entry> decode_entry(std::string value, std::string_view expected_key,
+std::shared_ptr<Entry> decode_entry(std::string&& value, std::string_view expected_key,
                                     std::string_view expected_variant);
+/// The same of a value that stays with the caller: the entry keeps a copy, in its own block of memory.
+std::shared_ptr<Entry> decode_entry(std::string_view value, std::string_view expected_key,
+                                    std::string_view expected_variant);
+
+/// It begins like an entry of a Larder that writes another version of this format.
+bool is_of_other_version(std::string_view value) noexcept;
 
 }  // namespace larder::proxy

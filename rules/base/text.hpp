@@ -5,6 +5,9 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <type_traits>
+
+#include "rules/base/digits.hpp"
 
 namespace larder::rules {
 
@@ -84,7 +87,14 @@ constexpr std::optional<std::uint64_t> parse_digits(std::string_view s) noexcept
     if (s.empty()) return std::nullopt;
     constexpr std::size_t always_fit = 19;  // so many digits
     std::uint64_t value = 0;
-    for (std::size_t i = 0; i < s.size(); ++i) {
+    std::size_t i = 0;
+    if (!std::is_constant_evaluated())
+        for (; i + 8 <= s.size() && i < 16; i += 8) {
+            const std::uint64_t word = load_eight(s.data() + i) ^ eight_times('0');
+            if (beyond_nine(word) != 0) return std::nullopt;
+            value = value * 100'000'000 + join_digits(word);
+        }
+    for (; i < s.size(); ++i) {
         if (!is_digit(s[i])) return std::nullopt;
         const auto digit = static_cast<std::uint64_t>(s[i] - '0');
         if (i >= always_fit && value > (UINT64_MAX - digit) / 10) return std::nullopt;

@@ -87,9 +87,11 @@ TEST_CASE("an entry comes back from its encoding as it was")
 TEST_CASE("an encoded entry is a line of metadata, the head, an empty line and the body, as a person would read it")
 {
     const std::string text = stored(*response());
-    CHECK(text.starts_with(
-        "1763722000123456 larder/1 status=203 stored=1763722000123 age=2000 ttl=60000 swr=30000 sie=300000 "
-        "flags=m expires=1763722600000 key=shop:/items/7:a%20b%252F rule=items head="));
+    CHECK(text.starts_with("1763722000123456 larder/2 xxh3="));
+    CHECK(
+        text.substr(47).starts_with(" status=203 flags=m-- stored=1763722000123 age=0000000002000 ttl=0000000060000 "
+                                    "swr=0000000030000 sie=0000000300000 expires=1763722600000 head=000000149 "
+                                    "body=000000007 key=shop:/items/7:a%20b%252F rule=items\nHTTP/1.1 203 OK\r\n"));
     CHECK(text.find("\nHTTP/1.1 203 OK\r\nDate: ") != text.npos);
     CHECK(text.find(" GMT\r\nETag: \"second\"\r\n\r\na") != text.npos);
 }
@@ -149,7 +151,7 @@ TEST_CASE("every change of one byte decodes to null, except one that makes anoth
             for (int byte = 0; byte < 256; ++byte) {
                 changed[i] = static_cast<char>(byte);
                 if (changed[i] == original) continue;
-                const auto decoded = decode_entry(changed, entry->key, entry->variant);
+                const auto decoded = decode_entry(std::string_view(changed), entry->key, entry->variant);
                 const bool is_position = i < position_text.size() && byte >= '0' && byte <= '9';
                 if (is_position == bool{decoded}) continue;
                 FAIL("byte " << i << " changed to " << byte);
@@ -167,39 +169,78 @@ TEST_CASE("a value with a right checksum over wrong metadata decodes to null")
         std::string payload;
     };
     const std::string good =
-        " larder/1 status=200 stored=1 age=0 ttl=1 swr=0 sie=0 flags=- expires=2 key=k head=2 body=1";
+        " status=200 flags=--- stored=0000000000001 age=0000000000000 ttl=0000000000001 "
+        "swr=0000000000000 sie=0000000000000 expires=0000000000002 head=000000002 "
+        "body=000000001 key=k";
+    const std::string payload = "a\r\n\r\nb";
+    const auto with = [&good](std::string_view part, std::string_view other) {
+        std::string line = good;
+        return line.replace(line.find(part), part.size(), other);
+    };
+    const std::string fits = with("head=000000002", "head=000000003");
+    const auto fitting = [&fits](std::string_view part, std::string_view other) {
+        std::string line = fits;
+        return line.replace(line.find(part), part.size(), other);
+    };
     const Row rows[] = {
-        {"another version", " larder/2" + good.substr(9), "\r\n\r\nb"},
-        {"a status of four digits", " larder/1 status=2000" + good.substr(20), "\r\n\r\nb"},
-        {"a status below 100", " larder/1 status=099" + good.substr(20), "\r\n\r\nb"},
-        {"a negative number", " larder/1 status=200 stored=-1" + good.substr(29), "\r\n\r\nb"},
-        {"a number beyond all times", " larder/1 status=200 stored=9999999999999999" + good.substr(29), "\r\n\r\nb"},
-        {"a number beyond 64 bits", " larder/1 status=200 stored=99999999999999999999" + good.substr(29), "\r\n\r\nb"},
-        {"an unknown field", good + " more=1", "\r\n\r\nb"},
-        {"fields in another order", " larder/1 stored=1 status=200" + good.substr(29), "\r\n\r\nb"},
-        {"a missing body length", good.substr(0, good.size() - 7), "\r\n\r\nb"},
-        {"a body shorter than told", good, "\r\n\r\n"},
-        {"a body longer than told", good, "\r\n\r\nbb"},
-        {"no empty line after the head", good, "\r\nXYb"},
+        {"a status of four digits", fitting("status=200", "status=2000"), payload},
+        {"a status below 100", fitting("status=200", "status=099"), payload},
+        {"a status that is no number", fitting("status=200", "status=2x0"), payload},
+        {"a negative number", fitting("stored=0", "stored=-"), payload},
+        {"a number that is none", fitting("ttl=0000000000001", "ttl=00000x0000001"), payload},
+        {"a number without its zeros", fitting("ttl=0000000000001", "ttl=1"), payload},
+        {"an unknown field", fits + " more=1", payload},
+        {"a field that is known in another place", fits + " groups=g rule=r", payload},
+        {"fields in another order",
+         fitting(" age=0000000000000 ttl=0000000000001", " ttl=0000000000001 age=0000000000000"), payload},
+        {"a missing body length", fitting(" body=000000001", ""), payload},
+        {"a body shorter than told", fits, "a\r\n\r\n"},
+        {"a body longer than told", fits, payload + "b"},
+        {"no empty line after the head", fits, "a\r\nXYb"},
         {"a head whose last line does not end", good, "ab\r\nb"},
-        {"lengths that wrap around", good.substr(0, good.size() - 6) + "body=18446744073709551615", "\r\n\r\nb"},
-        {"an escape cut short", good.substr(0, good.find("key=k")) + "key=k%4 head=2 body=1", "\r\n\r\nb"},
-        {"an unknown flag", good.substr(0, good.find("flags=-")) + "flags=z" + good.substr(good.find(" expires")),
-         "\r\n\r\nb"},
-        {"a flag twice", good.substr(0, good.find("flags=-")) + "flags=mm" + good.substr(good.find(" expires")),
-         "\r\n\r\nb"},
+        {"lengths beyond the value", fitting("body=000000001", "body=999999999"), payload},
+        {"an escape cut short", fitting("key=k", "key=k%4"), payload},
+        {"an unknown flag", fitting("flags=---", "flags=z--"), payload},
+        {"a flag in another place", fitting("flags=---", "flags=-m-"), payload},
+        {"an empty text", fits + " rule=", payload},
     };
-    const auto sealed = [](const std::string& line, const std::string& payload) {
-        const auto sum = XXH3_64bits_withSeed(payload.data(), payload.size(), XXH3_64bits(line.data(), line.size()));
+    const auto sealed = [](const std::string& line, const std::string& payload_bytes, std::string_view version) {
+        const std::string summed = line + '\n' + payload_bytes;
         std::array<char, 17> digits;
-        std::snprintf(digits.data(), digits.size(), "%016llx", static_cast<unsigned long long>(sum));
-        return std::string{position_text} + line + " xxh3=" + digits.data() + "\n" + payload;
+        std::snprintf(digits.data(), digits.size(), "%016llx",
+                      static_cast<unsigned long long>(XXH3_64bits(summed.data(), summed.size())));
+        return std::string{position_text}.append(version).append(" xxh3=").append(digits.data()).append(summed);
     };
-    CHECK(decode_entry(sealed(good, "\r\n\r\nb"), "k", ""));
+    CHECK(decode_entry(sealed(fits, payload, " larder/2"), "k", ""));
+    CHECK_FALSE(decode_entry(sealed(fits, payload, " larder/3"), "k", ""));
     for (const Row& row : rows) {
         CAPTURE(row.why);
-        CHECK_FALSE(decode_entry(sealed(row.line, row.payload), "k", ""));
+        CHECK_FALSE(decode_entry(sealed(row.line, row.payload, " larder/2"), "k", ""));
     }
+}
+
+TEST_CASE("a value of another version is known as one, also when nothing else of it can be read")
+{
+    CHECK(is_of_other_version("1763722000123456 larder/1 status=200 stored=1"));
+    CHECK(is_of_other_version("1763722000123456 larder/12 and something else"));
+    CHECK_FALSE(is_of_other_version(stored(*response())));
+    CHECK_FALSE(is_of_other_version("1763722000123456 larder/2 cut"));
+    CHECK_FALSE(is_of_other_version("1763722000123456 larder/1"));
+    CHECK_FALSE(is_of_other_version("{\"status\":200,\"body\":\"not ours at all\"}"));
+    CHECK_FALSE(is_of_other_version(""));
+}
+
+TEST_CASE("an entry that keeps its value and one that keeps a copy of it are the same, and cost what they take")
+{
+    std::string value = stored(*response());
+    const auto copied = decode_entry(std::string_view(value), response()->key, "");
+    const std::string_view body = copied->body();
+    const auto kept = decode_entry(std::move(value), response()->key, "");
+    REQUIRE(copied);
+    REQUIRE(kept);
+    CHECK(kept->head == copied->head);
+    CHECK(kept->body() == body);
+    CHECK(copied->cost_bytes() > body.size() + copied->head.size() + sizeof(Entry));
 }
 
 TEST_CASE("random bytes, and random splices of valid entries, never decode to anything")
