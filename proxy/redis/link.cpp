@@ -1,5 +1,6 @@
 #include "proxy/redis/link.hpp"
 
+#include <array>
 #include <boost/asio/post.hpp>
 
 #include "proxy/net/clock.hpp"
@@ -213,7 +214,7 @@ asio::awaitable<void> Link::run_replies(Transport& transport)
         if (tried.ok()) {
             const rules::Instant now = instant_now();
             reader_.received(tried.bytes);
-            while (breaker_.is_closed() && reader_.next(*delivered_)) deliver(std::move(delivered_), now);
+            while (breaker_.is_closed() && take_reply(now)) {}
             if (breaker_.is_closed() && reader_.failed()) lose(Errc::store_malformed, "reply could not be understood");
             // A short read emptied a plain socket: the next try would only say so.
             if (tried.bytes == room.size() || transport.is_tls()) continue;
@@ -233,10 +234,26 @@ asio::awaitable<void> Link::run_replies(Transport& transport)
     }
 }
 
-void Link::deliver(Result<Reply>&& reply, rules::Instant now)
+/// False: there is no whole one, or it cannot be understood.
+bool Link::take_reply(rules::Instant now)
 {
-    LinkOperation* operation = oldest_;
-    if (!operation) return lose(Errc::store_malformed, "a reply that nobody asked for");
+    if (oldest_ && oldest_->texts_ != 0) {
+        std::array<std::optional<std::string_view>, LinkOperation::most_texts> room;
+        const std::span texts(room.data(), oldest_->texts_);
+        if (reader_.next_texts(texts)) {
+            take_oldest(now).complete_in_place(texts);
+            return true;
+        }
+    }
+    if (!reader_.next(*delivered_)) return false;
+    deliver(std::move(delivered_), now);
+    return true;
+}
+
+/// The operation whose reply has come.
+LinkOperation& Link::take_oldest(rules::Instant now)
+{
+    LinkOperation* const operation = oldest_;
     oldest_ = operation->next_;
     if (!oldest_) newest_ = nullptr;
 
@@ -253,12 +270,19 @@ void Link::deliver(Result<Reply>&& reply, rules::Instant now)
                        {"server", std::string_view(server_)}});
         }
     }
+    return *operation;
+}
+
+void Link::deliver(Result<Reply>&& reply, rules::Instant now)
+{
+    if (!oldest_) return lose(Errc::store_malformed, "a reply that nobody asked for");
+    LinkOperation& operation = take_oldest(now);
     // NOSCRIPT is part of the talk with a server that has just started.
     if (reply->is_error() && !reply->text.starts_with("NOSCRIPT")) {
         counters_.add(Counter::store_errors);
         heed(read_redirect(reply->text), reply->text, now);
     }
-    operation->complete(std::move(reply));
+    operation.complete(std::move(reply));
 }
 
 // An error reply may say that the data is elsewhere. No redirect is followed: the operation fails, its request passes

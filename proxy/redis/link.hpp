@@ -5,6 +5,7 @@
 
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
+#include <optional>
 #include <random>
 #include <span>
 #include <string>
@@ -29,11 +30,19 @@ class LinkOperation {
   public:
     /// Called on the loop, outside of `send`. May send again. An error reply of the server is a value here.
     virtual void complete(rules::Result<Reply>&& reply) = 0;
+    /// Called instead when the operation was made for a reply of so many texts, and that is what has come, all at once:
+    /// views into what was read, valid within the call. Empty: nil.
+    virtual void complete_in_place(std::span<const std::optional<std::string_view>>) {}
     /// The link is destroyed with the operation still under way: free what is held, resume nobody.
     virtual void abandon() noexcept = 0;
 
   protected:
-    explicit LinkOperation(StoreOperation operation = StoreOperation::log) : operation_(operation) {}
+    /// @param texts  0: always `complete`
+    explicit LinkOperation(StoreOperation operation = StoreOperation::log, std::uint8_t texts = 0)
+        : operation_(operation), texts_(texts)
+    {
+    }
+    static constexpr std::size_t most_texts = 2;
     ~LinkOperation() = default;
 
   private:
@@ -41,6 +50,7 @@ class LinkOperation {
     LinkOperation* next_ = nullptr;
     rules::Instant sent_;
     StoreOperation operation_;  // for histogram and log
+    std::uint8_t texts_;        // that its reply has, as a rule
 };
 
 /// Single-threaded: everything happens on the thread that runs the io_context. The io_context must not run any more
@@ -107,6 +117,8 @@ class Link {
     asio::awaitable<void> pause();
     /// The attempt under way still is: nobody has stopped it or named another server.
     bool is_wanted() const noexcept { return !breaker_.is_stopped() && !breaker_.is_relocated(); }
+    bool take_reply(rules::Instant now);
+    LinkOperation& take_oldest(rules::Instant now);
     void deliver(rules::Result<Reply>&& reply, rules::Instant now);
     void heed(const Redirect& redirect, std::string_view error, rules::Instant now);
     void log_error(std::string_view text, rules::Instant now);

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <exception>
 #include <optional>
+#include <utility>
 
 #include "rules/base/text.hpp"
 
@@ -31,6 +32,23 @@ void become(Reply& reply, Reply::Kind kind) noexcept
 {
     reply.kind = kind;
     if (kind != Reply::Kind::array && !reply.elements.empty()) reply.elements.clear();
+}
+
+/// A line that is a kind and a few digits, as nearly every one is: they are read where their end is looked for.
+struct ShortLine {
+    std::int64_t number = 0;
+    std::size_t bytes = 0;  // 0: it is no such line
+};
+
+ShortLine read_short_line(const char* at, std::size_t here) noexcept
+{
+    constexpr std::size_t longest = 12;
+    if (here < longest) return {};
+    ShortLine line;
+    std::size_t end = 1;
+    while (end < longest - 2 && rules::is_digit(at[end])) line.number = line.number * 10 + (at[end++] - '0');
+    if (end > 1 && at[end] == '\r' && at[end + 1] == '\n') line.bytes = end + 2;
+    return line;
 }
 
 std::optional<std::int64_t> parse_number(std::string_view text) noexcept
@@ -101,20 +119,42 @@ try {
     return fail();
 }
 
+bool ReplyReader::next_texts(std::span<std::optional<std::string_view>> texts) noexcept
+{
+    if (depth_ != 0 || is_large_ || failed_ || begin_ == end_) return false;
+    const char *at = buffer_.data() + begin_, *const end = buffer_.data() + end_;
+    const ShortLine head = read_short_line(at, static_cast<std::size_t>(end - at));
+    if (*at != '*' || head.bytes == 0 || !std::cmp_equal(head.number, texts.size())) return false;
+    at += head.bytes;
+    for (std::optional<std::string_view>& text : texts) {
+        constexpr std::string_view nil = "$-1\r\n";
+        const std::string_view rest(at, static_cast<std::size_t>(end - at));
+        if (rest.starts_with(nil)) {
+            text.reset();
+            at += nil.size();
+            continue;
+        }
+        const ShortLine line = read_short_line(at, rest.size());
+        if (line.bytes == 0 || *at != '$') return false;
+        const auto size = static_cast<std::size_t>(line.number);
+        if (rest.size() - line.bytes < size + 2) return false;
+        text.emplace(at + line.bytes, size);
+        at += line.bytes + size;
+        if (at[0] != '\r' || at[1] != '\n') return false;
+        at += 2;
+    }
+    begin_ = static_cast<std::size_t>(at - buffer_.data());
+    return true;
+}
+
 /// Takes one item, or the head of an array. False: it is not all there, or bad.
 bool ReplyReader::step()
 {
     const char* const at = buffer_.data() + begin_;
     const std::size_t here = end_ - begin_;
-    // Nearly every line is a few digits: they are read where their end is looked for.
-    constexpr std::size_t short_line = 12;
-    if (here >= short_line && (at[0] == '$' || at[0] == '*')) {
-        std::int64_t number = 0;
-        std::size_t digits_end = 1;
-        while (digits_end < short_line - 2 && rules::is_digit(at[digits_end]))
-            number = number * 10 + (at[digits_end++] - '0');
-        if (digits_end > 1 && at[digits_end] == '\r' && at[digits_end + 1] == '\n')
-            return take_number(at[0], number, digits_end + 2);
+    if (here > 0 && (at[0] == '$' || at[0] == '*')) {
+        const ShortLine line = read_short_line(at, here);
+        if (line.bytes != 0) return take_number(at[0], line.number, line.bytes);
     }
     const auto* const feed_at = static_cast<const char*>(std::memchr(at, '\n', std::min(here, line_limit)));
     if (!feed_at) return here < line_limit ? false : fail();

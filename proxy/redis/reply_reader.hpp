@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -34,6 +35,9 @@ class ReplyReader {
     /// The next reply, in exchange for one that is not needed any more: its memory is used again. False: there is no
     /// whole one yet, or the bytes cannot be understood (`failed`), from when on there is none.
     bool next(Reply& reply);
+    /// The next reply where it stands, if it is an array of so many texts or nils, and all of it is there: views that
+    /// are valid until more is read. False: `next` may have it.
+    bool next_texts(std::span<std::optional<std::string_view>> texts) noexcept;
     bool failed() const noexcept { return failed_; }
 
   private:

@@ -28,14 +28,17 @@ Errc RedisStore::away() noexcept
     return link_.send_error();
 }
 
-void RedisStore::report_malformed(std::string_view name, rules::Instant now)
+void RedisStore::report_malformed(std::string_view name, bool is_of_other_version, rules::Instant now)
 {
     link_.counters().add(Counter::store_malformed);
     constexpr std::chrono::seconds log_every{10};
     if (malformed_logged_ != rules::Instant{} && now - malformed_logged_ < log_every) return;
     malformed_logged_ = now;
     log_event(config::LogLevel::warn,
-              "a stored response is not as it was written, and is not served: who else writes to this Redis?",
+              is_of_other_version
+                  ? "a stored response is of another version of Larder, and is fetched anew: replicas of two versions "
+                    "that share a namespace replace what the other has stored"
+                  : "a stored response is not as it was written, and is not served: who else writes to this Redis?",
               {{"key", name}});
 }
 
@@ -43,7 +46,7 @@ void RedisStore::report_malformed(std::string_view name, rules::Instant now)
 class RedisStore::Reading final : public LinkOperation {
   public:
     Reading(RedisStore& store, const std::string& k, const std::string& v, Completion<Result<StoreRead>>& done)
-        : LinkOperation(StoreOperation::get), key(k), variant(v), store_(store), done_(done)
+        : LinkOperation(StoreOperation::get, texts), key(k), variant(v), store_(store), done_(done)
     {
     }
 
@@ -63,6 +66,13 @@ class RedisStore::Reading final : public LinkOperation {
         const std::unique_ptr<Reading> self(this);
         done_.complete(store_.understand(*this, std::move(reply)));
     }
+    void complete_in_place(std::span<const std::optional<std::string_view>> reply) override
+    {
+        const std::unique_ptr<Reading> self(this);
+        if (reply[1]) store_.take_counter(*this, *reply[1]);
+        if (reply[0]) store_.take_entry(*this, *reply[0]);
+        done_.complete(std::move(look));
+    }
     void abandon() noexcept override
     {
         const std::unique_ptr<Reading> self(this);
@@ -74,9 +84,30 @@ class RedisStore::Reading final : public LinkOperation {
     StoreRead look;
 
   private:
+    static constexpr std::uint8_t texts = 2;  // value and counter
+
     RedisStore& store_;
     Completion<Result<StoreRead>>& done_;
 };
+
+void RedisStore::take_counter(Reading& reading, std::string_view text) noexcept
+{
+    // A counter that is no number is as good as none: the log starts over.
+    reading.look.counter = rules::parse_digits(text).value_or(0);
+}
+
+/// @tparam Value  a view that is copied, or a string that the entry keeps
+template <class Value>
+void RedisStore::take_entry(Reading& reading, Value&& value)
+{
+    const bool is_other = is_of_other_version(value);
+    StoreRead& read = reading.look;
+    read.entry = decode_entry(std::forward<Value>(value), reading.key, reading.variant);
+    // Both were read at once, and no honest entry is ahead of the counter: one that is would outlive each purge by
+    // pattern. (Without a counter the log starts over, and voids what is stored.)
+    if (read.entry && read.entry->position.load(std::memory_order_relaxed) > read.counter) read.entry.reset();
+    if (!read.entry) report_malformed(keys_.entry(reading.key, reading.variant), is_other, read.sent);
+}
 
 Result<StoreRead> RedisStore::understand(Reading& reading, Result<Reply>&& reply)
 {
@@ -86,19 +117,11 @@ Result<StoreRead> RedisStore::understand(Reading& reading, Result<Reply>&& reply
         link_.counters().add(Counter::store_malformed);
         return Errc::store_refused;
     }
-    StoreRead read = std::move(reading.look);
     Reply& value = reply->elements[0];
     const Reply& counter = reply->elements[1];
-    // A counter that is no number is as good as none: the log starts over.
-    if (counter.is_text()) read.counter = rules::parse_digits(counter.text).value_or(0);
-    if (value.is_text()) {
-        read.entry = decode_entry(std::move(value.text), reading.key, reading.variant);
-        // Both were read at once, and no honest entry is ahead of the counter: one that is would outlive each purge by
-        // pattern. (Without a counter the log starts over, and voids what is stored.)
-        if (read.entry && read.entry->position.load(std::memory_order_relaxed) > read.counter) read.entry.reset();
-        if (!read.entry) report_malformed(keys_.entry(reading.key, reading.variant), read.sent);
-    }
-    return read;
+    if (counter.is_text()) take_counter(reading, counter.text);
+    if (value.is_text()) take_entry(reading, std::move(value.text));
+    return std::move(reading.look);
 }
 
 bool RedisStore::begin_get(const std::string& key, const std::string& variant, Completion<Result<StoreRead>>& done)

@@ -44,8 +44,11 @@ class RedisStore final : public Store {
     };
     rules::Errc away() noexcept;
     rules::Result<StoreRead> understand(Reading& reading, rules::Result<Reply>&& reply);
+    void take_counter(Reading& reading, std::string_view text) noexcept;
+    template <class Value>
+    void take_entry(Reading& reading, Value&& value);
     /// Counts a value that cannot be read, and says so at most every 10 s.
-    void report_malformed(std::string_view name, rules::Instant now);
+    void report_malformed(std::string_view name, bool is_of_other_version, rules::Instant now);
 
     Link& link_;
     const Keyspace& keys_;

@@ -1,7 +1,9 @@
 // What Redis servers and sentinels send: the same replies however the bytes arrive, and no reading of them that leads
 // anywhere but to a server.
 #include <algorithm>
+#include <array>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -37,8 +39,21 @@ Replies read_replies(std::string_view input, NextSize next_size)
         const ExactCopy portion(input.substr(at, next_size()));
         at += portion.view().size();
         reader.feed(portion.view());
-        Reply reply;
-        while (reader.next(reply)) replies.all.push_back(std::move(reply));
+        for (;;) {
+            Reply reply;
+            std::array<std::optional<std::string_view>, 2> pair;
+            if (reader.next_texts(pair)) {  // as the link asks for an entry
+                reply.kind = Reply::Kind::array;
+                for (const auto& text : pair)
+                    reply.elements.push_back({text ? Reply::Kind::text : Reply::Kind::nil,
+                                              0,
+                                              std::string(text.value_or(std::string_view())),
+                                              {}});
+            } else if (!reader.next(reply)) {
+                break;
+            }
+            replies.all.push_back(std::move(reply));
+        }
         replies.failed = reader.failed();
     }
     return replies;

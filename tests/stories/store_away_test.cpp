@@ -378,6 +378,15 @@ TEST_CASE("a value in Redis that is no entry is a miss and is counted, never an 
         // It does not keep out what is stored in its place.
         await_condition("it is stored anew", [&] { return is_hit(client.get("/items/1")); });
     }
+    std::string of_other_version = good;
+    of_other_version.replace(good.find(" larder/2 "), 10, " larder/1 ");
+    stage.redis->command({"SET", keys, of_other_version});
+    LarderProcess larder(yaml);
+    HttpClient client(larder.port());
+    CHECK_FALSE(is_hit(client.get("/items/1")));
+    CHECK(larder.metric("larder_store_malformed_total") == 1);
+    CHECK(larder.log().find("a stored response is of another version of Larder") != std::string::npos);
+    await_condition("it is stored anew", [&] { return is_hit(client.get("/items/1")); });
 }
 
 TEST_CASE("an entry in Redis can be read by a person, has an expiry, and stands under the namespace")

@@ -2,7 +2,9 @@
 
 #include <doctest/doctest.h>
 
+#include <array>
 #include <memory>
+#include <optional>
 #include <random>
 #include <vector>
 
@@ -42,21 +44,49 @@ std::string by_hiredis(const std::string& bytes)
     }
 }
 
-/// Gives the reader portions that `next_size` sizes, as a socket would.
+struct Readings {
+    std::string text;          // of all replies
+    std::size_t in_place = 0;  // of them
+};
+
+/// Gives the reader portions that `next_size` sizes, as a socket would, and asks for pairs of texts where they stand.
 template <class NextSize>
-std::string by_larder(ReplyReader& reader, std::string_view bytes, NextSize next_size)
+Readings readings(ReplyReader& reader, std::string_view bytes, NextSize next_size)
 {
-    std::string out;
+    Readings all;
+    std::string& out = all.text;
     Reply reply;  // one for all: nothing of it may be left in the next
+    std::array<std::optional<std::string_view>, 2> pair;
     while (!bytes.empty() && !reader.failed()) {
         const auto into = reader.room();
         const std::size_t count = std::min({bytes.size(), into.size(), next_size()});
         bytes.copy(into.data(), count);
         reader.received(count);
         bytes.remove_prefix(count);
-        while (reader.next(reply)) out += written(reply) + "\n";
+        for (;;) {
+            if (reader.next_texts(pair)) {
+                Reply array{Reply::Kind::array, 0, {}, {}};
+                for (const auto& text : pair)
+                    array.elements.push_back({text ? Reply::Kind::text : Reply::Kind::nil,
+                                              0,
+                                              std::string(text.value_or(std::string_view())),
+                                              {}});
+                out += written(array) + "\n";
+                ++all.in_place;
+            } else if (reader.next(reply)) {
+                out += written(reply) + "\n";
+            } else {
+                break;
+            }
+        }
     }
-    return out;
+    return all;
+}
+
+template <class NextSize>
+std::string by_larder(ReplyReader& reader, std::string_view bytes, NextSize next_size)
+{
+    return readings(reader, bytes, next_size).text;
 }
 
 class RandomReplies {
@@ -108,6 +138,34 @@ TEST_CASE("replies are read as hiredis reads them, however their bytes arrive")
         CHECK(by_larder(reader, bytes, [] { return SIZE_MAX; }) == expected);
         CHECK(by_larder(reader, bytes, [&] { return 1 + random.below(random.below(10) ? 40'000 : 3); }) == expected);
         CHECK_FALSE(reader.failed());
+    }
+}
+
+TEST_CASE("a pair of texts that has come whole is read where it stands, one that has not is waited for")
+{
+    const std::string large(9'000, 'x');
+    const std::string
+        pair = "*2\r\n$5\r\nvalue\r\n$16\r\n1763722000123456\r\n",
+        half = "*2\r\n$-1\r\n$4\r\n1763\r\n", nils = "*2\r\n$-1\r\n$-1\r\n",
+        long_one = "*2\r\n$9000\r\n" + large + "\r\n$1\r\n1\r\n",
+        others = "*3\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n*2\r\n:1\r\n$1\r\na\r\n-ERR\r\n*2\r\n*-1\r\n$1\r\na\r\n";
+    const std::string bytes = pair + half + nils + pair + long_one + others + pair + "+OK\r\n";
+    const std::string expected = by_hiredis(bytes);
+    ReplyReader reader;
+    const Readings whole = readings(reader, bytes, [] { return SIZE_MAX; });
+    CHECK(whole.text == expected);
+    CHECK(whole.in_place == 6);
+    for (std::size_t size = 1; size < 60; ++size) {
+        CAPTURE(size);
+        ReplyReader slow;
+        CHECK(readings(slow, bytes, [&] { return size; }).text == expected);
+    }
+    for (const std::string& wrong :
+         {std::string("*2\r\n$1\r\nab\r\n$1\r\nb\r\n"), "*2\r\n$1\r\na\r\n$1x\r\nb\r\n" + pair}) {
+        CAPTURE(wrong);
+        ReplyReader broken;
+        CHECK(readings(broken, wrong, [] { return SIZE_MAX; }).text.empty());
+        CHECK(broken.failed());
     }
 }
 
