@@ -170,7 +170,7 @@ class Judge {
             const Read& read = history_.reads[i];
             const Nanoseconds sticks = owed_of(read.version).sticks;
             if (sticks != never && terms_.never_back_in_time)
-                seen.add({std::max(read.end + terms_.bound, sticks), read.version, i});
+                seen.add({std::max(read.end, sticks) + terms_.bound, read.version, i});
             strictly.add({read.end, read.version, i});
         }
         for (Floor* floor : {&written, &seen, &strictly}) floor->sort();
@@ -233,12 +233,17 @@ std::string describe(const Violation& violation, const History& history, const V
     std::string text = violation.kind == Violation::Kind::stale ? "stale" : "back in time";
     text += ": item " + std::to_string(read.item) + " " + told(read) + ";\n      owed was version " +
             std::to_string(violation.owed_version) + ": ";
+    const auto told_write = [&](const Write& write) {
+        const char* const outcome = write.outcome == WriteOutcome::acknowledged ? "acknowledged"
+                                    : write.outcome == WriteOutcome::refused    ? "refused"
+                                                                                : "without an answer";
+        return "write " + std::to_string(write.id) + " of client " + std::to_string(write.client) +
+               " through replica " + std::to_string(write.replica) + " from " + milliseconds_text(write.begin - zero) +
+               ", " + outcome + " at " + milliseconds_text(write.end - zero) + (write.deferred ? " as deferred" : "");
+    };
     if (violation.kind == Violation::Kind::stale) {
         const Write& write = history.writes[violation.evidence];
-        text += "write " + std::to_string(write.id) + " of client " + std::to_string(write.client) +
-                " through replica " + std::to_string(write.replica) + " from " + milliseconds_text(write.begin - zero) +
-                ", acknowledged at " + milliseconds_text(write.end - zero) + (write.deferred ? " as deferred" : "") +
-                ", " + milliseconds_text(read.begin - write.end) + " before the read began";
+        text += told_write(write) + ", " + milliseconds_text(read.begin - write.end) + " before the read began";
     } else {
         const Read& other = history.reads[violation.evidence];
         text += told(other) + ", " + milliseconds_text(read.begin - other.end) + " before the read began";
@@ -247,8 +252,14 @@ std::string describe(const Violation& violation, const History& history, const V
         if (commit.item != read.item || commit.version < read.version || commit.version > violation.owed_version)
             continue;
         text += "\n      backend: version " + std::to_string(commit.version) + " committed at " +
-                milliseconds_text(commit.at - zero) + " by write " + std::to_string(commit.write_id);
+                milliseconds_text(commit.at - zero);
+        for (const Write& write : history.writes)
+            if (write.id == commit.write_id) text += " by " + told_write(write);
     }
+    for (const StoreFault& fault : history.faults)
+        text += "\n      the store: a fault from " + milliseconds_text(fault.begin - zero) + " to " +
+                milliseconds_text(fault.end - zero) +
+                (fault.replica < 0 ? "" : " for replica " + std::to_string(fault.replica));
     return text;
 }
 

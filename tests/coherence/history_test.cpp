@@ -249,6 +249,24 @@ TEST_CASE("forward: a write under way in a fault protects readers from its ackno
     CHECK(late.read(61ms, 62ms, 1, 1).verdict(forward()).stale == 1);
 }
 
+TEST_CASE(
+    "bounded, forward: from the acknowledgement of a write under way in a fault on, others have the bound to see it")
+{
+    Terms terms = forward();
+    terms.bound = 300ms;
+    const auto story = [](Nanoseconds begin) {
+        return Story()
+            .fault(20ms, 30ms)
+            .calm(35ms)
+            .write(25ms, 400ms, 2)
+            .read(40ms, 41ms, 2)  // through the replica that writes, or past its cache: the log has nothing yet
+            .read(begin, begin + 1ms, 1, 1);
+    };
+    CHECK(story(350ms).verdict(terms).lawful());
+    CHECK(story(690ms).verdict(terms).lawful());
+    CHECK(story(701ms).verdict(terms).stale == 1);
+}
+
 TEST_CASE("a fault of one replica excuses no other")
 {
     Story story;
