@@ -231,9 +231,10 @@ bool Shard::voided_since(const Entry& entry, LogToken since)
 
 bool Shard::any_group_matched_since(const Entry& entry, Position since) const noexcept
 {
-    return std::any_of(entry.groups.begin(), entry.groups.end(), [&](const std::string& group) {
-        return replica_.matched_group_since(group, since) != Since::clean;
-    });
+    return !entry.groups.empty() &&
+           std::any_of(entry.groups.begin(), entry.groups.end(), [&](const std::string& group) {
+               return replica_.matched_group_since(group, since) != Since::clean;
+           });
 }
 
 Since Shard::matched_since(const Entry& entry, Position since) const noexcept

@@ -9,6 +9,7 @@
 #include "proxy/redis/link_news.hpp"
 #include "proxy/redis/resp.hpp"
 #include "proxy/redis/side_connection.hpp"
+#include "rules/base/appender.hpp"
 
 namespace larder::proxy {
 
@@ -343,11 +344,35 @@ asio::awaitable<Result<Reply>> Link::execute(std::span<const std::string_view> a
 
 bool Link::send(LinkOperation& operation, std::span<const std::string_view> args)
 {
-    if (!breaker_.is_closed() || out_.size() - written_ > output_limit_bytes) {
-        counters_.add(Counter::store_errors);
-        return false;
-    }
+    if (!takes_commands()) return false;
     append_command(out_, args);
+    await_reply(operation);
+    return true;
+}
+
+bool Link::send_composed(LinkOperation& operation, std::span<const std::string_view> pieces)
+{
+    if (!takes_commands()) return false;
+    std::size_t bytes = 0;
+    for (const std::string_view piece : pieces) bytes += piece.size();
+    {
+        rules::Appender out(out_, bytes);
+        for (const std::string_view piece : pieces) out += piece;
+    }
+    await_reply(operation);
+    return true;
+}
+
+bool Link::takes_commands() noexcept
+{
+    if (breaker_.is_closed() && out_.size() - written_ <= output_limit_bytes) return true;
+    counters_.add(Counter::store_errors);
+    return false;
+}
+
+/// Its command is the newest in `out_`, which leaves at the end of this turn.
+void Link::await_reply(LinkOperation& operation)
+{
     if (!flush_posted_) {
         flush_posted_ = true;
         turn_time_ = instant_now();
@@ -361,7 +386,6 @@ bool Link::send(LinkOperation& operation, std::span<const std::string_view> args
         oldest_ = &operation;
     newest_ = &operation;
     if (!timer_armed_) arm_timer(turn_time_);
-    return true;
 }
 
 void Link::flush()

@@ -45,6 +45,9 @@ class LinkOperation {
     static constexpr std::size_t most_texts = 2;
     ~LinkOperation() = default;
 
+    /// When it was sent, or up to a turn of the loop earlier.
+    rules::Instant sent() const noexcept { return sent_; }
+
   private:
     friend class Link;
     LinkOperation* next_ = nullptr;
@@ -89,6 +92,8 @@ class Link {
     /// The same without a coroutine: `operation.complete` is called later, never from within.
     /// @return false: not sent, `operation` is not touched; why: `send_error()`
     bool send(LinkOperation& operation, std::span<const std::string_view> args);
+    /// The same of a command that its sender has composed, as `append_command` would: its bytes, in pieces.
+    bool send_composed(LinkOperation& operation, std::span<const std::string_view> pieces);
     rules::Errc send_error() const noexcept;
 
     /// Changes when the commands of a loop turn leave: what was sent in the present turn is still here.
@@ -124,6 +129,8 @@ class Link {
     void log_error(std::string_view text, rules::Instant now);
     void relocate();
 
+    bool takes_commands() noexcept;
+    void await_reply(LinkOperation& operation);
     void flush();
     void write_some();
     void arm_timer(rules::Instant now);

@@ -58,6 +58,25 @@ void append_command(std::string& out, std::span<const std::string_view> args)
         out.resize(static_cast<std::size_t>(at - out.data()));
 }
 
+CommandFrame::CommandFrame(std::span<const std::string_view> args_before, std::span<const std::string_view> args_behind)
+{
+    std::array<char, longest_length> room;
+    const auto append = [&room](std::string& out, char kind, std::size_t number) {
+        out.append(room.data(), write_number(room.data(), kind, number));
+    };
+    append(before, '*', args_before.size() + 1 + args_behind.size());
+    for (const std::string_view arg : args_before) {
+        append(before, '$', arg.size());
+        before.append(arg).append("\r\n");
+    }
+    before += '$';
+    behind = "\r\n";
+    for (const std::string_view arg : args_behind) {
+        append(behind, '$', arg.size());
+        behind.append(arg).append("\r\n");
+    }
+}
+
 bool append_login(std::string& out, std::string_view user, std::string_view password)
 {
     if (!user.empty()) {

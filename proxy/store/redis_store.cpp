@@ -1,6 +1,8 @@
 #include "proxy/store/redis_store.hpp"
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 
 #include "proxy/net/clock.hpp"
 #include "proxy/observe/log.hpp"
@@ -21,6 +23,11 @@ constexpr std::size_t payload_keep_bytes = 64 * 1024;  // of memory for the next
 asio::awaitable<Result<StoreRead>> failed(Errc why) { co_return why; }
 
 }  // namespace
+
+RedisStore::RedisStore(Link& link, const Keyspace& keys)
+    : link_(link), keys_(keys), get_(std::array{std::string_view("MGET")}, std::array{std::string_view(keys.counter())})
+{
+}
 
 Errc RedisStore::away() noexcept
 {
@@ -52,23 +59,29 @@ class RedisStore::Reading final : public LinkOperation {
 
     bool send()
     {
+        // MGET of the entry and the counter, of which only the first changes.
         Link& link = store_.link_;
         std::string& name = store_.texts_.entry;
         store_.keys_.entry_to(name, key, variant);
-        const std::string_view args[] = {"MGET", name, store_.keys_.counter()};
+        std::array<char, 24> length;
+        char* const length_end = std::to_chars(length.begin(), length.end() - 2, name.size()).ptr;
+        std::copy_n("\r\n", 2, length_end);
+        const std::string_view pieces[] = {
+            store_.get_.before, {length.data(), length_end + 2}, name, store_.get_.behind};
         look.connection = link.connection();
-        look.sent = instant_now();  // not later than the command: a look is dated by it
         link.counters().add(Counter::store_gets);
-        return link.send(*this, args);
+        return link.send_composed(*this, pieces);
     }
     void complete(Result<Reply>&& reply) override
     {
         const std::unique_ptr<Reading> self(this);
+        look.sent = sent();  // not later than the command: a look is dated by it
         done_.complete(store_.understand(*this, std::move(reply)));
     }
     void complete_in_place(std::span<const std::optional<std::string_view>> reply) override
     {
         const std::unique_ptr<Reading> self(this);
+        look.sent = sent();
         if (reply[1]) store_.take_counter(*this, *reply[1]);
         if (reply[0]) store_.take_entry(*this, *reply[0]);
         done_.complete(std::move(look));

@@ -6,6 +6,7 @@
 #include "proxy/observe/counters.hpp"
 #include "proxy/redis/keyspace.hpp"
 #include "proxy/redis/link.hpp"
+#include "proxy/redis/resp.hpp"
 #include "proxy/store/store.hpp"
 
 namespace larder::proxy {
@@ -13,7 +14,7 @@ namespace larder::proxy {
 /// Single-threaded: one per worker, over its link. Both parameters outlive it.
 class RedisStore final : public Store {
   public:
-    RedisStore(Link& link, const Keyspace& keys) : link_(link), keys_(keys) {}
+    RedisStore(Link& link, const Keyspace& keys);
 
     /// `MGET entry counter`. A value that cannot be read is no entry, and counted.
     asio::awaitable<rules::Result<StoreRead>> get(const std::string& key, const std::string& variant) override;
@@ -52,6 +53,7 @@ class RedisStore final : public Store {
 
     Link& link_;
     const Keyspace& keys_;
+    const CommandFrame get_;  // but for the name of the entry
     Texts texts_;
     rules::Instant malformed_logged_{};
 };

@@ -8,6 +8,7 @@
 #include <random>
 #include <vector>
 
+#include "proxy/redis/resp.hpp"
 #include "tests/unit/proxy/hiredis_reply.hpp"
 
 using namespace larder::proxy;
@@ -217,5 +218,18 @@ TEST_CASE("what no server says is not understood, and nothing after it is a repl
         reader.reset();
         reader.feed("+OK\r\n");
         CHECK(reader.next(reply));
+    }
+}
+
+TEST_CASE("a command's frame around one argument is the command")
+{
+    const std::string_view before[] = {"MGET", "of 10 bytes"}, behind[] = {"shop:{0}:q", ""};
+    const CommandFrame frame(before, behind);
+    for (const std::string& changing : {std::string(), std::string("k"), std::string(2'000, 'x')}) {
+        CAPTURE(changing);
+        const std::string_view args[] = {before[0], before[1], changing, behind[0], behind[1]};
+        std::string command;
+        append_command(command, args);
+        CHECK(frame.before + std::to_string(changing.size()) + "\r\n" + changing + frame.behind == command);
     }
 }
