@@ -31,8 +31,8 @@ void Poller::shutdown() noexcept
 {
     while (!all_.empty()) {
         Watched& watched = all_.front();
-        Watched::Base* const reader = std::exchange(watched.reader_, nullptr);
-        Watched::Base* const writer = std::exchange(watched.writer_, nullptr);
+        Completion<bool>* const reader = std::exchange(watched.reader_, nullptr);
+        Completion<bool>* const writer = std::exchange(watched.writer_, nullptr);
         watched.remove();
         if (reader) reader->abandon();
         if (writer) writer->abandon();
@@ -104,9 +104,9 @@ void Watched::remove() noexcept
     poller_.all_.erase(poller_.all_.iterator_to(*this));
 }
 
-void Watched::begin_wait(Direction direction, Base* waiter)
+void Watched::begin_wait(Direction direction, Completion<bool>* waiter)
 {
-    Base*& slot = direction == Direction::read ? reader_ : writer_;
+    Completion<bool>*& slot = direction == Direction::read ? reader_ : writer_;
     slot = waiter;
     ++poller_.waits_;
     if (fd_ < 0 || aborted_) return end_wait(slot, false);
@@ -120,12 +120,12 @@ void Watched::begin_wait(Direction direction, Base* waiter)
         poller_.arm();
 }
 
-void Watched::end_wait(Base*& slot, bool ready) noexcept
+void Watched::end_wait(Completion<bool>*& slot, bool ready) noexcept
 {
-    Base* const waiter = std::exchange(slot, nullptr);
+    Completion<bool>* const waiter = std::exchange(slot, nullptr);
     if (!waiter) return;
     --poller_.waits_;
-    asio::post(poller_.context_, [kept = std::unique_ptr<Base, Abandon>(waiter), ready]() mutable {
+    asio::post(poller_.context_, [kept = std::unique_ptr<Completion<bool>, Abandon>(waiter), ready]() mutable {
         kept.release()->complete(bool(ready));
     });
 }
@@ -148,8 +148,8 @@ void Watched::on_events(std::uint32_t events)
     if (asks_out_ && !writer_ && (events & EPOLLOUT) && !(events & EPOLLIN))
         asks_out_ = !ask_for(inward, EPOLL_CTL_MOD);
     // Either may free this.
-    Base* const reader = readable_ ? std::exchange(reader_, nullptr) : nullptr;
-    Base* const writer = writable_ ? std::exchange(writer_, nullptr) : nullptr;
+    Completion<bool>* const reader = readable_ ? std::exchange(reader_, nullptr) : nullptr;
+    Completion<bool>* const writer = writable_ ? std::exchange(writer_, nullptr) : nullptr;
     poller_.waits_ -= (reader ? 1 : 0) + (writer ? 1 : 0);
     if (reader) reader->complete(true);
     if (writer) writer->complete(true);

@@ -42,10 +42,13 @@ class Watched : public boost::intrusive::list_base_hook<> {
     {
         auto start = [this, direction](auto handler) {
             using Handler = std::decay_t<decltype(handler)>;
-            begin_wait(direction, ReadyWaiter<Handler>::make(std::move(handler)));
+            begin_wait(direction, Waiter<Completion<bool>, bool, Handler>::make(std::move(handler)));
         };
         return asio::async_initiate<Token, void(bool)>(std::move(start), token);
     }
+    /// The same for who needs no memory for it: `waiting` stays until it is completed, or abandoned with the
+    /// io_context.
+    void wait(Direction direction, Completion<bool>& waiting) { begin_wait(direction, &waiting); }
     void cancel() noexcept;
     /// Ends present waits, and those to come, with false.
     void abort() noexcept
@@ -66,20 +69,13 @@ class Watched : public boost::intrusive::list_base_hook<> {
 
   private:
     friend class Poller;
-    struct Base {
-        virtual ~Base() = default;
-        virtual void complete(bool&& ready) = 0;
-        virtual void abandon() noexcept = 0;
-    };
     struct Abandon {
-        void operator()(Base* waiter) const noexcept { waiter->abandon(); }
+        void operator()(Completion<bool>* waiter) const noexcept { waiter->abandon(); }
     };
-    template <class Handler>
-    using ReadyWaiter = Waiter<Base, bool, Handler>;
 
-    void begin_wait(Direction direction, Base* waiter);
+    void begin_wait(Direction direction, Completion<bool>* waiter);
     void on_events(std::uint32_t events);
-    void end_wait(Base*& slot, bool ready) noexcept;
+    void end_wait(Completion<bool>*& slot, bool ready) noexcept;
     bool ask_for(std::uint32_t events, int operation) noexcept;
 
     Poller& poller_;
@@ -89,8 +85,8 @@ class Watched : public boost::intrusive::list_base_hook<> {
     bool ended_ = false;     // or has urgent data: a short read does not say that nothing is left
     bool asks_out_ = false;  // room to write is told of
     bool aborted_ = false;
-    Base* reader_ = nullptr;
-    Base* writer_ = nullptr;
+    Completion<bool>* reader_ = nullptr;
+    Completion<bool>* writer_ = nullptr;
 };
 
 /// The service of an io_context that its sockets share. Used through `Watched`.

@@ -7,6 +7,7 @@
 #include <sys/uio.h>
 
 #include <boost/asio/ip/tcp.hpp>
+#include <concepts>
 #include <span>
 #include <string>
 
@@ -67,8 +68,11 @@ class Transport {
 
     /// Waits until a try in that direction is worth it. False when `abort` or `close` ended the wait.
     asio::awaitable<bool> wait(Direction direction);
-    /// The same for whoever is no coroutine. `handler(bool)` comes later, never from within the call.
-    template <class Handler>
+    /// The same for whoever is no coroutine. `waiting` is completed later, never from within the call, or abandoned
+    /// with the io_context.
+    void when_ready(Direction direction, Completion<bool>& waiting) { watched_.wait(direction, waiting); }
+    /// The same with `handler(bool)`, for which memory is needed.
+    template <std::invocable<bool> Handler>
     void when_ready(Direction direction, Handler handler)
     {
         watched_.async_wait(direction, std::move(handler));

@@ -1,6 +1,6 @@
 // One client connection: waits for readability without holding a buffer, scans one head after another out of the
 // thread's buffer, answers hits on the spot and everything else through run_exchange. Requests that wait have no
-// coroutine as long as all goes well: for a hit that is in Redis (Asking), for the app when a read passes by or is a
+// coroutine as long as all goes well: for a hit that is in Redis (`ask`), for the app when a read passes by or is a
 // plain miss (Answering).
 #include <sys/socket.h>
 
@@ -52,13 +52,17 @@ void Server::wait_for_request(ConnectionPtr connection)
     connection->idle = true;
     connection->patience.arm(services_.wheel, services_.config->timeouts.client_idle);
     Transport& transport = connection->client.transport;
-    transport.when_ready(Direction::read, [this, connection = std::move(connection)](bool ready) mutable {
-        try {
-            on_readable(std::move(connection), ready);
-        } catch (...) {
-            Tasks::report("connection", std::current_exception());
-        }
-    });
+    transport.when_ready(Direction::read, *connection.release());
+}
+
+void Server::Connection::complete(bool&& ready)
+{
+    ConnectionPtr self(this);
+    try {
+        server.on_readable(std::move(self), ready);
+    } catch (...) {
+        Tasks::report("connection", std::current_exception());
+    }
 }
 
 /// A request that has come is answered, also by who is about to stop: its client cannot know that it was not read.
@@ -83,41 +87,33 @@ void Server::on_readable(ConnectionPtr connection, bool ready)
     go_on(std::move(connection), stop, input);
 }
 
-/// Waits for what the shared store has, with the connection and the request it is about.
-class Server::Asking final : public Completion<std::optional<Found>> {
-  public:
-    Asking(Server& server, ConnectionPtr connection, std::shared_ptr<Exchange> exchange)
-        : server_(server), connection_(std::move(connection)), exchange_(std::move(exchange)), begun_(instant_now())
-    {
+/// Asks the shared store without a coroutine. False: the connection and the exchange are as they were.
+bool Server::ask(ConnectionPtr& connection, std::shared_ptr<Exchange>& exchange)
+{
+    Connection& asker = *connection;
+    asker.asking = std::move(exchange);
+    asker.asked = instant_now();
+    Exchange& asking = *asker.asking;
+    asking.variant.clear();
+    asking.stored_as = asking.key;
+    if (services_.cache.begin_ask(asking.key, asking.variant, asking.stored_as, asking.now, asker)) {
+        connection.release();
+        return true;
     }
+    exchange = std::move(asker.asking);
+    return false;
+}
 
-    bool begin()
-    {
-        exchange_->variant.clear();
-        exchange_->stored_as = exchange_->key;
-        return server_.services_.cache.begin_ask(exchange_->key, exchange_->variant, exchange_->stored_as,
-                                                 exchange_->now, *this);
+void Server::Connection::complete(std::optional<Found>&& found)
+{
+    ConnectionPtr self(this);
+    try {
+        asking->store_time = instant_now() - asked;
+        server.on_found(std::move(self), std::move(asking), std::move(found));
+    } catch (...) {
+        Tasks::report("connection", std::current_exception());
     }
-    ConnectionPtr take_connection() { return std::move(connection_); }
-
-    void complete(std::optional<Found>&& found) override
-    {
-        const std::unique_ptr<Asking> self(this);
-        try {
-            exchange_->store_time = instant_now() - begun_;
-            server_.on_found(std::move(connection_), std::move(exchange_), std::move(found));
-        } catch (...) {
-            Tasks::report("connection", std::current_exception());
-        }
-    }
-    void abandon() noexcept override { const std::unique_ptr<Asking> self(this); }
-
-  private:
-    Server& server_;
-    ConnectionPtr connection_;
-    std::shared_ptr<Exchange> exchange_;
-    rules::Instant begun_;
-};
+}
 
 /// Waits for the upstream's answer, with the connection and what hands it out.
 /// @tparam Step  Forwarding or FillLeader
@@ -196,13 +192,7 @@ bool Server::begin_at_once(ConnectionPtr& connection, std::shared_ptr<Exchange>&
     }
     if (services_.cache.embedded() || !may_be_found(services_, scratch_)) return false;
     exchange = take_request(client, input);
-    auto asking = std::make_unique<Asking>(*this, std::move(connection), exchange);
-    if (asking->begin()) {
-        asking.release();
-        return true;
-    }
-    connection = asking->take_connection();
-    return false;
+    return ask(connection, exchange);
 }
 
 /// After `answer_hits`, while the connection has no coroutine.
@@ -220,7 +210,7 @@ void Server::go_on(ConnectionPtr connection, Stop stop, std::string_view input)
 }
 
 /// A hit is answered here, a plain miss is filled; everything else needs a coroutine.
-void Server::on_found(ConnectionPtr connection, std::shared_ptr<Exchange> exchange, std::optional<Found> found)
+void Server::on_found(ConnectionPtr connection, std::shared_ptr<Exchange> exchange, std::optional<Found>&& found)
 {
     Client& client = connection->client;
     if (found && answer_found(services_, client, *exchange, *found))
@@ -249,7 +239,13 @@ void Server::go_on_after(ConnectionPtr connection, const Exchange& exchange)
     Client& client = connection->client;
     std::string_view input = client.inbox;
     Stop stop = Stop::end;
-    if (is_open_after(exchange, client)) stop = client.blocked() ? Stop::blocked : answer_hits(*connection, input);
+    if (is_open_after(exchange, client)) {
+        stop = Stop::drained;
+        if (client.blocked())
+            stop = Stop::blocked;
+        else if (!input.empty())
+            stop = answer_hits(*connection, input);
+    }
     go_on(std::move(connection), stop, input);
 }
 

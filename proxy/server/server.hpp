@@ -53,13 +53,20 @@ class Server {
 
     /// Stands in the list of open ones and counts as a task for as long as it lives. Belongs to its coroutine or, while
     /// it has none, to the wait for its next bytes, or for what the shared store has.
-    struct Connection : boost::intrusive::list_base_hook<> {
+    struct Connection final : Completion<bool>, Completion<std::optional<Found>>, boost::intrusive::list_base_hook<> {
         Connection(Server& server, Listener::Accepted accepted);
         ~Connection();
+        /// The wait for its next request is over.
+        void complete(bool&& ready) override;
+        /// The shared store has said what it has of `asking`.
+        void complete(std::optional<Found>&& found) override;
+        void abandon() noexcept override { delete this; }
         Server& server;
         Tasks::Hold hold;
         Client client;
         Patience patience;
+        std::shared_ptr<Exchange> asking;  // waits for the shared store, since:
+        rules::Instant asked;
         bool idle = false;  // waits for a request, of which nothing has come yet
     };
     using ConnectionPtr = std::unique_ptr<Connection>;
@@ -72,7 +79,6 @@ class Server {
         end,       // the connection is to be closed
     };
 
-    class Asking;
     template <class Step>
     class Answering;
     void wait_for_request(ConnectionPtr connection);
@@ -82,9 +88,10 @@ class Server {
     void go_on(ConnectionPtr connection, Stop stop, std::string_view input);
     std::shared_ptr<Exchange> take_request(Client& client, std::string_view input);
     bool begin_at_once(ConnectionPtr& connection, std::shared_ptr<Exchange>& exchange, std::string_view input);
+    bool ask(ConnectionPtr& connection, std::shared_ptr<Exchange>& exchange);
     template <class Step>
     void wait_for_answer(ConnectionPtr connection, std::shared_ptr<Exchange> exchange, std::unique_ptr<Step> step);
-    void on_found(ConnectionPtr connection, std::shared_ptr<Exchange> exchange, std::optional<Found> found);
+    void on_found(ConnectionPtr connection, std::shared_ptr<Exchange> exchange, std::optional<Found>&& found);
     void on_answered(ConnectionPtr connection, Exchange& exchange);
     void go_on_after(ConnectionPtr connection, const Exchange& exchange);
     asio::awaitable<void> run_connection(ConnectionPtr owned, Stop stop, std::string_view input,

@@ -61,11 +61,7 @@ class Fetch {
     /// False: the wait was ended, the fetch is over.
     asio::awaitable<bool> wait_head() { return connection_->transport.wait(head_waits_for_); }
     /// The same for who is no coroutine: `waiting` is told later, never from within.
-    void when_head_comes(Completion<bool>& waiting)
-    {
-        connection_->transport.when_ready(head_waits_for_,
-                                          [&waiting](bool ready) { waiting.complete(std::move(ready)); });
-    }
+    void when_head_comes(Completion<bool>& waiting) { connection_->transport.when_ready(head_waits_for_, waiting); }
     const rules::ResponseHead& head() const noexcept { return head_; }
 
     /// The next piece of the body. `blocked`: `co_await wait_body()`, then call again.

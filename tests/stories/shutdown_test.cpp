@@ -315,6 +315,25 @@ TEST_CASE("what does not end within the drain time is cut, and the exit is still
     CHECK(stage.larder->stop() == 0);
 }
 
+TEST_CASE_TEMPLATE("fills that do not end within the drain time are cut as well, wherever they wait", Backend, Embedded,
+                   OverRedis)
+{
+    StageOptions options = over<Backend>(item_rules);
+    options.options += "timeouts:\n  drain: 200ms\n";
+    Stage stage(options);
+    stage.origin.on("/items/1").silent();
+    stage.origin.on("/items/2").silent();
+    auto plain = stage.connect();
+    plain->send("GET", "/items/1");
+    auto of_a_part = stage.connect();
+    of_a_part->send("GET", "/items/2", {"Range: bytes=0-1"});
+    auto joined = stage.connect();
+    joined->send("GET", "/items/2");
+    stage.origin.await_requests("/items/1", 1);
+    stage.origin.await_requests("/items/2", 1);
+    CHECK(stage.larder->stop() == 0);
+}
+
 TEST_CASE("SIGTERM with nothing under way ends it at once")
 {
     Stage stage({});
