@@ -158,7 +158,8 @@ struct NumberReader {
         const std::uint64_t low = load_eight(value + at + Width - 8) ^ eight_times('0');
         if ((high | low) == 0) return 0;  // most stale windows
         others |= beyond_nine(high) | beyond_nine(low);
-        return join_digits(high) * 100'000'000 + join_digits(low);
+        const std::uint64_t last = join_digits(low);
+        return high == 0 ? last : join_digits(high) * 100'000'000 + last;
     }
     rules::Milliseconds milliseconds(std::size_t at) noexcept
     {
@@ -285,7 +286,8 @@ bool decode(Entry& entry, std::string_view expected_key, std::string_view expect
     // The checksum comes first: what follows reads only what an encoder wrote.
     const std::uint64_t sum = checksum(value.substr(summed_from));
     const char* const written = value.data() + place(" xxh3=");
-    if (load_eight(written) != hex_word(sum >> 32) || load_eight(written + 8) != hex_word(sum & 0xffffffff)) return false;
+    if (load_eight(written) != hex_word(sum >> 32) || load_eight(written + 8) != hex_word(sum & 0xffffffff))
+        return false;
 
     NumberReader numbers{value.data()};
     const Position position = numbers.take<position_digits>(0);
