@@ -206,8 +206,7 @@ asio::awaitable<void> Filling::run_on(bool for_leader)
     if (bug) Tasks::report("fill", bug);  // not thrown on: the leader has an answer to give, as have those who joined
 }
 
-// --- what it does with a coroutine and without (filling_at_once.cpp)
-// --------------------------------------------------
+// --- what it does with a coroutine and without, in filling_at_once.cpp -----------------------------------------------
 
 /// The head of the answer is here, or none will come.
 void Filling::note_answer()
