@@ -86,13 +86,8 @@ Worker::Worker(const Shared& shared)
     services_.verification.every = shared.config->verify_every;
 }
 
-// What has missed the deadline for stopping holds connections, fetches and fills, which end in the server, the pool and
-// the shards.
-Worker::~Worker()
-{
-    join();
-    context_.drop_waits();
-}
+// Nobody waits any more: when something has missed the deadline for stopping (`clean`), the process ends without this.
+Worker::~Worker() { join(); }
 
 Worker::StoreShard::StoreShard(Worker& worker, const Keyspace& keyspace, std::size_t shard)
     : link(worker.context_, worker.wheel_, worker.shared_.config->store, worker.shared_.store_tls, worker.counters_,

@@ -105,13 +105,7 @@ class Worker {
     asio::awaitable<void> run_drain(rules::Milliseconds patience);
 
     Shared shared_;
-    /// Whoever waits can be dropped before what he refers to is.
-    class Context : public asio::io_context {
-      public:
-        using asio::io_context::io_context;
-        void drop_waits() { shutdown(); }
-    };
-    Context context_{1};
+    asio::io_context context_{1};
     Counters counters_;
     Tasks tasks_{context_};
     DeadlineWheel wheel_{context_, &counters_.armed_deadlines};

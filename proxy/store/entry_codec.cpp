@@ -314,7 +314,7 @@ bool decode(Entry& entry, std::string_view expected_key, std::string_view expect
     if (!head.empty() && !head.ends_with("\r\n")) return false;
 
     LineReader reader{value.substr(form.size(), value.size() - form.size() - payload_bytes - 1)};
-    if (!reader.is_key(expected_key, entry.key)) return false;
+    if (reader.rest.find('\n') != reader.rest.npos || !reader.is_key(expected_key, entry.key)) return false;
     reader.text(" rule=", entry.rule);
     if (!reader.rest.empty()) {
         reader.text(" variant=", entry.variant);

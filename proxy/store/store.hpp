@@ -18,7 +18,7 @@ namespace larder::proxy {
 struct StoreRead {
     std::shared_ptr<Entry> entry;  // null: none, or not readable
     Position counter = 0;          // the log's counter, read together with the entry; 0: the log has none
-    rules::Instant sent;           // when the command was sent: the look that this read is
+    rules::Instant sent;           // when the command was sent, or up to a turn earlier: the look that this read is
     std::uint64_t connection = 0;  // which connection gave it
 };
 

@@ -1,4 +1,4 @@
-// What the cache is asked without a coroutine, as Server::Asking and Filling do it, and with one when that does not do:
+// What the cache is asked without a coroutine, as Server::ask and Filling do it, and with one when that does not do:
 // for stories that are coroutines themselves.
 #pragma once
 

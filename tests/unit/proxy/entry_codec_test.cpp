@@ -203,6 +203,7 @@ TEST_CASE("a value with a right checksum over wrong metadata decodes to null")
         {"an unknown flag", fitting("flags=---", "flags=z--"), payload},
         {"a flag in another place", fitting("flags=---", "flags=-m-"), payload},
         {"an empty text", fits + " rule=", payload},
+        {"a line of its own within a text", fits + " rule=a\nb", payload},
     };
     const auto sealed = [](const std::string& line, const std::string& payload_bytes, std::string_view version) {
         const std::string summed = line + '\n' + payload_bytes;
@@ -234,13 +235,12 @@ TEST_CASE("an entry that keeps its value and one that keeps a copy of it are the
 {
     std::string value = stored(*response());
     const auto copied = decode_entry(std::string_view(value), response()->key, "");
-    const std::string_view body = copied->body();
     const auto kept = decode_entry(std::move(value), response()->key, "");
     REQUIRE(copied);
     REQUIRE(kept);
     CHECK(kept->head == copied->head);
-    CHECK(kept->body() == body);
-    CHECK(copied->cost_bytes() > body.size() + copied->head.size() + sizeof(Entry));
+    CHECK(kept->body() == copied->body());
+    CHECK(copied->cost_bytes() > copied->body().size() + copied->head.size() + sizeof(Entry));
 }
 
 TEST_CASE("random bytes, and random splices of valid entries, never decode to anything")
