@@ -1,5 +1,5 @@
-// A fill without a coroutine, as long as it is one write and one read, and with Redis the lease before them and the store
-// behind them. Whatever goes otherwise goes on in `run_on` (filling.cpp) from where it stands.
+// A fill without a coroutine, as long as it is one write and one read, and with Redis the lease before them and the
+// store behind them. Whatever goes otherwise goes on in `run_on` (filling.cpp) from where it stands.
 #include "proxy/exchange/filling.hpp"
 #include "proxy/exchange/fleet_fill.hpp"
 
