@@ -114,29 +114,27 @@ bool has_form(const char* value) noexcept
     using Bytes [[gnu::vector_size(16)]] = unsigned char;
     struct Part {
         std::size_t at;
-        Bytes form, mask;
+        std::array<unsigned char, sizeof(Bytes)> form, mask;
     };
     static constexpr auto parts = [] {
         std::array<Part, (form.size() + sizeof(Bytes) - 1) / sizeof(Bytes)> all{};
         for (std::size_t i = 0; i < all.size(); ++i) {
             all[i].at = std::min(i * sizeof(Bytes), form.size() - sizeof(Bytes));  // the last one overlaps
-            std::array<unsigned char, sizeof(Bytes)> text{}, mask{};
             for (std::size_t byte = 0; byte < sizeof(Bytes); ++byte) {
                 const char c = form[all[i].at + byte];
-                text[byte] = static_cast<unsigned char>(c);
-                mask[byte] = c == '0' || c == '-' ? 0 : 0xff;
+                all[i].form[byte] = static_cast<unsigned char>(c);
+                all[i].mask[byte] = c == '0' || c == '-' ? 0 : 0xff;
             }
-            all[i].form = std::bit_cast<Bytes>(text);
-            all[i].mask = std::bit_cast<Bytes>(mask);
         }
         return all;
     }();
-    Bytes others{};
-    for (const Part& part : parts) {
+    const auto load = [](const void* from) {
         Bytes bytes;
-        std::memcpy(&bytes, value + part.at, sizeof bytes);
-        others |= (bytes ^ part.form) & part.mask;
-    }
+        std::memcpy(&bytes, from, sizeof bytes);
+        return bytes;
+    };
+    Bytes others{};
+    for (const Part& part : parts) others |= (load(value + part.at) ^ load(part.form.data())) & load(part.mask.data());
     const auto halves = std::bit_cast<std::array<std::uint64_t, 2>>(others);
     return (halves[0] | halves[1]) == 0;
 }
