@@ -49,9 +49,12 @@ struct Traced {
     std::vector<CollectedSpan> spans() const
     {
         std::vector<CollectedSpan> all;
-        for (const Request& request : collector.all())
+        for (const Request& request : collector.all()) {
+            // A request is listed from its head on.
+            if (std::to_string(request.body.size()) != request.field("Content-Length")) continue;
             for (CollectedSpan& span : read_export(request.field("Content-Type"), request.body))
                 all.push_back(std::move(span));
+        }
         return all;
     }
     std::vector<CollectedSpan> await_spans(std::size_t count) const
