@@ -7,9 +7,7 @@
 #include "proxy/net/waiter.hpp"
 #include "proxy/observe/log.hpp"
 #include "proxy/redis/link_news.hpp"
-#include "proxy/redis/resp.hpp"
 #include "proxy/redis/side_connection.hpp"
-#include "rules/base/appender.hpp"
 
 namespace larder::proxy {
 
@@ -350,15 +348,10 @@ bool Link::send(LinkOperation& operation, std::span<const std::string_view> args
     return true;
 }
 
-bool Link::send_composed(LinkOperation& operation, std::span<const std::string_view> pieces)
+bool Link::send(LinkOperation& operation, const CommandFrame& frame, std::string_view argument)
 {
     if (!takes_commands()) return false;
-    std::size_t bytes = 0;
-    for (const std::string_view piece : pieces) bytes += piece.size();
-    {
-        rules::Appender out(out_, bytes);
-        for (const std::string_view piece : pieces) out += piece;
-    }
+    frame.append_to(out_, argument);
     await_reply(operation);
     return true;
 }

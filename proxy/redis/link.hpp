@@ -20,6 +20,7 @@
 #include "proxy/redis/breaker.hpp"
 #include "proxy/redis/locator.hpp"
 #include "proxy/redis/reply_reader.hpp"
+#include "proxy/redis/resp.hpp"
 #include "rules/base/errors.hpp"
 
 namespace larder::proxy {
@@ -92,8 +93,8 @@ class Link {
     /// The same without a coroutine: `operation.complete` is called later, never from within.
     /// @return false: not sent, `operation` is not touched; why: `send_error()`
     bool send(LinkOperation& operation, std::span<const std::string_view> args);
-    /// The same of a command that its sender has composed, as `append_command` would: its bytes, in pieces.
-    bool send_composed(LinkOperation& operation, std::span<const std::string_view> pieces);
+    /// The same of the command that the frame is with that argument.
+    bool send(LinkOperation& operation, const CommandFrame& frame, std::string_view argument);
     rules::Errc send_error() const noexcept;
 
     /// Changes when the commands of a loop turn leave: what was sent in the present turn is still here.

@@ -4,6 +4,8 @@
 #include <array>
 #include <charconv>
 
+#include "rules/base/appender.hpp"
+
 namespace larder::proxy {
 
 namespace {
@@ -64,17 +66,27 @@ CommandFrame::CommandFrame(std::span<const std::string_view> args_before, std::s
     const auto append = [&room](std::string& out, char kind, std::size_t number) {
         out.append(room.data(), write_number(room.data(), kind, number));
     };
-    append(before, '*', args_before.size() + 1 + args_behind.size());
+    append(before_, '*', args_before.size() + 1 + args_behind.size());
     for (const std::string_view arg : args_before) {
-        append(before, '$', arg.size());
-        before.append(arg).append("\r\n");
+        append(before_, '$', arg.size());
+        before_.append(arg).append("\r\n");
     }
-    before += '$';
-    behind = "\r\n";
+    before_ += '$';
+    behind_ = "\r\n";
     for (const std::string_view arg : args_behind) {
-        append(behind, '$', arg.size());
-        behind.append(arg).append("\r\n");
+        append(behind_, '$', arg.size());
+        behind_.append(arg).append("\r\n");
     }
+}
+
+void CommandFrame::append_to(std::string& out, std::string_view argument) const
+{
+    rules::Appender all(out, before_.size() + longest_length + argument.size() + behind_.size());
+    all += before_;
+    all += std::uint64_t{argument.size()};
+    all += "\r\n";
+    all += argument;
+    all += behind_;
 }
 
 bool append_login(std::string& out, std::string_view user, std::string_view password)

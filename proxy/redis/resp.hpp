@@ -10,11 +10,16 @@ namespace larder::proxy {
 /// Appends one command as an array of bulk strings.
 void append_command(std::string& out, std::span<const std::string_view> args);
 
-/// The bytes of a command of which one argument changes: in front of that argument's length and behind the argument.
-struct CommandFrame {
+/// A command of which one argument changes: the bytes around it stand ready.
+class CommandFrame {
+  public:
     CommandFrame(std::span<const std::string_view> args_before, std::span<const std::string_view> args_behind);
 
-    std::string before, behind;
+    /// As `append_command` of all arguments.
+    void append_to(std::string& out, std::string_view argument) const;
+
+  private:
+    std::string before_, behind_;  // up to its length, and from the end of its line on
 };
 
 /// Appends what logs a connection in: nothing without a password. AUTH's reply is the only one to come.

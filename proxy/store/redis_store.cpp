@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 
 #include "proxy/net/clock.hpp"
 #include "proxy/observe/log.hpp"
@@ -59,18 +58,12 @@ class RedisStore::Reading final : public LinkOperation {
 
     bool send()
     {
-        // MGET of the entry and the counter, of which only the first changes.
         Link& link = store_.link_;
         std::string& name = store_.texts_.entry;
         store_.keys_.entry_to(name, key, variant);
-        std::array<char, 24> length;
-        char* const length_end = std::to_chars(length.begin(), length.end() - 2, name.size()).ptr;
-        std::copy_n("\r\n", 2, length_end);
-        const std::string_view pieces[] = {
-            store_.get_.before, {length.data(), length_end + 2}, name, store_.get_.behind};
         look.connection = link.connection();
         link.counters().add(Counter::store_gets);
-        return link.send_composed(*this, pieces);
+        return link.send(*this, store_.get_, name);
     }
     void complete(Result<Reply>&& reply) override
     {

@@ -43,12 +43,7 @@ Replies read_replies(std::string_view input, NextSize next_size)
             Reply reply;
             std::array<std::optional<std::string_view>, 2> pair;
             if (reader.next_texts(pair)) {  // as the link asks for an entry
-                reply.kind = Reply::Kind::array;
-                for (const auto& text : pair)
-                    reply.elements.push_back({text ? Reply::Kind::text : Reply::Kind::nil,
-                                              0,
-                                              std::string(text.value_or(std::string_view())),
-                                              {}});
+                reply = proxy::test::to_reply(pair);
             } else if (!reader.next(reply)) {
                 break;
             }

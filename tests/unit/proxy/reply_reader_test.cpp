@@ -66,13 +66,7 @@ Readings readings(ReplyReader& reader, std::string_view bytes, NextSize next_siz
         bytes.remove_prefix(count);
         for (;;) {
             if (reader.next_texts(pair)) {
-                Reply array{Reply::Kind::array, 0, {}, {}};
-                for (const auto& text : pair)
-                    array.elements.push_back({text ? Reply::Kind::text : Reply::Kind::nil,
-                                              0,
-                                              std::string(text.value_or(std::string_view())),
-                                              {}});
-                out += written(array) + "\n";
+                out += written(test::to_reply(pair)) + "\n";
                 ++all.in_place;
             } else if (reader.next(reply)) {
                 out += written(reply) + "\n";
@@ -228,8 +222,9 @@ TEST_CASE("a command's frame around one argument is the command")
     for (const std::string& changing : {std::string(), std::string("k"), std::string(2'000, 'x')}) {
         CAPTURE(changing);
         const std::string_view args[] = {before[0], before[1], changing, behind[0], behind[1]};
-        std::string command;
-        append_command(command, args);
-        CHECK(frame.before + std::to_string(changing.size()) + "\r\n" + changing + frame.behind == command);
+        std::string expected = "behind others ", command = expected;
+        append_command(expected, args);
+        frame.append_to(command, changing);
+        CHECK(command == expected);
     }
 }
