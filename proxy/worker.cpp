@@ -77,6 +77,7 @@ Worker::Worker(const Shared& shared)
                 recent_purges_,
                 upstream_,
                 cache_,
+                exchanges_,
                 shared.fills,
                 draining_,
                 stopping_,

@@ -105,6 +105,7 @@ class Worker {
     asio::awaitable<void> run_drain(rules::Milliseconds patience);
 
     Shared shared_;
+    ExchangePool exchanges_;  // outlives whoever may hold one
     asio::io_context context_{1};
     Counters counters_;
     Tasks tasks_{context_};

@@ -338,7 +338,7 @@ asio::awaitable<Found> Shard::check(const std::string& key, const std::string& v
 asio::awaitable<Found> Shard::find_in_store(const std::string& key, const std::string& variant, rules::WallTime now)
 {
     if (!trusted() || (wants_tending() && guarded(Guard::replay))) co_return found_nothing(Found::Kind::away);
-    const rules::Result<StoreRead> read = co_await store_->get(key, variant);
+    rules::Result<StoreRead> read = co_await store_->get(key, variant);
     if (read.has_error()) co_return found_nothing(Found::Kind::away);
     if (guarded(Guard::validate_read) || !replica_.ready()) {
         bool known = knows(read->counter, read->connection);
@@ -346,11 +346,11 @@ asio::awaitable<Found> Shard::find_in_store(const std::string& key, const std::s
         if (!known) co_return found_nothing(Found::Kind::away);
         note_look(read->sent);
     }
-    co_return judge_read(*read, key, now);
+    co_return judge_read(std::move(*read), key, now);
 }
 
 /// What the store had, once everything is known that the log had at that moment.
-Found Shard::judge_read(const StoreRead& read, std::string_view key, rules::WallTime now)
+Found Shard::judge_read(StoreRead&& read, std::string_view key, rules::WallTime now)
 {
     if (auto marked = found_marked(key)) return std::move(*marked);
     if (!read.entry) return found_none(key);
@@ -368,7 +368,7 @@ Found Shard::judge_read(const StoreRead& read, std::string_view key, rules::Wall
         read.entry->position.store(replica_.position(), std::memory_order_relaxed);
         insert_memory(read.entry, now);
     }
-    return Found{Found::Kind::hit, read.entry, token(), false};
+    return Found{Found::Kind::hit, std::move(read.entry), token(), false};
 }
 
 /// `ask` without a coroutine, as far as nothing has to be learnt of the log: the usual case.
@@ -405,7 +405,7 @@ class Shard::Lookup final : public Completion<rules::Result<Position>>, public C
             if (!shard_.knows(read->counter, read->connection)) return end(std::nullopt);
             shard_.note_look(read->sent);
         }
-        end(shard_.judge_read(*read, key_, now_));
+        end(shard_.judge_read(std::move(*read), key_, now_));
     }
     void abandon() noexcept override
     {

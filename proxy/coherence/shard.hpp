@@ -133,7 +133,7 @@ class Shard {
     Found found_nothing(Found::Kind kind) const noexcept;
     Found found_none(std::string_view key) const noexcept;
     Found judge_memory(EntryPtr entry);
-    Found judge_read(const StoreRead& read, std::string_view key, rules::WallTime now);
+    Found judge_read(StoreRead&& read, std::string_view key, rules::WallTime now);
     /// Has anything after `since` voided it, by its key or by one of its groups? `unknown` only of the key.
     Since matched_since(const Entry& entry, Position since) const noexcept;
     /// The same without exact purges: for entries that these remove themselves.
@@ -148,7 +148,7 @@ class Shard {
     /// What the store has said of it; what it has stored goes into memory too.
     rules::NotStored on_put(std::shared_ptr<Entry> entry, const PutTerms& terms, const StoreWrite& written,
                             FillLease& lease);
-    void insert_memory(EntryPtr entry, rules::WallTime now);
+    void insert_memory(const EntryPtr& entry, rules::WallTime now);
     void count_replica();
 
     asio::io_context& context_;

@@ -11,7 +11,7 @@ namespace larder::proxy {
 
 using rules::NotStored;
 
-void Shard::insert_memory(EntryPtr entry, rules::WallTime now)
+void Shard::insert_memory(const EntryPtr& entry, rules::WallTime now)
 {
     if (!memory_.insert(entry, now) || !embedded()) return;
     // A purge applied by another worker between our check and the insert had nothing to remove: check once more now
@@ -37,7 +37,7 @@ NotStored Shard::store_here(std::shared_ptr<Entry> entry, LogToken since)
     if (is_fenced(*entry, since) && guarded(Guard::fence)) return NotStored::fenced;
     entry->epoch = epoch_;
     entry->position.store(replica_.position(), std::memory_order_relaxed);
-    insert_memory(std::move(entry), wall_now());
+    insert_memory(entry, wall_now());
     return NotStored::none;
 }
 
@@ -59,7 +59,7 @@ NotStored Shard::on_put(std::shared_ptr<Entry> entry, const PutTerms& terms, con
     if (matched_since(*entry, written.position) == Since::clean || !guarded(Guard::watch)) {
         entry->epoch = terms.epoch;
         entry->position.store(written.position, std::memory_order_relaxed);
-        insert_memory(std::move(entry), terms.now);
+        insert_memory(entry, terms.now);
     }
     return NotStored::none;
 }

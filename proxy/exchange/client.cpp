@@ -68,9 +68,9 @@ class TakeDeadline final : public Deadline {
 
 }  // namespace
 
-bool Client::put(std::span<const iovec> pieces, std::shared_ptr<const void> hold)
+std::size_t Client::write_now(std::span<const iovec> pieces)
 {
-    if (gone_) return false;
+    if (gone_) return 0;
     std::size_t total = 0;
     for (const iovec& piece : pieces) total += piece.iov_len;
     sent_bytes += total;
@@ -81,24 +81,30 @@ bool Client::put(std::span<const iovec> pieces, std::shared_ptr<const void> hold
             taken = written.bytes;
         } else if (!written.blocked()) {
             gone_ = true;
-            return false;
+            return 0;
         }
     }
     services_.counters.add(Counter::bytes_out, total);
-    if (taken == total) return true;
+    return total - taken;
+}
+
+void Client::keep(std::span<const iovec> pieces, std::size_t rest, std::shared_ptr<const void> hold)
+{
+    std::size_t total = 0;
+    for (const iovec& piece : pieces) total += piece.iov_len;
+    std::size_t taken = total - rest;
     for (std::size_t i = 0; i < pieces.size(); ++i) {
-        std::string_view rest(static_cast<const char*>(pieces[i].iov_base), pieces[i].iov_len);
-        const std::size_t skip = std::min(taken, rest.size());
-        rest.remove_prefix(skip);
+        std::string_view left(static_cast<const char*>(pieces[i].iov_base), pieces[i].iov_len);
+        const std::size_t skip = std::min(taken, left.size());
+        left.remove_prefix(skip);
         taken -= skip;
         if (hold && i + 1 == pieces.size() && held_.empty()) {
-            held_ = rest;
+            held_ = left;
             hold_ = std::move(hold);
         } else {
-            pending_.append(rest);
+            pending_.append(left);
         }
     }
-    return true;
 }
 
 asio::awaitable<bool> Client::flush()

@@ -27,7 +27,14 @@ class Client {
 
     /// Hands the pieces to the kernel; what it does not take is kept and goes out with `flush`. `hold` keeps the memory
     /// of the last piece alive, which then is not copied. False: the client is gone.
-    bool put(std::span<const iovec> pieces, std::shared_ptr<const void> hold = nullptr);
+    template <class Held>
+    bool put(std::span<const iovec> pieces, const std::shared_ptr<Held>& hold)
+    {
+        const std::size_t rest = write_now(pieces);
+        if (rest != 0) keep(pieces, rest, hold);
+        return !gone_;
+    }
+    bool put(std::span<const iovec> pieces) { return put(pieces, std::shared_ptr<const void>()); }
     bool put(std::string_view bytes)
     {
         const iovec piece{const_cast<char*>(bytes.data()), bytes.size()};
@@ -45,6 +52,10 @@ class Client {
     std::uint64_t sent_bytes = 0;
 
   private:
+    /// Hands to the kernel what it takes at once. Returns the rest, in bytes.
+    std::size_t write_now(std::span<const iovec> pieces);
+    void keep(std::span<const iovec> pieces, std::size_t rest, std::shared_ptr<const void> hold);
+
     Services& services_;
     std::string pending_;
     std::string_view held_;

@@ -39,8 +39,7 @@ bool may_be_shared(const Fill::View& view) noexcept
 /// Hands the answer of a fill to one client while it comes.
 class FillReader {
   public:
-    FillReader(Services& services, Client& client, std::shared_ptr<Exchange> exchange, std::shared_ptr<Fill> fill,
-               bool leader)
+    FillReader(Services& services, Client& client, ExchangePtr exchange, std::shared_ptr<Fill> fill, bool leader)
         : services_(services), client_(client), exchange_(std::move(exchange)), fill_(std::move(fill)), leader_(leader)
     {
     }
@@ -271,7 +270,7 @@ class FillReader {
 
     Services& services_;
     Client& client_;
-    std::shared_ptr<Exchange> exchange_;
+    ExchangePtr exchange_;
     std::shared_ptr<Fill> fill_;
     bool leader_;
     bool head_sent_ = false;
@@ -293,8 +292,8 @@ Fills::Joined join_or_begin(Services& services, const Exchange& exchange, LogTok
 
 }  // namespace
 
-FillLeader::FillLeader(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
-                       std::shared_ptr<Fill> fill, Looked&& looked, const FillTerms& terms)
+FillLeader::FillLeader(Services& services, Client& client, ExchangePtr exchange, std::shared_ptr<Fill> fill,
+                       Looked&& looked, const FillTerms& terms)
     : services_(services), client_(client), exchange_(std::move(exchange)), fill_(std::move(fill))
 {
     FillRequest request;
@@ -316,8 +315,8 @@ FillLeader::~FillLeader()
     filling_->end();
 }
 
-std::unique_ptr<FillLeader> begin_fill(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
-                                       Looked looked, FillTerms terms)
+std::unique_ptr<FillLeader> begin_fill(Services& services, Client& client, ExchangePtr exchange, Looked looked,
+                                       FillTerms terms)
 {
     Fills::Joined joined = join_or_begin(services, *exchange, looked.token, terms.alone);
     if (!joined.begun) return nullptr;
@@ -348,8 +347,8 @@ asio::awaitable<FillAnswer> FillLeader::run()
     co_return FillAnswer::done;
 }
 
-asio::awaitable<FillAnswer> answer_from_fill(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
-                                             Looked looked, FillTerms terms)
+asio::awaitable<FillAnswer> answer_from_fill(Services& services, Client& client, ExchangePtr exchange, Looked looked,
+                                             FillTerms terms)
 {
     Fills::Joined joined = join_or_begin(services, *exchange, looked.token, terms.alone);
     if (joined.begun) {
@@ -361,7 +360,7 @@ asio::awaitable<FillAnswer> answer_from_fill(Services& services, Client& client,
     co_return co_await reader.run();
 }
 
-asio::awaitable<FillAnswer> share_pass(Services& services, Client& client, std::shared_ptr<Exchange> exchange)
+asio::awaitable<FillAnswer> share_pass(Services& services, Client& client, ExchangePtr exchange)
 {
     const auto make = [&] { return std::make_shared<Fill>(exchange->key, exchange->stored_as, LogToken{}, false); };
     Fills::Unsent joined = services.fills.join_unsent(exchange->stored_as, make);
@@ -380,7 +379,7 @@ asio::awaitable<FillAnswer> share_pass(Services& services, Client& client, std::
     co_return answer;
 }
 
-void start_refresh(Services& services, std::shared_ptr<Exchange> exchange, Looked looked)
+void start_refresh(Services& services, ExchangePtr exchange, Looked looked)
 {
     const Fills::Joined joined = join_or_begin(services, *exchange, looked.token);
     if (!joined.begun) return;

@@ -29,63 +29,57 @@ using rules::Verdict;
 
 namespace {
 
-/// What every exchange begins with, once its path is known.
-void begin(Services& services, Exchange& exchange)
+/// Of the path that `path.text` is.
+void see(Exchange& exchange) noexcept
 {
-    exchange.services = &services;
     exchange.view = rules::RequestView{&exchange.head, exchange.path.text, exchange.head.authority};
-    exchange.request_id.clear();
-    exchange.body_bytes = 0;
-    exchange.answered = false;
-    exchange.count = ExchangeCount{};
-    exchange.count.method = class_of(exchange.head.method);
-    exchange.keep_alive = exchange.head.keep_alive;
-}
-
-void count_judgement(Exchange& exchange)
-{
-    exchange.count.forward = exchange.judgement.bypass;
-    if (exchange.judgement.rule) exchange.count.rule = exchange.judgement.rule->index;
 }
 
 }  // namespace
 
 void judge(Services& services, Exchange& exchange)
 {
+    exchange.services = &services;
     exchange.path = rules::normalise_path(exchange.head.path, exchange.path_scratch);
     if (!guarded(Guard::path_normalisation)) exchange.path = {rules::PathForm::normal, exchange.head.path};
-    begin(services, exchange);
+    see(exchange);
     exchange.key.clear();
+    exchange.variant.clear();
+    exchange.stored_as.clear();
+    exchange.request_id.clear();
     exchange.judgement = rules::judge_request(*services.config->matcher, services.config->cache, exchange.view,
                                               exchange.path.form, exchange.key);
-    count_judgement(exchange);
+    Course& course = exchange;
+    course = Course{};
+    course.count.method = class_of(exchange.head.method);
+    course.count.forward = exchange.judgement.bypass;
+    if (exchange.judgement.rule) course.count.rule = exchange.judgement.rule->index;
+    course.keep_alive = exchange.head.keep_alive;
 }
 
-std::shared_ptr<Exchange> own(Services& services, const Exchange& exchange, const Client& client)
+void own(Services& services, Exchange& exchange, const Client& client)
 {
-    auto owned = std::make_shared<Exchange>();
-    owned->head_bytes = std::string(exchange.head.bytes);  // a new one costs a third of assigning
-    owned->head = exchange.head;
-    owned->head.rebase(owned->head_bytes.data());
-    owned->config = services.config;
-    owned->now = exchange.now;
-    owned->begun = exchange.begun;
-    owned->client_address = client.address;
-    owned->path = exchange.path;
-    if (exchange.path.text.data() == exchange.head.path.data()) {
-        owned->path.text = owned->head.path;
-    } else {
-        owned->path_scratch = std::string(exchange.path.text);
-        owned->path.text = owned->path_scratch;
-    }
-    begin(services, *owned);
-    owned->judgement = exchange.judgement;
-    owned->judgement.parameter = {};  // a view into the buffer that is left; only `explain` names it
-    owned->key = std::string(exchange.key);
-    count_judgement(*owned);
-    owned->debug = debug_answer(*services.config, owned->view, client.address);
-    if (services.tracer) owned->trace = services.tracer->begin(owned->head.fields);
-    return owned;
+    const bool is_path_as_sent = exchange.path.text.data() == exchange.head.path.data();
+    exchange.head_bytes = exchange.head.bytes;
+    exchange.head.rebase(exchange.head_bytes.data());
+    if (is_path_as_sent) exchange.path.text = exchange.head.path;
+    see(exchange);
+    exchange.judgement.parameter = {};  // a view into the buffer that is left; only `explain` names it
+    exchange.config = services.config;
+    exchange.client_address = client.address;
+    exchange.debug = debug_answer(*services.config, exchange.view, client.address);
+    if (services.tracer) exchange.trace = services.tracer->begin(exchange.head.fields);
+}
+
+ExchangePtr copy_of(Services& services, const Exchange& exchange, const Client& client)
+{
+    ExchangePtr copy = services.exchanges.take();
+    copy->head = exchange.head;
+    copy->now = exchange.now;
+    copy->begun = exchange.begun;
+    judge(services, *copy);
+    own(services, *copy, client);
+    return copy;
 }
 
 namespace {
@@ -141,7 +135,7 @@ void note_client(const Client& client, Exchange& exchange)
 }
 
 /// `only-if-cached`, and nothing that is stored will do (RFC 9111 §5.2.1.7).
-asio::awaitable<void> refuse_only_if_cached(Services& services, Client& client, std::shared_ptr<Exchange> owned)
+asio::awaitable<void> refuse_only_if_cached(Services& services, Client& client, ExchangePtr owned)
 {
     Exchange& exchange = *owned;
     Forwarding(services, client, owned).abandon();  // a body left unread would be taken for the next request
@@ -172,8 +166,8 @@ bool is_asked_as_fill(const Exchange& exchange)
 /// Forwards the request as it is, streaming both ways. Nothing is stored, but what is may be told of (RFC 9111 §4.3.5).
 /// @param stored  what the lookup found and cannot serve; null: nothing
 /// @param begun   of `begin_pass`; null: nothing has been sent
-asio::awaitable<void> pass(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
-                           EntryPtr stored = nullptr, LogToken token = {}, std::unique_ptr<Forwarding> begun = nullptr)
+asio::awaitable<void> pass(Services& services, Client& client, ExchangePtr exchange, EntryPtr stored = nullptr,
+                           LogToken token = {}, std::unique_ptr<Forwarding> begun = nullptr)
 {
     const bool is_begun = begun != nullptr;
     const std::unique_ptr<Forwarding> owned = is_begun ? std::move(begun) : begin_pass(services, client, exchange);
@@ -281,7 +275,7 @@ bool may_pass_at_once(const Services& services, const Exchange& exchange)
            directs_nothing(services, exchange);
 }
 
-std::unique_ptr<Forwarding> begin_pass(Services& services, Client& client, std::shared_ptr<Exchange> exchange)
+std::unique_ptr<Forwarding> begin_pass(Services& services, Client& client, ExchangePtr exchange)
 {
     if (exchange->request_id.empty()) give_request_id(*exchange);
     exchange->count.verdict = Verdict::bypass;
@@ -295,7 +289,7 @@ bool may_fill_at_once(const Services& services, const Exchange& exchange)
            !wants_range(exchange) && may_be_found(services, exchange);
 }
 
-std::unique_ptr<FillLeader> begin_miss(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
+std::unique_ptr<FillLeader> begin_miss(Services& services, Client& client, ExchangePtr exchange,
                                        std::optional<Looked>&& looked)
 {
     if (!looked || looked->index || looked->bypass) return nullptr;
@@ -321,8 +315,8 @@ bool answer_found(Services& services, Client& client, Exchange& exchange, const 
     return true;
 }
 
-asio::awaitable<void> run_exchange(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
-                                   std::optional<Found> found, Begun begun)
+asio::awaitable<void> run_exchange(Services& services, Client& client, ExchangePtr exchange, std::optional<Found> found,
+                                   Begun begun)
 {
     if (auto* forwarding = std::get_if<std::unique_ptr<Forwarding>>(&begun)) {
         EntryPtr nothing;

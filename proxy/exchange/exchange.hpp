@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "proxy/exchange/client.hpp"
+#include "proxy/exchange/exchange_pool.hpp"
 #include "proxy/exchange/services.hpp"
 #include "rules/http/target.hpp"
 #include "rules/verdict/judge_lookup.hpp"
@@ -27,23 +28,8 @@ enum DebugAnswer : std::uint8_t {
     debug_explain = 2,  // the field Larder-Explain
 };
 
-/// What is known of one exchange. `now` is read once and travels with it, so every judge sees the same time.
-struct Exchange {
-    const Services* services = nullptr;
-    config::ConfigPtr config;  // by which it was judged; null while it cannot wait
-    rules::RequestHead head;   // views into the connection's buffer, or into `head_bytes` once `own` was called
-    std::string head_bytes;
-    std::string path_scratch;
-    rules::NormalPath path;
-    rules::RequestView view;
-    rules::RequestJudgement judgement;
-    std::string key;        // logical key
-    std::string variant;    // digest, once a variant was chosen
-    std::string stored_as;  // storage key of the two
-    std::string request_id;
-    std::string client_address;
-    rules::WallTime now;
-    rules::Instant begun;
+/// What becomes of a request. Begins anew with each.
+struct Course {
     TraceContext trace;  // begun with `own`; a hit that needs none until its end has it from `end_exchange_span`
     SpanLink joined;     // the fetch of another exchange that has answered this one
 
@@ -61,8 +47,35 @@ struct Exchange {
     bool answered = false;                       // a final head has been handed to the client
     std::uint64_t body_bytes = 0;                // of the answer
     std::chrono::nanoseconds upstream_time{0}, store_time{0};
+};
+
+/// What is known of one exchange. `now` is read once and travels with it, so every judge sees the same time. Of one
+/// thread; comes from an ExchangePool, and is used again when nobody holds it any more.
+struct Exchange : Course {
+    const Services* services = nullptr;
+    config::ConfigPtr config;  // by which it was judged; null while it cannot wait
+    rules::RequestHead head;   // views into the connection's buffer, or into `head_bytes` once `own` was called
+    std::string head_bytes;
+    std::string path_scratch;
+    rules::NormalPath path;
+    rules::RequestView view;
+    rules::RequestJudgement judgement;
+    std::string key;        // logical key
+    std::string variant;    // digest, once a variant was chosen
+    std::string stored_as;  // storage key of the two
+    std::string request_id;
+    std::string client_address;
+    rules::WallTime now;
+    rules::Instant begun;
 
     bool is_head() const noexcept { return head.method == rules::Method::head; }
+
+  private:
+    friend class ExchangePool;
+    friend void intrusive_ptr_add_ref(Exchange* exchange) noexcept;
+    friend void intrusive_ptr_release(Exchange* exchange) noexcept;
+    std::uint32_t holders_ = 0;
+    ExchangePool* pool_ = nullptr;
 };
 
 /// Fills in what follows from the head: path, rule, key, why it passes by. Nothing in `exchange` but head is needed.
@@ -73,8 +86,10 @@ void judge(Services& services, Exchange& exchange);
 /// @param looked  then has what memory said, if it was asked and has no entry
 bool answer_at_once(Services& services, Client& client, Exchange& exchange, std::optional<Looked>& looked);
 
-/// Gives the exchange its own copy of the head, so that it may outlive the shared buffer, and what it was judged to be.
-std::shared_ptr<Exchange> own(Services& services, const Exchange& exchange, const Client& client);
+/// Gives the exchange its own copy of the head, so that it may outlive the shared buffer.
+void own(Services& services, Exchange& exchange, const Client& client);
+/// The same request as an exchange of its own, of which nothing has become yet.
+ExchangePtr copy_of(Services& services, const Exchange& exchange, const Client& client);
 
 /// May the cache be asked about this request without a coroutine? `answer_found` takes what it says.
 bool may_be_found(const Services& services, const Exchange& exchange);
@@ -85,14 +100,14 @@ bool answer_found(Services& services, Client& client, Exchange& exchange, const 
 /// of the cache. `begin_pass` takes it.
 bool may_pass_at_once(const Services& services, const Exchange& exchange);
 /// Gives it its id and what forwards it: `begin_at_once` is next.
-std::unique_ptr<Forwarding> begin_pass(Services& services, Client& client, std::shared_ptr<Exchange> exchange);
+std::unique_ptr<Forwarding> begin_pass(Services& services, Client& client, ExchangePtr exchange);
 
 /// May its miss be filled without a coroutine? A plain GET. `begin_miss` takes it.
 bool may_fill_at_once(const Services& services, const Exchange& exchange);
 /// Gives it its id and begins the fill: `begin_at_once` is next. Null: `run_exchange` must be asked, because something
 /// is stored, nothing may be, or another's fetch is under way.
 /// @param looked  of `answer_at_once`, or what the store has said, in the same turn
-std::unique_ptr<FillLeader> begin_miss(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
+std::unique_ptr<FillLeader> begin_miss(Services& services, Client& client, ExchangePtr exchange,
                                        std::optional<Looked>&& looked);
 
 /// What was begun without a coroutine and needs one to go on.
@@ -102,8 +117,8 @@ using Begun = std::variant<std::monostate, std::unique_ptr<Forwarding>, std::uni
 /// kernel or the client is gone; `exchange->keep_alive` says whether the connection can go on.
 /// @param found  what the cache has said already of its key; empty: nothing
 /// @param begun  of `begin_pass` or `begin_miss`, as far as that came
-asio::awaitable<void> run_exchange(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
-                                   std::optional<Found> found, Begun begun);
+asio::awaitable<void> run_exchange(Services& services, Client& client, ExchangePtr exchange, std::optional<Found> found,
+                                   Begun begun);
 
 /// Counts the exchange and writes its access-log line. Once per exchange, at its end.
 void finish_exchange(Services& services, const Client& client, const Exchange& exchange);

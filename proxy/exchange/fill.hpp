@@ -199,8 +199,8 @@ class FillLeader {
     /// @param fill    that it has begun
     /// @param looked  its entry, if there is one, is the expired one to revalidate, and to fall back on when the
     ///                upstream fails
-    FillLeader(Services& services, Client& client, std::shared_ptr<Exchange> exchange, std::shared_ptr<Fill> fill,
-               Looked&& looked, const FillTerms& terms);
+    FillLeader(Services& services, Client& client, ExchangePtr exchange, std::shared_ptr<Fill> fill, Looked&& looked,
+               const FillTerms& terms);
     FillLeader(const FillLeader&) = delete;
     FillLeader& operator=(const FillLeader&) = delete;
     ~FillLeader();
@@ -215,27 +215,27 @@ class FillLeader {
   private:
     Services& services_;
     Client& client_;
-    std::shared_ptr<Exchange> exchange_;
+    ExchangePtr exchange_;
     std::shared_ptr<Fill> fill_;
     std::unique_ptr<Filling> filling_;  // null: it goes on by itself
 };
 
 /// Begins the fetch of a miss. Null: another's is under way, which is to be joined (`answer_from_fill`).
-std::unique_ptr<FillLeader> begin_fill(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
-                                       Looked looked, FillTerms terms);
+std::unique_ptr<FillLeader> begin_fill(Services& services, Client& client, ExchangePtr exchange, Looked looked,
+                                       FillTerms terms);
 
 /// Gets the answer of a miss, or of a stale entry that must be asked about: joins the fill under way for this key, or
 /// begins one, and streams its answer to the client.
 /// @param looked  its entry, if there is one, is the expired one to revalidate, and to fall back on when the upstream
 /// fails
-asio::awaitable<FillAnswer> answer_from_fill(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
-                                             Looked looked, FillTerms terms);
+asio::awaitable<FillAnswer> answer_from_fill(Services& services, Client& client, ExchangePtr exchange, Looked looked,
+                                             FillTerms terms);
 
 /// While a write has the key open: shares a fetch that is sent after this request came, and stores nothing. The backend
 /// is spared a slow write that takes many keys out of the cache. Never `look_again`.
-asio::awaitable<FillAnswer> share_pass(Services& services, Client& client, std::shared_ptr<Exchange> exchange);
+asio::awaitable<FillAnswer> share_pass(Services& services, Client& client, ExchangePtr exchange);
 
 /// Begins a fill that nobody waits for: a stale entry is refreshed behind the answer. Nothing when one is under way.
-void start_refresh(Services& services, std::shared_ptr<Exchange> exchange, Looked looked);
+void start_refresh(Services& services, ExchangePtr exchange, Looked looked);
 
 }  // namespace larder::proxy

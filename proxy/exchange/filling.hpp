@@ -12,7 +12,7 @@ namespace larder::proxy {
 /// Everything a fill needs: values only, so that it outlives the client that asked first.
 struct FillRequest {
     std::shared_ptr<Fill> fill;
-    std::shared_ptr<Exchange> exchange;
+    ExchangePtr exchange;
     std::string variant;     // that the lookup chose; empty: none known
     EntryPtr stale;          // of the same variant; null: none
     EntryPtr index;          // of variants; null: none known

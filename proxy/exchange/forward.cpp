@@ -45,7 +45,7 @@ bool may_send_again(const rules::RequestHead& head) noexcept
 
 }  // namespace
 
-Forwarding::Forwarding(Services& services, Client& client, std::shared_ptr<Exchange> exchange)
+Forwarding::Forwarding(Services& services, Client& client, ExchangePtr exchange)
     : services_(services),
       client_(client),
       exchange_(std::move(exchange)),
@@ -55,8 +55,7 @@ Forwarding::Forwarding(Services& services, Client& client, std::shared_ptr<Excha
         body_ = std::make_unique<RequestBody>(services, client, exchange_->head);
 }
 
-Forwarding::Forwarding(Services& services, Client& client, std::shared_ptr<Exchange> exchange,
-                       std::unique_ptr<Fetch> fetch)
+Forwarding::Forwarding(Services& services, Client& client, ExchangePtr exchange, std::unique_ptr<Fetch> fetch)
     : services_(services), client_(client), exchange_(std::move(exchange)), fetch_(std::move(fetch)), sent_(true)
 {
 }

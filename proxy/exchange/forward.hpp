@@ -16,9 +16,9 @@ namespace larder::proxy {
 
 class Forwarding {
   public:
-    Forwarding(Services& services, Client& client, std::shared_ptr<Exchange> exchange);
+    Forwarding(Services& services, Client& client, ExchangePtr exchange);
     /// Takes over a fetch whose response head has been read.
-    Forwarding(Services& services, Client& client, std::shared_ptr<Exchange> exchange, std::unique_ptr<Fetch> fetch);
+    Forwarding(Services& services, Client& client, ExchangePtr exchange, std::unique_ptr<Fetch> fetch);
     ~Forwarding();
 
     /// Reads up to `limit` bytes of the request's body before anything is sent, for writes whose body names what to
@@ -87,7 +87,7 @@ class Forwarding {
 
     Services& services_;
     Client& client_;
-    std::shared_ptr<Exchange> exchange_;
+    ExchangePtr exchange_;
     std::unique_ptr<Fetch> fetch_;
     std::unique_ptr<RequestBody> body_;
     std::shared_ptr<Upload> upload_;

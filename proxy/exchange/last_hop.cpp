@@ -7,7 +7,7 @@
 
 namespace larder::proxy {
 
-asio::awaitable<void> answer_as_last(Services& services, Client& client, std::shared_ptr<Exchange> exchange)
+asio::awaitable<void> answer_as_last(Services& services, Client& client, ExchangePtr exchange)
 {
     Forwarding(services, client, exchange).abandon();  // a body left unread would be taken for the next request
     exchange->count.outcome = rules::Outcome::served;

@@ -9,6 +9,6 @@ namespace larder::proxy {
 
 /// Answers as the last on the way (RFC 9110 §7.6.2): what is allowed here to OPTIONS, 405 to TRACE, which shows
 /// nobody's fields to scripts.
-asio::awaitable<void> answer_as_last(Services& services, Client& client, std::shared_ptr<Exchange> exchange);
+asio::awaitable<void> answer_as_last(Services& services, Client& client, ExchangePtr exchange);
 
 }  // namespace larder::proxy

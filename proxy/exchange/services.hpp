@@ -7,6 +7,7 @@
 
 #include "config/config.hpp"
 #include "proxy/coherence/coherent_cache.hpp"
+#include "proxy/exchange/exchange_pool.hpp"
 #include "proxy/net/deadline.hpp"
 #include "proxy/net/tasks.hpp"
 #include "proxy/observe/access_log.hpp"
@@ -50,6 +51,7 @@ struct Services {
     RecentPurges& recent_purges;
     UpstreamPool& upstream;
     CoherentCache& cache;
+    ExchangePool& exchanges;
     Fills& fills;          // shared by all workers
     const bool& draining;  // answers say Connection: close
     const bool& stopping;  // idle connections end, and nothing waits for what may be done at once

@@ -64,7 +64,7 @@ class UnderWay {
     Verification& verification_;
 };
 
-asio::awaitable<void> run_verification(Services& services, std::shared_ptr<Exchange> exchange, EntryPtr entry)
+asio::awaitable<void> run_verification(Services& services, ExchangePtr exchange, EntryPtr entry)
 {
     const UnderWay under_way(services.verification);
     Verified verified = co_await compare(services, *exchange, *entry);
@@ -85,7 +85,7 @@ asio::awaitable<void> run_verification(Services& services, std::shared_ptr<Excha
 
 }  // namespace
 
-void start_verification(Services& services, std::shared_ptr<Exchange> exchange, EntryPtr entry)
+void start_verification(Services& services, ExchangePtr exchange, EntryPtr entry)
 {
     if (services.stopping) return;
     services.verification.under_way = true;

@@ -9,14 +9,14 @@
 namespace larder::proxy {
 
 /// Takes part in nothing else: the exchange is a copy of the client's, and nothing is stored.
-void start_verification(Services& services, std::shared_ptr<Exchange> exchange, EntryPtr entry);
+void start_verification(Services& services, ExchangePtr exchange, EntryPtr entry);
 
 /// Called for each hit, when it has been answered. Fetches when it is its turn and no other verification is under way
 /// in this worker. Counts in larder_verifications_total{rule,result}; what differs is logged.
 inline void verify_if_wanted(Services& services, const Client& client, const Exchange& exchange, const EntryPtr& entry)
 {
     if (services.verification.wants() && !entry->is_part())
-        start_verification(services, own(services, exchange, client), entry);
+        start_verification(services, copy_of(services, exchange, client), entry);
 }
 
 }  // namespace larder::proxy

@@ -103,7 +103,7 @@ asio::awaitable<void> run_late_commit(Services& services, WritePurge write)
 
 }  // namespace
 
-asio::awaitable<void> forward_write(Services& services, Client& client, std::shared_ptr<Exchange> exchange)
+asio::awaitable<void> forward_write(Services& services, Client& client, ExchangePtr exchange)
 {
     std::vector<rules::Matched> matched;
     exchange->config->matcher->match_purge(exchange->view, matched);

@@ -88,11 +88,10 @@ void Server::on_readable(ConnectionPtr connection, bool ready)
 }
 
 /// Asks the shared store without a coroutine. False: the connection and the exchange are as they were.
-bool Server::ask(ConnectionPtr& connection, std::shared_ptr<Exchange>& exchange)
+bool Server::ask(ConnectionPtr& connection, ExchangePtr& exchange)
 {
     Connection& asker = *connection;
     asker.asking = std::move(exchange);
-    asker.asked = instant_now();
     Exchange& asking = *asker.asking;
     asking.variant.clear();
     asking.stored_as = asking.key;
@@ -108,7 +107,7 @@ void Server::Connection::complete(std::optional<Found>&& found)
 {
     ConnectionPtr self(this);
     try {
-        asking->store_time = instant_now() - asked;
+        asking->store_time = instant_now() - asking->begun;  // it was asked in the turn in which it came
         server.on_found(std::move(self), std::move(asking), std::move(found));
     } catch (...) {
         Tasks::report("connection", std::current_exception());
@@ -120,7 +119,7 @@ void Server::Connection::complete(std::optional<Found>&& found)
 template <class Step>
 class Server::Answering final : public Completion<bool> {
   public:
-    Answering(Server& server, ConnectionPtr connection, std::shared_ptr<Exchange> exchange, std::unique_ptr<Step> step)
+    Answering(Server& server, ConnectionPtr connection, ExchangePtr exchange, std::unique_ptr<Step> step)
         : server_(server), connection_(std::move(connection)), exchange_(std::move(exchange)), step_(std::move(step))
     {
     }
@@ -151,12 +150,12 @@ class Server::Answering final : public Completion<bool> {
   private:
     Server& server_;
     ConnectionPtr connection_;
-    std::shared_ptr<Exchange> exchange_;
+    ExchangePtr exchange_;
     std::unique_ptr<Step> step_;  // borrows from the connection
 };
 
 template <class Step>
-void Server::wait_for_answer(ConnectionPtr connection, std::shared_ptr<Exchange> exchange, std::unique_ptr<Step> step)
+void Server::wait_for_answer(ConnectionPtr connection, ExchangePtr exchange, std::unique_ptr<Step> step)
 {
     auto waiting =
         std::make_unique<Answering<Step>>(*this, std::move(connection), std::move(exchange), std::move(step));
@@ -165,32 +164,33 @@ void Server::wait_for_answer(ConnectionPtr connection, std::shared_ptr<Exchange>
 }
 
 /// Makes the request in `scratch_` an exchange of its own, which may wait; what has come behind it goes to the inbox.
-std::shared_ptr<Exchange> Server::take_request(Client& client, std::string_view input)
+ExchangePtr Server::take_request(Client& client, std::string_view input)
 {
-    std::shared_ptr<Exchange> exchange = own(services_, scratch_, client);
+    ExchangePtr exchange = std::exchange(scratch_, services_.exchanges.take());
+    own(services_, *exchange, client);
     client.inbox = std::string(input.substr(exchange->head.bytes.size()));
     return exchange;
 }
 
 /// Begins to answer the request in `scratch_` without a coroutine. False: the connection is as it was, and `exchange`
 /// is the request if it had to be taken.
-bool Server::begin_at_once(ConnectionPtr& connection, std::shared_ptr<Exchange>& exchange, std::string_view input)
+bool Server::begin_at_once(ConnectionPtr& connection, ExchangePtr& exchange, std::string_view input)
 {
     Client& client = connection->client;
-    if (may_pass_at_once(services_, scratch_)) {
+    if (may_pass_at_once(services_, *scratch_)) {
         exchange = take_request(client, input);
         auto forwarding = begin_pass(services_, client, exchange);
         wait_for_answer(std::move(connection), std::move(exchange), std::move(forwarding));
         return true;
     }
-    if (looked_ && may_fill_at_once(services_, scratch_)) {
+    if (looked_ && may_fill_at_once(services_, *scratch_)) {
         exchange = take_request(client, input);
         auto leader = begin_miss(services_, client, exchange, std::move(looked_));
         if (!leader) return false;
         wait_for_answer(std::move(connection), std::move(exchange), std::move(leader));
         return true;
     }
-    if (services_.cache.embedded() || !may_be_found(services_, scratch_)) return false;
+    if (services_.cache.embedded() || !may_be_found(services_, *scratch_)) return false;
     exchange = take_request(client, input);
     return ask(connection, exchange);
 }
@@ -203,14 +203,14 @@ void Server::go_on(ConnectionPtr connection, Stop stop, std::string_view input)
         client.inbox.clear();
         return wait_for_request(std::move(connection));
     }
-    std::shared_ptr<Exchange> exchange;
+    ExchangePtr exchange;
     if (stop == Stop::exchange && !client.blocked() && begin_at_once(connection, exchange, input)) return;
     services_.tasks.spawn("connection",
                           run_connection(std::move(connection), stop, input, std::move(exchange), {}, {}));
 }
 
 /// A hit is answered here, a plain miss is filled; everything else needs a coroutine.
-void Server::on_found(ConnectionPtr connection, std::shared_ptr<Exchange> exchange, std::optional<Found>&& found)
+void Server::on_found(ConnectionPtr connection, ExchangePtr exchange, std::optional<Found>&& found)
 {
     Client& client = connection->client;
     if (found && answer_found(services_, client, *exchange, *found))
@@ -258,7 +258,7 @@ Server::Stop Server::answer_hits(Connection& connection, std::string_view& input
     const rules::WallTime now = wall_now();
     Stop stop = Stop::drained;
     while (!input.empty() && stop == Stop::drained) {
-        Exchange& exchange = scratch_;
+        Exchange& exchange = *scratch_;
         const Scan scan = rules::scan_request(input, services_.request_limits, exchange.head);
         if (scan == Scan::incomplete) break;
         if (scan != Scan::ok) {
@@ -295,8 +295,7 @@ Server::Stop Server::answer_hits(Connection& connection, std::string_view& input
 /// @param exchange  the request to go on with, of which `found` is what the cache has said, and `begun` what forwards
 ///                  it already; null: it is in `scratch_`
 asio::awaitable<void> Server::run_connection(ConnectionPtr owned, Stop stop, std::string_view input,
-                                             std::shared_ptr<Exchange> exchange, std::optional<Found> found,
-                                             Begun begun)
+                                             ExchangePtr exchange, std::optional<Found> found, Begun begun)
 {
     Connection& connection = *owned;
     Client& client = connection.client;
@@ -385,13 +384,13 @@ asio::awaitable<void> Server::run_refusal(ConnectionPtr owned)
 void Server::refuse_head(Client& client, int status, std::string_view word, std::string_view text,
                          std::string_view extra_fields)
 {
-    scratch_.head.clear();
-    scratch_.count = ExchangeCount{};
-    scratch_.keep_alive = false;
-    scratch_.request_id = make_request_id();
+    scratch_->head.clear();
+    scratch_->count = ExchangeCount{};
+    scratch_->keep_alive = false;
+    scratch_->request_id = make_request_id();
     std::string out = std::move(services_.out);  // answers to the requests before this one come first
     services_.out.clear();
-    append_problem(out, scratch_, status, word, text, extra_fields);
+    append_problem(out, *scratch_, status, word, text, extra_fields);
     services_.counters.add_response(status);
     client.put(out);
 }

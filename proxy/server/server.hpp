@@ -23,7 +23,7 @@ struct ConnectionLimit {
 class Server {
   public:
     Server(Services& services, Listener& listener, ConnectionLimit& limit)
-        : services_(services), listener_(listener), limit_(limit)
+        : services_(services), listener_(listener), limit_(limit), scratch_(services.exchanges.take())
     {
     }
 
@@ -65,9 +65,8 @@ class Server {
         Tasks::Hold hold;
         Client client;
         Patience patience;
-        std::shared_ptr<Exchange> asking;  // waits for the shared store, since:
-        rules::Instant asked;
-        bool idle = false;  // waits for a request, of which nothing has come yet
+        ExchangePtr asking;  // waits for the shared store
+        bool idle = false;   // waits for a request, of which nothing has come yet
     };
     using ConnectionPtr = std::unique_ptr<Connection>;
 
@@ -86,16 +85,16 @@ class Server {
     bool may_read_once_more(const Client& client) const noexcept;
     Stop answer_hits(Connection& connection, std::string_view& input);
     void go_on(ConnectionPtr connection, Stop stop, std::string_view input);
-    std::shared_ptr<Exchange> take_request(Client& client, std::string_view input);
-    bool begin_at_once(ConnectionPtr& connection, std::shared_ptr<Exchange>& exchange, std::string_view input);
-    bool ask(ConnectionPtr& connection, std::shared_ptr<Exchange>& exchange);
+    ExchangePtr take_request(Client& client, std::string_view input);
+    bool begin_at_once(ConnectionPtr& connection, ExchangePtr& exchange, std::string_view input);
+    bool ask(ConnectionPtr& connection, ExchangePtr& exchange);
     template <class Step>
-    void wait_for_answer(ConnectionPtr connection, std::shared_ptr<Exchange> exchange, std::unique_ptr<Step> step);
-    void on_found(ConnectionPtr connection, std::shared_ptr<Exchange> exchange, std::optional<Found>&& found);
+    void wait_for_answer(ConnectionPtr connection, ExchangePtr exchange, std::unique_ptr<Step> step);
+    void on_found(ConnectionPtr connection, ExchangePtr exchange, std::optional<Found>&& found);
     void on_answered(ConnectionPtr connection, Exchange& exchange);
     void go_on_after(ConnectionPtr connection, const Exchange& exchange);
-    asio::awaitable<void> run_connection(ConnectionPtr owned, Stop stop, std::string_view input,
-                                         std::shared_ptr<Exchange> exchange, std::optional<Found> found, Begun begun);
+    asio::awaitable<void> run_connection(ConnectionPtr owned, Stop stop, std::string_view input, ExchangePtr exchange,
+                                         std::optional<Found> found, Begun begun);
     /// 503 before anything is read, then the end.
     asio::awaitable<void> run_refusal(ConnectionPtr owned);
     void refuse_head(Client& client, int status, std::string_view word, std::string_view text,
@@ -107,7 +106,7 @@ class Server {
     ConnectionLimit& limit_;
     boost::intrusive::list<Connection> connections_;
     std::size_t open_count_ = 0;
-    Exchange scratch_;              // of hits, which never suspend
+    ExchangePtr scratch_;           // of the request that is being read: of hits, which never suspend
     std::optional<Looked> looked_;  // what memory said of the request in `scratch_`, in this turn
     bool accepting_ = true;
 };
