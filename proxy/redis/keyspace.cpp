@@ -98,9 +98,8 @@ void Keyspace::lease_to(std::string& name, std::string_view key, std::string_vie
 
 void Keyspace::append_to(std::string& name, std::string_view key, std::string_view variant)
 {
-    const BriefKey brief(key);
-    name += brief.text();
-    if (!variant.empty()) (name += '\n') += variant;
+    const NameEnd end(key, variant);
+    for (const std::string_view piece : end.pieces()) name += piece;
 }
 
 }  // namespace larder::proxy

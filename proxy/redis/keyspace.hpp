@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -34,6 +35,24 @@ class BriefKey {
     std::string_view text_;
 };
 
+/// What follows `Keyspace::entries()` in the name of an entry, in pieces: the brief key, and for a variant a newline
+/// and its digest.
+class NameEnd {
+  public:
+    /// Both outlive this.
+    NameEnd(std::string_view key, std::string_view variant) noexcept
+        : brief_(key), pieces_{brief_.text(), "\n", variant}, count_(variant.empty() ? 1 : pieces_.size())
+    {
+    }
+
+    std::span<const std::string_view> pieces() const noexcept { return std::span(pieces_).first(count_); }
+
+  private:
+    BriefKey brief_;
+    std::array<std::string_view, 3> pieces_;
+    std::size_t count_;
+};
+
 class Keyspace {
   public:
     /// In a Cluster. The tags lie one in each twelfth of the slots, so that 2, 3, 4, 6 or 12 masters share them evenly.
@@ -56,6 +75,8 @@ class Keyspace {
     const std::string& conf() const noexcept { return conf_; }
     std::size_t shards() const noexcept { return shards_; }
 
+    /// `<prefix>:{0}:e:`, what the names of entries begin with.
+    const std::string& entries() const noexcept { return entries_; }
     /// `<prefix>:{0}:e:<key>`, for a variant with a newline and its digest behind it. Keys above 1 KiB are named by
     /// their SHA-256: `e:#<64 hex>`; the full key stands in the value.
     std::string entry(std::string_view key, std::string_view variant = {}) const;

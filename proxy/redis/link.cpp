@@ -348,10 +348,10 @@ bool Link::send(LinkOperation& operation, std::span<const std::string_view> args
     return true;
 }
 
-bool Link::send(LinkOperation& operation, const CommandFrame& frame, std::string_view argument)
+bool Link::send(LinkOperation& operation, const CommandFrame& frame, std::span<const std::string_view> pieces)
 {
     if (!takes_commands()) return false;
-    frame.append_to(out_, argument);
+    frame.append_to(out_, pieces);
     await_reply(operation);
     return true;
 }

@@ -93,8 +93,8 @@ class Link {
     /// The same without a coroutine: `operation.complete` is called later, never from within.
     /// @return false: not sent, `operation` is not touched; why: `send_error()`
     bool send(LinkOperation& operation, std::span<const std::string_view> args);
-    /// The same of the command that the frame is with that argument.
-    bool send(LinkOperation& operation, const CommandFrame& frame, std::string_view argument);
+    /// The same of the command that the frame is with those pieces in it.
+    bool send(LinkOperation& operation, const CommandFrame& frame, std::span<const std::string_view> pieces);
     rules::Errc send_error() const noexcept;
 
     /// Changes when the commands of a loop turn leave: what was sent in the present turn is still here.

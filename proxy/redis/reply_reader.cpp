@@ -1,13 +1,14 @@
 #include "proxy/redis/reply_reader.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <charconv>
 #include <cstring>
 #include <exception>
 #include <optional>
 #include <utility>
 
-#include "rules/base/text.hpp"
+#include "rules/base/digits.hpp"
 
 namespace larder::proxy {
 
@@ -34,7 +35,7 @@ void become(Reply& reply, Reply::Kind kind) noexcept
     if (kind != Reply::Kind::array && !reply.elements.empty()) reply.elements.clear();
 }
 
-/// A line that is a kind and a few digits, as nearly every one is: they are read where their end is looked for.
+/// A line that is a kind and up to eight digits, as nearly every one is: all are read at once.
 struct ShortLine {
     std::int64_t number = 0;
     std::size_t bytes = 0;  // 0: it is no such line
@@ -42,13 +43,14 @@ struct ShortLine {
 
 ShortLine read_short_line(const char* at, std::size_t here) noexcept
 {
-    constexpr std::size_t longest = 12;
+    constexpr std::size_t longest = 1 + 8 + 2;
     if (here < longest) return {};
-    ShortLine line;
-    std::size_t end = 1;
-    while (end < longest - 2 && rules::is_digit(at[end])) line.number = line.number * 10 + (at[end++] - '0');
-    if (end > 1 && at[end] == '\r' && at[end + 1] == '\n') line.bytes = end + 2;
-    return line;
+    const std::uint64_t word = rules::load_eight(at + 1) ^ rules::eight_times('0');
+    const std::uint64_t others = rules::beyond_nine(word);
+    const auto digits = others == 0 ? 8 : static_cast<std::size_t>(std::countr_zero(others)) / 8;
+    if (digits == 0 || at[1 + digits] != '\r' || at[2 + digits] != '\n') return {};
+    const std::uint64_t number = rules::join_digits(word << 8 * (8 - digits));  // in front of them zeros
+    return {static_cast<std::int64_t>(number), digits + 3};
 }
 
 std::optional<std::int64_t> parse_number(std::string_view text) noexcept

@@ -60,8 +60,11 @@ void append_command(std::string& out, std::span<const std::string_view> args)
         out.resize(static_cast<std::size_t>(at - out.data()));
 }
 
-CommandFrame::CommandFrame(std::span<const std::string_view> args_before, std::span<const std::string_view> args_behind)
+CommandFrame::CommandFrame(std::span<const std::string_view> args_before, std::string_view begin,
+                           std::span<const std::string_view> args_behind)
+    : begin_("\r\n")
 {
+    begin_ += begin;
     std::array<char, longest_length> room;
     const auto append = [&room](std::string& out, char kind, std::size_t number) {
         out.append(room.data(), write_number(room.data(), kind, number));
@@ -79,13 +82,15 @@ CommandFrame::CommandFrame(std::span<const std::string_view> args_before, std::s
     }
 }
 
-void CommandFrame::append_to(std::string& out, std::string_view argument) const
+void CommandFrame::append_to(std::string& out, std::span<const std::string_view> pieces) const
 {
-    rules::Appender all(out, before_.size() + longest_length + argument.size() + behind_.size());
+    std::size_t argument_bytes = begin_.size() - 2;
+    for (const std::string_view piece : pieces) argument_bytes += piece.size();
+    rules::Appender all(out, before_.size() + longest_length + argument_bytes + behind_.size());
     all += before_;
-    all += std::uint64_t{argument.size()};
-    all += "\r\n";
-    all += argument;
+    all += std::uint64_t{argument_bytes};
+    all += begin_;
+    for (const std::string_view piece : pieces) all += piece;
     all += behind_;
 }
 

@@ -10,16 +10,21 @@ namespace larder::proxy {
 /// Appends one command as an array of bulk strings.
 void append_command(std::string& out, std::span<const std::string_view> args);
 
-/// A command of which one argument changes: the bytes around it stand ready.
+/// A command of which one argument changes from its beginning on: the bytes around what changes stand ready.
 class CommandFrame {
   public:
-    CommandFrame(std::span<const std::string_view> args_before, std::span<const std::string_view> args_behind);
+    /// @param begin  what the argument begins with
+    CommandFrame(std::span<const std::string_view> args_before, std::string_view begin,
+                 std::span<const std::string_view> args_behind);
 
     /// As `append_command` of all arguments.
-    void append_to(std::string& out, std::string_view argument) const;
+    /// @param pieces  of which the rest of the argument is put together
+    void append_to(std::string& out, std::span<const std::string_view> pieces) const;
 
   private:
-    std::string before_, behind_;  // up to its length, and from the end of its line on
+    std::string before_;  // up to the argument's length
+    std::string begin_;   // from the end of that line on
+    std::string behind_;
 };
 
 /// Appends what logs a connection in: nothing without a password. AUTH's reply is the only one to come.

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <new>
 #include <optional>
+#include <utility>
 
 #include "rules/base/appender.hpp"
 #include "rules/base/digits.hpp"
@@ -114,7 +115,7 @@ bool has_form(const char* value) noexcept
     using Bytes [[gnu::vector_size(16)]] = unsigned char;
     struct Part {
         std::size_t at;
-        std::array<unsigned char, sizeof(Bytes)> form, mask;
+        alignas(sizeof(Bytes)) std::array<unsigned char, sizeof(Bytes)> form, mask;
     };
     static constexpr auto parts = [] {
         std::array<Part, (form.size() + sizeof(Bytes) - 1) / sizeof(Bytes)> all{};
@@ -134,7 +135,11 @@ bool has_form(const char* value) noexcept
         return bytes;
     };
     Bytes others{};
-    for (const Part& part : parts) others |= (load(value + part.at) ^ load(part.form.data())) & load(part.mask.data());
+    const auto compare = [&]<std::size_t... I>(std::index_sequence<I...>)
+    {  // a loop would not be unrolled
+        ((others |= (load(value + parts[I].at) ^ load(parts[I].form.data())) & load(parts[I].mask.data())), ...);
+    };
+    compare(std::make_index_sequence<parts.size()>());
     const auto halves = std::bit_cast<std::array<std::uint64_t, 2>>(others);
     return (halves[0] | halves[1]) == 0;
 }
@@ -183,7 +188,10 @@ struct NumberReader {
 // Takes the texts behind the form apart from the left, in the one order that the encoder writes. After the first thing
 // that is not as expected `ok` is false and stays so.
 struct LineReader {
+    explicit LineReader(std::string_view line) : rest(line), has_escapes(line.find('%') != line.npos) {}
+
     std::string_view rest;
+    bool has_escapes;
     bool ok = true;
 
     /// Takes the name of the field that stands next. Names are literals, so that comparing them is a few loads.
@@ -207,12 +215,12 @@ struct LineReader {
         return value;
     }
 
-    /// What is read stays where it is as long as the entry: only a text with escapes is copied.
+    /// What is read stays where it is as long as the entry: only texts of a line with escapes are copied.
     template <std::size_t Size>
     void text(const char (&name)[Size], EntryText& into)
     {
         const std::string_view value = take(name);
-        if (value.find('%') == value.npos) return into.refer(value);
+        if (!has_escapes) return into.refer(value);
         std::string plain;
         unescape(value, plain);
         into = plain;
@@ -223,8 +231,8 @@ struct LineReader {
     bool is_key(std::string_view expected, EntryText& into)
     {
         const std::size_t size = expected.size();
-        const bool is_written_so = rest.starts_with(expected) && (rest.size() == size || rest[size] == ' ') &&
-                                   expected.find('%') == expected.npos;
+        const bool is_written_so =
+            !has_escapes && rest.starts_with(expected) && (rest.size() == size || rest[size] == ' ');
         if (!is_written_so) {
             const std::size_t length = std::min(rest.find(' '), rest.size());
             std::string plain;
@@ -311,7 +319,7 @@ bool decode(Entry& entry, std::string_view expected_key, std::string_view expect
     const std::string_view head = payload.substr(0, head_bytes);
     if (!head.empty() && !head.ends_with("\r\n")) return false;
 
-    LineReader reader{value.substr(form.size(), value.size() - form.size() - payload_bytes - 1)};
+    LineReader reader(value.substr(form.size(), value.size() - form.size() - payload_bytes - 1));
     if (reader.rest.find('\n') != reader.rest.npos || !reader.is_key(expected_key, entry.key)) return false;
     reader.text(" rule=", entry.rule);
     if (!reader.rest.empty()) {

@@ -255,7 +255,7 @@ EntryPtr MemoryStore::find(std::string_view storage_key, rules::WallTime now) no
     return node->entry;
 }
 
-bool MemoryStore::insert(EntryPtr entry, rules::WallTime now)
+bool MemoryStore::insert(const EntryPtr& entry, rules::WallTime now)
 {
     if (capacity_bytes_ == 0 || !entry || entry->expires <= now) return false;
     const std::string joined = entry->variant.empty() ? std::string{} : storage_key(entry->key, entry->variant);
@@ -267,7 +267,7 @@ bool MemoryStore::insert(EntryPtr entry, rules::WallTime now)
 
     // Made before the lock, freed after it: with a replaced entry in it, or the refused one.
     auto added = std::make_unique<Node>();
-    added->entry = std::move(entry);
+    added->entry = entry;
     added->hash = hash;
     added->cost_units = static_cast<std::uint32_t>(cost_bytes / 16);
 

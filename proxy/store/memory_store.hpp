@@ -30,7 +30,7 @@ class MemoryStore {
 
     /// Keeps the entry. Refused (false) when an entry of the same key is newer (`times.stored` later, same epoch), or
     /// it is larger than a shard may hold. Thread-safe.
-    bool insert(EntryPtr entry, rules::WallTime now);
+    bool insert(const EntryPtr& entry, rules::WallTime now);
 
     void erase(std::string_view storage_key) noexcept;
     void clear() noexcept;

@@ -24,7 +24,9 @@ asio::awaitable<Result<StoreRead>> failed(Errc why) { co_return why; }
 }  // namespace
 
 RedisStore::RedisStore(Link& link, const Keyspace& keys)
-    : link_(link), keys_(keys), get_(std::array{std::string_view("MGET")}, std::array{std::string_view(keys.counter())})
+    : link_(link),
+      keys_(keys),
+      get_(std::array{std::string_view("MGET")}, keys.entries(), std::array{std::string_view(keys.counter())})
 {
 }
 
@@ -59,11 +61,10 @@ class RedisStore::Reading final : public LinkOperation {
     bool send()
     {
         Link& link = store_.link_;
-        std::string& name = store_.texts_.entry;
-        store_.keys_.entry_to(name, key, variant);
+        const NameEnd name(key, variant);
         look.connection = link.connection();
         link.counters().add(Counter::store_gets);
-        return link.send(*this, store_.get_, name);
+        return link.send(*this, store_.get_, name.pieces());
     }
     void complete(Result<Reply>&& reply) override
     {

@@ -53,7 +53,7 @@ class RedisStore final : public Store {
 
     Link& link_;
     const Keyspace& keys_;
-    const CommandFrame get_;  // MGET of an entry, whose name changes, and the counter
+    const CommandFrame get_;  // MGET of an entry, of which the name's end changes, and the counter
     Texts texts_;
     rules::Instant malformed_logged_{};
 };

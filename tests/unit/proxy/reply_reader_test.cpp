@@ -215,16 +215,18 @@ TEST_CASE("what no server says is not understood, and nothing after it is a repl
     }
 }
 
-TEST_CASE("a command's frame around one argument is the command")
+TEST_CASE("a command's frame around the rest of one argument is the command")
 {
     const std::string_view before[] = {"MGET", "of 10 bytes"}, behind[] = {"shop:{0}:q", ""};
-    const CommandFrame frame(before, behind);
+    const CommandFrame frame(before, "shop:", behind);
     for (const std::string& changing : {std::string(), std::string("k"), std::string(2'000, 'x')}) {
         CAPTURE(changing);
-        const std::string_view args[] = {before[0], before[1], changing, behind[0], behind[1]};
+        const std::string whole = "shop:" + changing + "\n" + changing;
+        const std::string_view args[] = {before[0], before[1], whole, behind[0], behind[1]};
+        const std::string_view pieces[] = {changing, "\n", changing};
         std::string expected = "behind others ", command = expected;
         append_command(expected, args);
-        frame.append_to(command, changing);
+        frame.append_to(command, pieces);
         CHECK(command == expected);
     }
 }
