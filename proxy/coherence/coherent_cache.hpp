@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "proxy/coherence/guards.hpp"
 #include "proxy/coherence/shard.hpp"
 #include "proxy/net/tasks.hpp"
 #include "rules/key/cache_key.hpp"
@@ -44,7 +45,8 @@ class CoherentCache {
     /// `trust`.
     std::optional<Found> find_here(std::string_view key, std::string_view storage_key, rules::WallTime now)
     {
-        return shard_of(key).find_here(key, storage_key, now);
+        const bool may_be_known = embedded_ || options_.trust.count() > 0 || !guarded(Guard::validate_memory);
+        return may_be_known ? shard_of(key).find_here(key, storage_key, now) : std::nullopt;
     }
     /// The same, asking the store as needed. Ends by the store's deadlines.
     asio::awaitable<Found> find(const std::string& key, const std::string& variant, rules::WallTime now);
@@ -162,7 +164,7 @@ class CoherentCache {
   private:
     struct Part;
     std::size_t index_of(std::string_view key) const noexcept;
-    Shard& shard_of(std::string_view key) const noexcept { return *shards_[index_of(key)]; }
+    Shard& shard_of(std::string_view key) const noexcept { return *shards_[shards_.size() == 1 ? 0 : index_of(key)]; }
     std::vector<Part> parts_of(const WritePurge& write, RecordType type, rules::Milliseconds life) const;
     asio::awaitable<void> run_prepare(Part& part);
     asio::awaitable<void> run_commit(Part& part, rules::Instant until);

@@ -25,24 +25,15 @@ std::uint32_t epoch_of(const std::string& run_id)
 
 }  // namespace
 
-Shard::Shard(asio::io_context& context, MemoryStore& memory, PurgeLog& log, Store* store, SharedLogState& process,
-             std::size_t index, Counters& counters, const CacheOptions& options)
-    : context_(context),
-      memory_(memory),
-      log_(log),
-      store_(store),
-      process_(process),
-      index_(index),
-      counters_(counters),
-      options_(options),
-      replica_(exact_keys_limit / process.shards_count())
-{
-}
-
 bool Shard::wants_tending() const noexcept
 {
     if (embedded() || log_.connection() == 0 || process_.foreign()) return false;
-    return shared().deferred.count() != 0 || !replica_.ready() || connection_ != log_.connection();
+    return !is_up_to_date();
+}
+
+bool Shard::is_up_to_date() const noexcept
+{
+    return connection_ == log_.connection() && shared().deferred.count() == 0 && replica_.ready();
 }
 
 bool Shard::trusted() const noexcept
@@ -229,12 +220,11 @@ bool Shard::voided_since(const Entry& entry, LogToken since)
     return voided_since(entry.key, since) || any_group_matched_since(entry, since.position);
 }
 
-bool Shard::any_group_matched_since(const Entry& entry, Position since) const noexcept
+bool Shard::any_matched_since(const std::vector<std::string>& groups, Position since) const noexcept
 {
-    return !entry.groups.empty() &&
-           std::any_of(entry.groups.begin(), entry.groups.end(), [&](const std::string& group) {
-               return replica_.matched_group_since(group, since) != Since::clean;
-           });
+    return std::any_of(groups.begin(), groups.end(), [&](const std::string& group) {
+        return replica_.matched_group_since(group, since) != Since::clean;
+    });
 }
 
 Since Shard::matched_since(const Entry& entry, Position since) const noexcept
@@ -409,14 +399,14 @@ class Shard::Lookup final : public Completion<rules::Result<Position>>, public C
     }
     void abandon() noexcept override
     {
-        const std::unique_ptr<Lookup> self(this);
+        const auto self = shard_.lookups_.own(this);
         done_.abandon();
     }
 
   private:
     void end(std::optional<Found>&& found)
     {
-        const std::unique_ptr<Lookup> self(this);
+        const auto self = shard_.lookups_.own(this);
         done_.complete(std::move(found));
     }
 
@@ -429,11 +419,26 @@ class Shard::Lookup final : public Completion<rules::Result<Position>>, public C
     rules::Instant sent_;
 };
 
+Shard::Shard(asio::io_context& context, MemoryStore& memory, PurgeLog& log, Store* store, SharedLogState& process,
+             std::size_t index, Counters& counters, const CacheOptions& options)
+    : context_(context),
+      memory_(memory),
+      log_(log),
+      store_(store),
+      process_(process),
+      index_(index),
+      counters_(counters),
+      options_(options),
+      lookups_(sizeof(Lookup)),
+      replica_(exact_keys_limit / process.shards_count())
+{
+}
+
 bool Shard::begin_ask(const std::string& key, const std::string& variant, const std::string& storage_key,
                       rules::WallTime now, Completion<std::optional<Found>>& done)
 {
-    if (!trusted() || wants_tending()) return false;
-    auto lookup = std::make_unique<Lookup>(*this, key, now, done);
+    if (log_.connection() == 0 || process_.foreign() || !is_up_to_date()) return false;
+    auto lookup = lookups_.make<Lookup>(*this, key, now, done);
     EntryPtr entry = memory_.find(storage_key, now);
     const bool in_memory = entry && entry->epoch == epoch_;
     const bool begun = in_memory ? lookup->begin_look(std::move(entry)) : lookup->begin_get(variant);

@@ -11,6 +11,7 @@
 #include "proxy/coherence/purge_log.hpp"
 #include "proxy/coherence/replica.hpp"
 #include "proxy/coherence/shared_log_state.hpp"
+#include "proxy/net/blocks.hpp"
 #include "proxy/net/waiter.hpp"
 #include "proxy/net/wake_up.hpp"
 #include "proxy/observe/counters.hpp"
@@ -105,6 +106,8 @@ class Shard {
     bool wants_tending() const noexcept;
 
   private:
+    /// All is known that the log had when it was last looked at, and nothing is queued.
+    bool is_up_to_date() const noexcept;
     class Synchronising;
     class Lookup;
     class Storing;
@@ -138,7 +141,11 @@ class Shard {
     Since matched_since(const Entry& entry, Position since) const noexcept;
     /// The same without exact purges: for entries that these remove themselves.
     Since matched_pattern_since(const Entry& entry, Position since) const noexcept;
-    bool any_group_matched_since(const Entry& entry, Position since) const noexcept;
+    bool any_group_matched_since(const Entry& entry, Position since) const noexcept
+    {
+        return !entry.groups.empty() && any_matched_since(entry.groups, since);
+    }
+    bool any_matched_since(const std::vector<std::string>& groups, Position since) const noexcept;
     /// What is answered while an open mark matches the key; empty: none does.
     std::optional<Found> found_marked(std::string_view key) noexcept;
     bool is_fenced(const Entry& entry, LogToken since);
@@ -159,6 +166,7 @@ class Shard {
     std::size_t index_;
     Counters& counters_;
     const CacheOptions& options_;
+    Blocks lookups_;
     Replica replica_;
     std::uint32_t epoch_ = 0;       // of the replica's run: entries of another one are not comparable
     std::uint64_t connection_ = 0;  // that the replica was last checked on

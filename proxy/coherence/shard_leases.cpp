@@ -1,6 +1,7 @@
 // A shard's leases: one fetch for all replicas (COHERENCE section 9).
 #include "proxy/coherence/shard.hpp"
 #include "proxy/coherence/write_id.hpp"
+#include "rules/base/appender.hpp"
 #include "rules/base/text.hpp"
 
 namespace larder::proxy {
@@ -8,7 +9,15 @@ namespace larder::proxy {
 namespace {
 
 /// Owners say where the log stood at their miss, so that others can tell a fetch that a purge has overtaken.
-std::string new_owner(Position position) { return next_write_id() + '@' + std::to_string(position); }
+std::string new_owner(Position position)
+{
+    std::string owner = next_write_id();
+    {
+        rules::Appender out(owner, 24);
+        (out += '@') += std::uint64_t{position};
+    }
+    return owner;
+}
 
 std::optional<Position> position_of_owner(std::string_view owner)
 {

@@ -3,6 +3,8 @@
 #include <atomic>
 #include <random>
 
+#include "rules/base/appender.hpp"
+
 namespace larder::proxy {
 
 std::string next_write_id(std::string_view rule)
@@ -15,8 +17,14 @@ std::string next_write_id(std::string_view rule)
         return name;
     }();
     static std::atomic<std::uint64_t> count{0};
-    std::string id = replica + '-' + std::to_string(count.fetch_add(1, std::memory_order_relaxed) + 1);
-    if (!rule.empty()) (id += '/') += rule;
+    std::string id;
+    {
+        rules::Appender out(id, replica.size() + 48 + rule.size());  // also for what a caller adds
+        out += replica;
+        out += '-';
+        out += std::uint64_t{count.fetch_add(1, std::memory_order_relaxed) + 1};
+        if (!rule.empty()) (out += '/') += rule;
+    }
     return id;
 }
 

@@ -239,8 +239,9 @@ bool Link::take_reply(rules::Instant now)
     if (oldest_ && oldest_->texts_ != 0) {
         std::array<std::optional<std::string_view>, LinkOperation::most_texts> room;
         const std::span texts(room.data(), oldest_->texts_);
-        if (reader_.next_texts(texts)) {
-            take_oldest(now).complete_in_place(texts);
+        std::unique_ptr<char[]> large;
+        if (reader_.next_texts(texts, large)) {
+            take_oldest(now).complete_in_place(texts, large);
             return true;
         }
     }

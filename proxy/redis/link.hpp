@@ -5,6 +5,7 @@
 
 #include <boost/asio/steady_timer.hpp>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <random>
 #include <span>
@@ -33,7 +34,8 @@ class LinkOperation {
     virtual void complete(rules::Result<Reply>&& reply) = 0;
     /// Called instead when the operation was made for a reply of so many texts, and that is what has come, all at once:
     /// views into what was read, valid within the call. Empty: nil.
-    virtual void complete_in_place(std::span<const std::optional<std::string_view>>) {}
+    /// @param large  the block of the first text, if that has one: to take it is to keep the text
+    virtual void complete_in_place(std::span<const std::optional<std::string_view>>, std::unique_ptr<char[]>&) {}
     /// The link is destroyed with the operation still under way: free what is held, resume nobody.
     virtual void abandon() noexcept = 0;
 

@@ -18,8 +18,9 @@ constexpr std::int64_t elements_limit = 1'000'000;
 constexpr std::size_t reserved_limit = 1024;            // what a server announces is not memory yet
 constexpr std::int64_t text_limit = 512 * 1024 * 1024;  // Redis' proto-max-bulk-len
 constexpr std::size_t line_limit = 64 * 1024;           // of a status, an error or a number
-// From here on a text that is not all there is read to where it stays; a shorter one is waited for.
+// From here on a text that is not all there is read into a block of its own; a shorter one is waited for.
 constexpr std::size_t large_from = 8 * 1024;
+constexpr std::size_t room_behind_large = 64;  // for what follows it, as a rule a line end and a counter: one read less
 
 /// Ready to become another. Elements stay for their memory, until it is known whether that is an array.
 void clear(Reply& reply) noexcept
@@ -35,20 +36,19 @@ void become(Reply& reply, Reply::Kind kind) noexcept
     if (kind != Reply::Kind::array && !reply.elements.empty()) reply.elements.clear();
 }
 
-/// A line that is a kind and up to eight digits, as nearly every one is: all are read at once.
+/// A line that is a kind and up to eight digits, as nearly every one is: all are read at once, and what stands behind
+/// `here` with them, which must be memory (`bytes_beyond`) and does not matter.
 struct ShortLine {
     std::int64_t number = 0;
     std::size_t bytes = 0;  // 0: it is no such line
 };
 
-ShortLine read_short_line(const char* at, std::size_t here) noexcept
+[[gnu::always_inline]] inline ShortLine read_short_line(const char* at, std::size_t here) noexcept
 {
-    constexpr std::size_t longest = 1 + 8 + 2;
-    if (here < longest) return {};
     const std::uint64_t word = rules::load_eight(at + 1) ^ rules::eight_times('0');
     const std::uint64_t others = rules::beyond_nine(word);
     const auto digits = others == 0 ? 8 : static_cast<std::size_t>(std::countr_zero(others)) / 8;
-    if (digits == 0 || at[1 + digits] != '\r' || at[2 + digits] != '\n') return {};
+    if (digits == 0 || digits + 3 > here || at[1 + digits] != '\r' || at[2 + digits] != '\n') return {};
     const std::uint64_t number = rules::join_digits(word << 8 * (8 - digits));  // in front of them zeros
     return {static_cast<std::int64_t>(number), digits + 3};
 }
@@ -65,16 +65,19 @@ std::optional<std::int64_t> parse_number(std::string_view text) noexcept
 
 void ReplyReader::reset()
 {
-    begin_ = end_ = depth_ = large_received_ = 0;
+    begin_ = end_ = depth_ = 0;
     root_ = Reply{};
     item_ = &root_;
+    large_.reset();
     is_large_ = whole_ = failed_ = false;
 }
 
 std::span<char> ReplyReader::room()
 {
-    if (is_large_ && large_received_ < item_->text.size())
-        return {item_->text.data() + large_received_, item_->text.size() - large_received_};
+    if (is_large_ && large_received_ < large_bytes_) {
+        const std::size_t room_bytes = large_bytes_ + std::min(room_behind_large, buffer_.size());
+        return {large_.get() + large_received_, room_bytes - large_received_};
+    }
     if (begin_ == end_) {
         begin_ = end_ = 0;
     } else if (begin_ > buffer_.size() / 2) {
@@ -82,16 +85,22 @@ std::span<char> ReplyReader::room()
         end_ -= begin_;
         begin_ = 0;
     }
-    if (end_ == buffer_.size()) buffer_.resize(buffer_.size() * 2);
-    return {buffer_.data() + end_, buffer_.size() - end_};
+    if (end_ == buffer_.size() - bytes_beyond) buffer_.resize(buffer_.size() * 2);
+    return {buffer_.data() + end_, buffer_.size() - bytes_beyond - end_};
 }
 
 void ReplyReader::received(std::size_t bytes) noexcept
 {
-    if (is_large_ && large_received_ < item_->text.size())
-        large_received_ += bytes;
-    else
+    if (!is_large_ || large_received_ >= large_bytes_) {
         end_ += bytes;
+        return;
+    }
+    large_received_ += bytes;
+    if (large_received_ <= large_bytes_) return;
+    begin_ = 0;  // the buffer was empty: the text had all of it
+    end_ = large_received_ - large_bytes_;
+    std::memcpy(buffer_.data(), large_.get() + large_bytes_, end_);
+    large_received_ = large_bytes_;
 }
 
 void ReplyReader::feed(std::string_view bytes)
@@ -121,32 +130,53 @@ try {
     return fail();
 }
 
-bool ReplyReader::next_texts(std::span<std::optional<std::string_view>> texts) noexcept
+bool ReplyReader::next_texts(std::span<std::optional<std::string_view>> texts, std::unique_ptr<char[]>& large) noexcept
 {
-    if (depth_ != 0 || is_large_ || failed_ || begin_ == end_) return false;
+    if (failed_ || begin_ == end_ || texts.empty()) return false;
     const char *at = buffer_.data() + begin_, *const end = buffer_.data() + end_;
-    const ShortLine head = read_short_line(at, static_cast<std::size_t>(end - at));
-    if (*at != '*' || head.bytes == 0 || !std::cmp_equal(head.number, texts.size())) return false;
-    at += head.bytes;
-    for (std::optional<std::string_view>& text : texts) {
-        constexpr std::string_view nil = "$-1\r\n";
-        const std::string_view rest(at, static_cast<std::size_t>(end - at));
-        if (rest.starts_with(nil)) {
-            text.reset();
-            at += nil.size();
-            continue;
-        }
-        const ShortLine line = read_short_line(at, rest.size());
-        if (line.bytes == 0 || *at != '$') return false;
-        const auto size = static_cast<std::size_t>(line.number);
-        if (rest.size() - line.bytes < size + 2) return false;
-        text.emplace(at + line.bytes, size);
-        at += line.bytes + size;
-        if (at[0] != '\r' || at[1] != '\n') return false;
+    auto text = texts.begin();
+    if (is_large_) {  // the first text of such an array, which `next` has begun
+        const bool is_first = depth_ == 1 && levels_[0].filled == 1 && levels_[0].size == texts.size();
+        if (!is_first || large_received_ < large_bytes_ || end - at < 2 || at[0] != '\r' || at[1] != '\n') return false;
+        text++->emplace(large_.get(), large_bytes_);
         at += 2;
+    } else {
+        if (depth_ != 0) return false;
+        const ShortLine head = read_short_line(at, static_cast<std::size_t>(end - at));
+        if (*at != '*' || head.bytes == 0 || !std::cmp_equal(head.number, texts.size())) return false;
+        at += head.bytes;
+    }
+    for (; text != texts.end(); ++text) {
+        at = read_text(at, *text);
+        if (!at) return false;
     }
     begin_ = static_cast<std::size_t>(at - buffer_.data());
+    if (is_large_) {
+        large = std::move(large_);
+        is_large_ = false;
+        depth_ = 0;
+        clear(root_);
+        item_ = &root_;
+    }
     return true;
+}
+
+/// A text or nil at `at`. Returns its end; null: it is something else, or not all there.
+const char* ReplyReader::read_text(const char* at, std::optional<std::string_view>& text) const noexcept
+{
+    constexpr std::string_view nil = "$-1\r\n";
+    const std::string_view rest(at, static_cast<std::size_t>(buffer_.data() + end_ - at));
+    if (at[1] == '-' && rest.starts_with(nil)) {
+        text.reset();
+        return at + nil.size();
+    }
+    const ShortLine line = read_short_line(at, rest.size());
+    if (line.bytes == 0 || *at != '$') return nullptr;
+    const auto size = static_cast<std::size_t>(line.number);
+    if (rest.size() - line.bytes < size + 2) return nullptr;
+    text.emplace(at + line.bytes, size);
+    at += line.bytes + size;
+    return at[0] == '\r' && at[1] == '\n' ? at + 2 : nullptr;
 }
 
 /// Takes one item, or the head of an array. False: it is not all there, or bad.
@@ -235,10 +265,11 @@ bool ReplyReader::take_text(std::uint64_t size, std::size_t header_bytes)
     }
     if (size < large_from) return false;
     become(*item_, Reply::Kind::text);
-    item_->text.resize(size);
+    large_ = std::make_unique_for_overwrite<char[]>(size + room_behind_large);
     is_large_ = true;
+    large_bytes_ = size;
     large_received_ = std::min<std::size_t>(here, size);
-    std::memcpy(item_->text.data(), from, large_received_);
+    std::memcpy(large_.get(), from, large_received_);
     begin_ += header_bytes + large_received_;
     return true;
 }
@@ -246,8 +277,10 @@ bool ReplyReader::take_text(std::uint64_t size, std::size_t header_bytes)
 /// The line end of a large text, once it is there.
 bool ReplyReader::end_large()
 {
-    if (large_received_ < item_->text.size() || end_ - begin_ < 2) return false;
+    if (large_received_ < large_bytes_ || end_ - begin_ < 2) return false;
     if (buffer_[begin_] != '\r' || buffer_[begin_ + 1] != '\n') return fail();
+    item_->text.assign(large_.get(), large_bytes_);
+    large_.reset();
     begin_ += 2;
     is_large_ = false;
     return end_item();

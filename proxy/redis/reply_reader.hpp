@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -18,14 +19,14 @@ namespace larder::proxy {
 class ReplyReader {
   public:
     /// @param buffer_bytes  what is read at a time; it grows only for a portion of `feed` that is larger
-    explicit ReplyReader(std::size_t buffer_bytes = 64 * 1024) : buffer_(buffer_bytes) {}
+    explicit ReplyReader(std::size_t buffer_bytes = 64 * 1024) : buffer_(buffer_bytes + bytes_beyond) {}
     ReplyReader(const ReplyReader&) = delete;
     ReplyReader& operator=(const ReplyReader&) = delete;
 
     /// Forgets everything: for a new connection.
     void reset();
 
-    /// Where the next bytes belong; never empty. A large value is read to where it stays.
+    /// Where the next bytes belong; never empty. A large value is read into a block of its own.
     std::span<char> room();
     /// So many bytes have been put at the beginning of what `room` gave last.
     void received(std::size_t bytes) noexcept;
@@ -37,7 +38,8 @@ class ReplyReader {
     bool next(Reply& reply);
     /// The next reply where it stands, if it is an array of so many texts or nils, and all of it is there: views that
     /// are valid until more is read. False: `next` may have it.
-    bool next_texts(std::span<std::optional<std::string_view>> texts) noexcept;
+    /// @param large  becomes the block of the first text, if that has one: whoever keeps it keeps the text
+    bool next_texts(std::span<std::optional<std::string_view>> texts, std::unique_ptr<char[]>& large) noexcept;
     bool failed() const noexcept { return failed_; }
 
   private:
@@ -47,10 +49,12 @@ class ReplyReader {
         std::size_t filled;  // so many are; behind them may be others of an earlier reply
     };
     static constexpr std::size_t depth_limit = 8;
+    static constexpr std::size_t bytes_beyond = 16;  // that may be read behind what was received
 
     bool step();
     bool take_number(char kind, std::int64_t number, std::size_t line_bytes);
     Reply* next_element(Level& level);
+    const char* read_text(const char* at, std::optional<std::string_view>& text) const noexcept;
     bool take_text(std::uint64_t size, std::size_t header_bytes);
     bool end_large();
     bool end_item();
@@ -67,8 +71,9 @@ class ReplyReader {
     Reply* item_ = &root_;
     std::array<Level, depth_limit> levels_{};
     std::size_t depth_ = 0;
-    bool is_large_ = false;           // `item_` is a text that has its size already, but not all of its bytes
-    std::size_t large_received_ = 0;  // of them
+    bool is_large_ = false;  // `item_` is a text whose bytes go into `large_`
+    std::unique_ptr<char[]> large_;
+    std::size_t large_bytes_ = 0, large_received_ = 0;
     bool whole_ = false;
     bool failed_ = false;
 };

@@ -12,14 +12,20 @@ namespace {
 
 constexpr std::size_t longest_length = 24;  // "$", digits, CR LF
 
+/// Most are lengths of one digit or two. Returns the end.
+char* write_digits(char* at, std::size_t number) noexcept
+{
+    if (number >= 100) return std::to_chars(at, at + 20, number).ptr;
+    if (number >= 10) *at++ = static_cast<char>('0' + number / 10);
+    *at++ = static_cast<char>('0' + number % 10);
+    return at;
+}
+
 /// `kind`, the number, CR LF, at `at`. Returns the end.
 char* write_number(char* at, char kind, std::size_t number) noexcept
 {
     *at++ = kind;
-    if (number < 10)
-        *at++ = static_cast<char>('0' + number);
-    else
-        at = std::to_chars(at, at + 20, number).ptr;
+    at = write_digits(at, number);
     *at++ = '\r';
     *at++ = '\n';
     return at;
@@ -49,7 +55,7 @@ void append_command(std::string& out, std::span<const std::string_view> args)
             flush();
             out.append(arg);
         } else {
-            at = std::copy(arg.begin(), arg.end(), at);
+            at = rules::copy_short(at, arg);
         }
         *at++ = '\r';
         *at++ = '\n';
@@ -86,12 +92,23 @@ void CommandFrame::append_to(std::string& out, std::span<const std::string_view>
 {
     std::size_t argument_bytes = begin_.size() - 2;
     for (const std::string_view piece : pieces) argument_bytes += piece.size();
-    rules::Appender all(out, before_.size() + longest_length + argument_bytes + behind_.size());
-    all += before_;
-    all += std::uint64_t{argument_bytes};
-    all += begin_;
-    for (const std::string_view piece : pieces) all += piece;
-    all += behind_;
+    const std::size_t most_bytes = before_.size() + longest_length + argument_bytes + behind_.size();
+    // As a rule all of it is short, and becomes one before the output has to grow.
+    std::array<char, 256> room;
+    const bool is_short = most_bytes <= room.size();
+    const std::size_t begin = out.size();
+    if (!is_short) out.resize(begin + most_bytes);
+    char* const first = is_short ? room.data() : out.data() + begin;
+    char* at = rules::copy_short(first, before_);
+    at = write_digits(at, argument_bytes);
+    at = rules::copy_short(at, begin_);
+    for (const std::string_view piece : pieces) at = rules::copy_short(at, piece);
+    at = rules::copy_short(at, behind_);
+    const auto bytes = static_cast<std::size_t>(at - first);
+    if (is_short)
+        out.append(first, bytes);
+    else
+        out.resize(begin + bytes);
 }
 
 bool append_login(std::string& out, std::string_view user, std::string_view password)

@@ -25,7 +25,7 @@ std::size_t heap_bytes(const std::string& text) noexcept
 struct Room {
     std::size_t bytes;
     char* begin = nullptr;
-    std::size_t block_bytes = 0;  // of real use, with the object
+    const void* block = nullptr;  // that it is in, with the object
 };
 
 /// Makes room for a single object and its `room`, which must live until it has.
@@ -45,7 +45,7 @@ struct RoomAllocator {
         const std::size_t own_bytes = count * sizeof(T);
         char* const block = static_cast<char*>(::operator new(own_bytes + room->bytes));
         room->begin = block + own_bytes;
-        room->block_bytes = allocated_bytes(block);
+        room->block = block;
         return reinterpret_cast<T*>(block);
     }
     void deallocate(T* block, std::size_t) noexcept { ::operator delete(block); }
@@ -82,14 +82,6 @@ EntryText& EntryText::operator=(std::string_view text)
     return *this;
 }
 
-void EntryText::refer(std::string_view text) noexcept
-{
-    drop();
-    data_ = text.data();
-    size_ = static_cast<std::uint32_t>(text.size());
-    is_own_ = false;
-}
-
 std::size_t EntryText::heap_bytes() const noexcept { return is_own_ ? allocated_bytes(data_) : 0; }
 
 std::shared_ptr<Entry> Entry::with_room(std::size_t bytes)
@@ -98,7 +90,7 @@ std::shared_ptr<Entry> Entry::with_room(std::size_t bytes)
     auto entry = std::allocate_shared<Entry>(RoomAllocator<Entry>(room));
     entry->room_ = room.begin;
     entry->room_bytes_ = bytes;
-    entry->block_bytes_ = room.block_bytes;
+    entry->block_ = room.block;
     return entry;
 }
 
@@ -116,14 +108,15 @@ void Entry::put_body(std::string_view bytes)
     share_body(put(bytes), nullptr, 0);
 }
 
-std::shared_ptr<Entry> Entry::keeping(std::string bytes)
+std::shared_ptr<Entry> Entry::keeping(std::unique_ptr<char[]> block, std::size_t bytes)
 {
     struct Keeping : Entry {
-        std::string kept;
+        std::unique_ptr<char[]> kept;
     };
     const auto entry = std::make_shared<Keeping>();
-    entry->kept = std::move(bytes);
-    entry->share_body(entry->kept, nullptr, proxy::heap_bytes(entry->kept) + sizeof(std::string));
+    entry->kept = std::move(block);
+    const std::size_t held_bytes = allocated_bytes(entry->kept.get()) + sizeof(entry->kept);
+    entry->share_body({entry->kept.get(), bytes}, nullptr, held_bytes);
     return entry;
 }
 
@@ -195,7 +188,7 @@ bool Entry::has_variant(const Entry& variant) const noexcept
 
 std::size_t Entry::cost_bytes() const noexcept
 {
-    const std::size_t own = block_bytes_ != 0 ? block_bytes_ : sizeof(Entry) + shared_header_bytes + block_header_bytes;
+    const std::size_t own = block_ ? allocated_bytes(block_) : sizeof(Entry) + shared_header_bytes + block_header_bytes;
     std::size_t sum = own + store_node_bytes + body_held_bytes_;
     for (const EntryText* text : {&key, &variant, &head, &generation, &rule, &own_policy}) sum += text->heap_bytes();
     for (const auto* texts : {&vary_names, &variants, &groups}) sum += heap_bytes(*texts);

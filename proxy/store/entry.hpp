@@ -35,7 +35,13 @@ class EntryText {
     /// Takes a copy, which lives as long as this. Length: less than 4 GiB, as of all texts here.
     EntryText& operator=(std::string_view text);
     /// Takes a view: `text` stays where it is as long as the entry.
-    void refer(std::string_view text) noexcept;
+    void refer(std::string_view text) noexcept
+    {
+        drop();
+        data_ = text.data();
+        size_ = static_cast<std::uint32_t>(text.size());
+        is_own_ = false;
+    }
 
     operator std::string_view() const noexcept { return {data_, size_}; }
     const char* data() const noexcept { return data_; }
@@ -71,8 +77,8 @@ struct Entry {
     /// One with room for so many bytes of texts and body behind it, in the same block of memory: a store that is full
     /// finds its oldest entries in no cache of the processor, and each block of one that makes way is another wait.
     static std::shared_ptr<Entry> with_room(std::size_t bytes);
-    /// One that keeps `bytes`, where its texts and its body can refer to. At first they are its body.
-    static std::shared_ptr<Entry> keeping(std::string bytes);
+    /// One that keeps `block`, where its texts and its body can refer to. At first the first `bytes` are its body.
+    static std::shared_ptr<Entry> keeping(std::unique_ptr<char[]> block, std::size_t bytes);
     /// The same with a copy of `bytes` in its own block of memory.
     static std::shared_ptr<Entry> copy_of(std::string_view bytes);
 
@@ -133,7 +139,7 @@ struct Entry {
     std::string_view body_;
     std::shared_ptr<const void> body_owner_;  // null: it is in the room, or in what the entry keeps
     std::size_t body_held_bytes_ = 0;
-    std::size_t block_bytes_ = 0;  // of real use, this object and the room; 0: this object alone
+    const void* block_ = nullptr;  // of memory, that this object and the room are in; null: this object alone
     char* room_ = nullptr;
     std::size_t room_bytes_ = 0;
 };

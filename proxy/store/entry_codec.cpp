@@ -22,7 +22,8 @@
 
 namespace larder::proxy {
 
-using rules::Appender, rules::beyond_nine, rules::eight_times, rules::join_digits, rules::load_eight, rules::save_eight;
+using rules::Appender, rules::beyond_nine, rules::eight_times, rules::join_digits, rules::load_eight, rules::save_eight,
+    rules::split_digits;
 
 namespace {
 
@@ -56,11 +57,16 @@ std::uint64_t checksum(std::string_view bytes) noexcept { return XXH3_64bits(byt
 
 // --- writing ---
 
+/// @tparam Width  up to 16; the number has no more digits
 template <std::size_t Width>
 void put_number(char* at, std::uint64_t number) noexcept
 {
-    for (char* digit = at + Width; number != 0 && digit != at; number /= 10)
-        *--digit = static_cast<char>('0' + number % 10);
+    static_assert(Width <= 16);
+    constexpr std::uint64_t half = 100'000'000;
+    std::array<char, 16> digits;
+    if constexpr (Width > 8) save_eight(digits.data(), split_digits(number / half % half) ^ eight_times('0'));
+    save_eight(digits.data() + 8, split_digits(number % half) ^ eight_times('0'));
+    std::memcpy(at, digits.data() + 16 - Width, Width);
 }
 
 void put_milliseconds(char* at, std::int64_t count) noexcept
@@ -69,12 +75,23 @@ void put_milliseconds(char* at, std::int64_t count) noexcept
 }
 
 // Comma is escaped too, so that lists need no rule of their own.
-constexpr bool is_plain(char c) noexcept { return c > 0x20 && c < 0x7F && c != '%' && c != ','; }
+constexpr auto plain_bytes = [] {
+    std::array<bool, 256> plain{};
+    for (unsigned c = 0x21; c < 0x7F; ++c) plain[c] = c != '%' && c != ',';
+    return plain;
+}();
+inline bool is_plain(char c) noexcept { return plain_bytes[static_cast<unsigned char>(c)]; }
+bool is_plain(std::string_view text) noexcept
+{
+    bool plain = true;
+    for (const char c : text) plain = plain && is_plain(c);
+    return plain;
+}
 
 void append_escaped(Appender& out, std::string_view text)
 {
     static constexpr char digits[] = "0123456789ABCDEF";
-    if (std::all_of(text.begin(), text.end(), is_plain)) {
+    if (is_plain(text)) {
         out += text;
         return;
     }
@@ -109,10 +126,24 @@ void append_list(Appender& out, std::string_view name, const std::vector<std::st
 
 // --- reading ---
 
+using Bytes [[gnu::vector_size(16)]] = unsigned char;
+
+Bytes load_bytes(const void* from) noexcept
+{
+    Bytes bytes;
+    std::memcpy(&bytes, from, sizeof bytes);
+    return bytes;
+}
+
+bool is_any_set(Bytes bytes) noexcept
+{
+    const auto halves = std::bit_cast<std::array<std::uint64_t, 2>>(bytes);
+    return (halves[0] | halves[1]) != 0;
+}
+
 /// Everything but numbers and flags is as in the form. There are as many bytes as it has.
 bool has_form(const char* value) noexcept
 {
-    using Bytes [[gnu::vector_size(16)]] = unsigned char;
     struct Part {
         std::size_t at;
         alignas(sizeof(Bytes)) std::array<unsigned char, sizeof(Bytes)> form, mask;
@@ -129,19 +160,26 @@ bool has_form(const char* value) noexcept
         }
         return all;
     }();
-    const auto load = [](const void* from) {
-        Bytes bytes;
-        std::memcpy(&bytes, from, sizeof bytes);
-        return bytes;
-    };
     Bytes others{};
     const auto compare = [&]<std::size_t... I>(std::index_sequence<I...>)
     {  // a loop would not be unrolled
-        ((others |= (load(value + parts[I].at) ^ load(parts[I].form.data())) & load(parts[I].mask.data())), ...);
+        ((others |=
+          (load_bytes(value + parts[I].at) ^ load_bytes(parts[I].form.data())) & load_bytes(parts[I].mask.data())),
+         ...);
     };
     compare(std::make_index_sequence<parts.size()>());
-    const auto halves = std::bit_cast<std::array<std::uint64_t, 2>>(others);
-    return (halves[0] | halves[1]) == 0;
+    return !is_any_set(others);
+}
+
+/// @param line  stands behind a form, whose last bytes are looked at too: it has neither
+bool has_escape_or_line_end(std::string_view line) noexcept
+{
+    Bytes found{};
+    for (std::size_t end = line.size(); end != 0; end -= std::min(end, sizeof(Bytes))) {
+        const Bytes bytes = load_bytes(line.data() + end - sizeof(Bytes));
+        found |= Bytes((bytes == '%') | (bytes == '\n'));
+    }
+    return is_any_set(found);
 }
 
 /// Takes numbers of a fixed width. After the first byte that is no digit `ok` is false and stays so.
@@ -168,15 +206,17 @@ struct NumberReader {
     {
         return rules::Milliseconds{static_cast<std::int64_t>(take<time_digits>(at))};
     }
+    unsigned digit(char c) noexcept
+    {
+        const unsigned digit = static_cast<unsigned char>(c) - unsigned{'0'};
+        others |= digit > 9 ? 1 : 0;
+        return digit;
+    }
     int take_status() noexcept
     {
-        int status = 0;
-        for (std::size_t i = 0; i < 3; ++i) {
-            const char c = value[place(" status=") + i];
-            if (!rules::is_digit(c)) others = 1;
-            status = status * 10 + (c - '0');
-        }
-        return status;
+        const char* const at = value + place(" status=");
+        const unsigned first = digit(at[0]), second = digit(at[1]), third = digit(at[2]);
+        return static_cast<int>(first * 100 + second * 10 + third);
     }
     bool take_flag(std::size_t at, char name) noexcept
     {
@@ -188,7 +228,7 @@ struct NumberReader {
 // Takes the texts behind the form apart from the left, in the one order that the encoder writes. After the first thing
 // that is not as expected `ok` is false and stays so.
 struct LineReader {
-    explicit LineReader(std::string_view line) : rest(line), has_escapes(line.find('%') != line.npos) {}
+    LineReader(std::string_view line, bool escapes) : rest(line), has_escapes(escapes) {}
 
     std::string_view rest;
     bool has_escapes;
@@ -319,8 +359,10 @@ bool decode(Entry& entry, std::string_view expected_key, std::string_view expect
     const std::string_view head = payload.substr(0, head_bytes);
     if (!head.empty() && !head.ends_with("\r\n")) return false;
 
-    LineReader reader(value.substr(form.size(), value.size() - form.size() - payload_bytes - 1));
-    if (reader.rest.find('\n') != reader.rest.npos || !reader.is_key(expected_key, entry.key)) return false;
+    const std::string_view line = value.substr(form.size(), value.size() - form.size() - payload_bytes - 1);
+    const bool is_odd = has_escape_or_line_end(line);
+    LineReader reader(line, is_odd);
+    if ((is_odd && line.find('\n') != line.npos) || !reader.is_key(expected_key, entry.key)) return false;
     reader.text(" rule=", entry.rule);
     if (!reader.rest.empty()) {
         reader.text(" variant=", entry.variant);
@@ -403,16 +445,17 @@ void encode_entry(const Entry& entry, std::string& text)
     save_eight(at(place(" xxh3=")) + 8, hex_word(sum & 0xffffffff));
 }
 
-std::shared_ptr<Entry> decode_entry(std::string&& value, std::string_view expected_key,
-                                    std::string_view expected_variant)
-{
-    return decode_made([&value] { return Entry::keeping(std::move(value)); }, expected_key, expected_variant);
-}
-
 std::shared_ptr<Entry> decode_entry(std::string_view value, std::string_view expected_key,
                                     std::string_view expected_variant)
 {
     return decode_made([value] { return Entry::copy_of(value); }, expected_key, expected_variant);
+}
+
+std::shared_ptr<Entry> decode_entry(std::unique_ptr<char[]> block, std::size_t value_bytes,
+                                    std::string_view expected_key, std::string_view expected_variant)
+{
+    const auto make = [&block, value_bytes] { return Entry::keeping(std::move(block), value_bytes); };
+    return decode_made(make, expected_key, expected_variant);
 }
 
 bool is_of_other_version(std::string_view value) noexcept

@@ -19,14 +19,14 @@ std::string encode_entry(const Entry& entry);
 /// The same in place of what `text` holds: its memory is used again.
 void encode_entry(const Entry& entry, std::string& text);
 
-/// @param value         the whole string from Redis, position first; the entry keeps it, so that no body is copied
+/// @param value  the whole string from Redis, position first; the entry keeps a copy, in its own block of memory
 /// @param expected_key, expected_variant  what was asked for: a foreign writer or hash collision decodes to null
 /// @return null when anything is off: version, lengths, checksum, key
-std::shared_ptr<Entry> decode_entry(std::string&& value, std::string_view expected_key,
-                                    std::string_view expected_variant);
-/// The same of a value that stays with the caller: the entry keeps a copy, in its own block of memory.
 std::shared_ptr<Entry> decode_entry(std::string_view value, std::string_view expected_key,
                                     std::string_view expected_variant);
+/// The same of a value that stands at the beginning of `block`: the entry keeps that, so that no body is copied.
+std::shared_ptr<Entry> decode_entry(std::unique_ptr<char[]> block, std::size_t value_bytes,
+                                    std::string_view expected_key, std::string_view expected_variant);
 
 /// It begins like an entry of a Larder that writes another version of this format.
 bool is_of_other_version(std::string_view value) noexcept;

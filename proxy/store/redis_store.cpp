@@ -23,13 +23,6 @@ asio::awaitable<Result<StoreRead>> failed(Errc why) { co_return why; }
 
 }  // namespace
 
-RedisStore::RedisStore(Link& link, const Keyspace& keys)
-    : link_(link),
-      keys_(keys),
-      get_(std::array{std::string_view("MGET")}, keys.entries(), std::array{std::string_view(keys.counter())})
-{
-}
-
 Errc RedisStore::away() noexcept
 {
     link_.counters().add(Counter::store_errors);
@@ -68,21 +61,22 @@ class RedisStore::Reading final : public LinkOperation {
     }
     void complete(Result<Reply>&& reply) override
     {
-        const std::unique_ptr<Reading> self(this);
+        const auto self = store_.readings_.own(this);
         look.sent = sent();  // not later than the command: a look is dated by it
         done_.complete(store_.understand(*this, std::move(reply)));
     }
-    void complete_in_place(std::span<const std::optional<std::string_view>> reply) override
+    void complete_in_place(std::span<const std::optional<std::string_view>> reply,
+                           std::unique_ptr<char[]>& large) override
     {
-        const std::unique_ptr<Reading> self(this);
+        const auto self = store_.readings_.own(this);
         look.sent = sent();
         if (reply[1]) store_.take_counter(*this, *reply[1]);
-        if (reply[0]) store_.take_entry(*this, *reply[0]);
+        if (reply[0]) store_.take_entry(*this, *reply[0], large);
         done_.complete(std::move(look));
     }
     void abandon() noexcept override
     {
-        const std::unique_ptr<Reading> self(this);
+        const auto self = store_.readings_.own(this);
         done_.abandon();
     }
 
@@ -97,19 +91,36 @@ class RedisStore::Reading final : public LinkOperation {
     Completion<Result<StoreRead>>& done_;
 };
 
-void RedisStore::take_counter(Reading& reading, std::string_view text) noexcept
+RedisStore::RedisStore(Link& link, const Keyspace& keys)
+    : link_(link),
+      keys_(keys),
+      readings_(sizeof(Reading)),
+      get_(std::array{std::string_view("MGET")}, keys.entries(), std::array{std::string_view(keys.counter())})
 {
-    // A counter that is no number is as good as none: the log starts over.
-    reading.look.counter = rules::parse_digits(text).value_or(0);
 }
 
-/// @tparam Value  a view that is copied, or a string that the entry keeps
-template <class Value>
-void RedisStore::take_entry(Reading& reading, Value&& value)
+void RedisStore::take_counter(Reading& reading, std::string_view text)
 {
-    const bool is_other = is_of_other_version(value);
+    // As a rule it is as it was the last time.
+    if (text != counter_text_) {
+        counter_text_ = text;
+        counter_ =
+            rules::parse_digits(text).value_or(0);  // one that is no number is as good as none: the log starts over
+    }
+    reading.look.counter = counter_;
+}
+
+/// @param block  where the value stands, if the entry may keep that; null: it keeps a copy
+void RedisStore::take_entry(Reading& reading, std::string_view value, std::unique_ptr<char[]>& block)
+{
+    bool is_other = block && is_of_other_version(value);
     StoreRead& read = reading.look;
-    read.entry = decode_entry(std::forward<Value>(value), reading.key, reading.variant);
+    if (block) {
+        read.entry = decode_entry(std::move(block), value.size(), reading.key, reading.variant);
+    } else {
+        read.entry = decode_entry(value, reading.key, reading.variant);
+        is_other = !read.entry && is_of_other_version(value);
+    }
     // Both were read at once, and no honest entry is ahead of the counter: one that is would outlive each purge by
     // pattern. (Without a counter the log starts over, and voids what is stored.)
     if (read.entry && read.entry->position.load(std::memory_order_relaxed) > read.counter) read.entry.reset();
@@ -124,17 +135,17 @@ Result<StoreRead> RedisStore::understand(Reading& reading, Result<Reply>&& reply
         link_.counters().add(Counter::store_malformed);
         return Errc::store_refused;
     }
-    Reply& value = reply->elements[0];
-    const Reply& counter = reply->elements[1];
+    const Reply &value = reply->elements[0], &counter = reply->elements[1];
     if (counter.is_text()) take_counter(reading, counter.text);
-    if (value.is_text()) take_entry(reading, std::move(value.text));
+    std::unique_ptr<char[]> no_block;
+    if (value.is_text()) take_entry(reading, value.text, no_block);
     return std::move(reading.look);
 }
 
 bool RedisStore::begin_get(const std::string& key, const std::string& variant, Completion<Result<StoreRead>>& done)
 {
     if (link_.connection() == 0) return false;
-    auto reading = std::make_unique<Reading>(*this, key, variant, done);
+    auto reading = readings_.make<Reading>(*this, key, variant, done);
     if (!reading->send()) return false;
     reading.release();
     return true;

@@ -3,6 +3,7 @@
 
 #include <deque>
 
+#include "proxy/net/blocks.hpp"
 #include "proxy/observe/counters.hpp"
 #include "proxy/redis/keyspace.hpp"
 #include "proxy/redis/link.hpp"
@@ -45,16 +46,18 @@ class RedisStore final : public Store {
     };
     rules::Errc away() noexcept;
     rules::Result<StoreRead> understand(Reading& reading, rules::Result<Reply>&& reply);
-    void take_counter(Reading& reading, std::string_view text) noexcept;
-    template <class Value>
-    void take_entry(Reading& reading, Value&& value);
+    void take_counter(Reading& reading, std::string_view text);
+    void take_entry(Reading& reading, std::string_view value, std::unique_ptr<char[]>& block);
     /// Counts a value that cannot be read, and says so at most every 10 s.
     void report_malformed(std::string_view name, bool is_of_other_version, rules::Instant now);
 
     Link& link_;
     const Keyspace& keys_;
+    Blocks readings_;
     const CommandFrame get_;  // MGET of an entry, of which the name's end changes, and the counter
     Texts texts_;
+    std::string counter_text_;  // of the last reply, and what it means
+    Position counter_ = 0;
     rules::Instant malformed_logged_{};
 };
 

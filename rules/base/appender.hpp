@@ -9,6 +9,33 @@
 
 namespace larder::rules {
 
+template <std::size_t Bytes>
+void copy_ends(char* at, std::string_view text) noexcept
+{
+    char first[Bytes], last[Bytes];
+    std::memcpy(first, text.data(), Bytes);
+    std::memcpy(last, text.data() + text.size() - Bytes, Bytes);
+    std::memcpy(at, first, Bytes);
+    std::memcpy(at + text.size() - Bytes, last, Bytes);
+}
+
+/// Copies a text that as a rule has up to 32 bytes: two loads and two stores, which may overlap. Returns the end.
+inline char* copy_short(char* at, std::string_view text) noexcept
+{
+    const std::size_t size = text.size();
+    if (size > 32)
+        std::memcpy(at, text.data(), size);
+    else if (size >= 16)
+        copy_ends<16>(at, text);
+    else if (size >= 8)
+        copy_ends<8>(at, text);
+    else if (size >= 4)
+        copy_ends<4>(at, text);
+    else
+        for (std::size_t i = 0; i < size; ++i) at[i] = text[i];
+    return at + size;
+}
+
 /// For heads and the like, which are put together of dozens of pieces of a few bytes. The string has its final text
 /// when the appender ends; until then nobody else may touch it.
 class Appender {
@@ -76,31 +103,7 @@ class Appender {
         at_ = out_.data() + used_;
         end_ = out_.data() + out_.size();
     }
-    /// Most pieces have up to 32 bytes: two loads and two stores, which may overlap.
-    void copy(std::string_view text) noexcept
-    {
-        const std::size_t size = text.size();
-        if (size > 32)
-            std::memcpy(at_, text.data(), size);
-        else if (size >= 16)
-            copy_ends<16>(text);
-        else if (size >= 8)
-            copy_ends<8>(text);
-        else if (size >= 4)
-            copy_ends<4>(text);
-        else
-            for (std::size_t i = 0; i < size; ++i) at_[i] = text[i];
-        at_ += size;
-    }
-    template <std::size_t Bytes>
-    void copy_ends(std::string_view text) noexcept
-    {
-        char first[Bytes], last[Bytes];
-        std::memcpy(first, text.data(), Bytes);
-        std::memcpy(last, text.data() + text.size() - Bytes, Bytes);
-        std::memcpy(at_, first, Bytes);
-        std::memcpy(at_ + text.size() - Bytes, last, Bytes);
-    }
+    void copy(std::string_view text) noexcept { at_ = copy_short(at_, text); }
 
     std::string& out_;
     std::size_t used_;

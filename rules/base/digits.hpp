@@ -39,4 +39,15 @@ constexpr std::uint64_t join_digits(std::uint64_t word) noexcept
     return (word * 10'000 + (word >> 32)) & 0xffffffff;
 }
 
+/// The other way round: the digits of a number below 100,000,000, zeros in front.
+constexpr std::uint64_t split_digits(std::uint64_t number) noexcept
+{
+    // Each step parts all that there is at once, dividing by a multiplication that is exact for so few digits.
+    std::uint64_t word = number / 10'000 | number % 10'000 << 32;
+    const std::uint64_t hundreds = (word * 5'243 >> 19) & 0x0000007f0000007f;
+    word = hundreds | (word - hundreds * 100) << 16;
+    const std::uint64_t tens = (word * 103 >> 10) & 0x000f000f000f000f;
+    return tens | (word - tens * 10) << 8;
+}
+
 }  // namespace larder::rules

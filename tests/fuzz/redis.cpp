@@ -42,7 +42,8 @@ Replies read_replies(std::string_view input, NextSize next_size)
         for (;;) {
             Reply reply;
             std::array<std::optional<std::string_view>, 2> pair;
-            if (reader.next_texts(pair)) {  // as the link asks for an entry
+            std::unique_ptr<char[]> large;
+            if (reader.next_texts(pair, large)) {  // as the link asks for an entry
                 reply = proxy::test::to_reply(pair);
             } else if (!reader.next(reply)) {
                 break;

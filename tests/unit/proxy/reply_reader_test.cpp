@@ -48,6 +48,7 @@ std::string by_hiredis(const std::string& bytes)
 struct Readings {
     std::string text;          // of all replies
     std::size_t in_place = 0;  // of them
+    std::size_t large = 0;     // of those: with a block for the first text
 };
 
 /// Gives the reader portions that `next_size` sizes, as a socket would, and asks for pairs of texts where they stand.
@@ -65,9 +66,11 @@ Readings readings(ReplyReader& reader, std::string_view bytes, NextSize next_siz
         reader.received(count);
         bytes.remove_prefix(count);
         for (;;) {
-            if (reader.next_texts(pair)) {
+            std::unique_ptr<char[]> large;
+            if (reader.next_texts(pair, large)) {
                 out += written(test::to_reply(pair)) + "\n";
                 ++all.in_place;
+                if (large) ++all.large;
             } else if (reader.next(reply)) {
                 out += written(reply) + "\n";
             } else {
@@ -161,6 +164,33 @@ TEST_CASE("a pair of texts that has come whole is read where it stands, one that
         ReplyReader broken;
         CHECK(readings(broken, wrong, [] { return SIZE_MAX; }).text.empty());
         CHECK(broken.failed());
+    }
+}
+
+TEST_CASE("a pair whose first text is large and comes in portions is handed out with a block of its own")
+{
+    const std::string large(300'000, 'x'), begin = "*2\r\n$300000\r\n" + large + "\r\n",
+                                           nil = "*2\r\n$-1\r\n$1\r\n1\r\n";
+    for (const std::string& end : {std::string("$16\r\n1763722000123456\r\n"), std::string("$-1\r\n")}) {
+        CAPTURE(end);
+        const std::string bytes = begin + end + nil + begin + end;
+        for (const std::size_t size : {std::size_t{40'000}, SIZE_MAX}) {
+            ReplyReader reader;
+            const Readings got = readings(reader, bytes, [size] { return size; });
+            CHECK(got.text == by_hiredis(bytes));
+            CHECK(got.large == 2);
+            CHECK(got.in_place == 3);
+        }
+    }
+    // Not so an array that only begins like one.
+    for (const std::string& end : {std::string(":5\r\n"), std::string("*1\r\n$1\r\na\r\n"), std::string("-ERR\r\n")}) {
+        CAPTURE(end);
+        const std::string bytes = begin + end + nil;
+        ReplyReader reader;
+        const Readings got = readings(reader, bytes, [] { return std::size_t{40'000}; });
+        CHECK(got.text == by_hiredis(bytes));
+        CHECK(got.large == 0);
+        CHECK(got.in_place == 1);
     }
 }
 
