@@ -114,7 +114,7 @@ bool has_directives(const Exchange& exchange) noexcept
 /// Neither by a directive nor by Pragma does it ask for more than an answer, as far as that counts here.
 bool directs_nothing(const Services& services, const Exchange& exchange) noexcept
 {
-    return !honours_directives(services, exchange) || !has_directives(exchange);
+    return !has_directives(exchange) || !honours_directives(services, exchange);
 }
 
 /// The directives of a stored response, from the fields that it was stored with.

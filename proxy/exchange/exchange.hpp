@@ -76,6 +76,7 @@ struct Exchange : Course {
     friend void intrusive_ptr_release(Exchange* exchange) noexcept;
     std::uint32_t holders_ = 0;
     ExchangePool* pool_ = nullptr;
+    Exchange* next_idle_ = nullptr;
 };
 
 /// Fills in what follows from the head: path, rule, key, why it passes by. Nothing in `exchange` but head is needed.

@@ -1,5 +1,7 @@
 #include "proxy/exchange/exchange_pool.hpp"
 
+#include <utility>
+
 #include "proxy/exchange/exchange.hpp"
 
 namespace larder::proxy {
@@ -20,31 +22,34 @@ void intrusive_ptr_add_ref(Exchange* exchange) noexcept { ++exchange->holders_; 
 
 void intrusive_ptr_release(Exchange* exchange) noexcept
 {
-    if (--exchange->holders_ == 0) exchange->pool_->put_back(std::unique_ptr<Exchange>(exchange));
+    if (--exchange->holders_ == 0) exchange->pool_->put_back(exchange);
 }
 
-ExchangePool::ExchangePool() { idle_.reserve(most_idle); }
-
-ExchangePool::~ExchangePool() = default;
+ExchangePool::~ExchangePool()
+{
+    while (idle_) delete std::exchange(idle_, idle_->next_idle_);
+}
 
 ExchangePtr ExchangePool::take()
 {
-    std::unique_ptr<Exchange> exchange;
-    if (idle_.empty()) {
-        exchange = std::make_unique<Exchange>();
-        exchange->pool_ = this;
-    } else {
-        exchange = std::move(idle_.back());
-        idle_.pop_back();
+    if (idle_) {
+        --idle_count_;
+        return ExchangePtr(std::exchange(idle_, idle_->next_idle_));
     }
-    return ExchangePtr(exchange.release());
+    ExchangePtr exchange(new Exchange);
+    exchange->pool_ = this;
+    return exchange;
 }
 
-void ExchangePool::put_back(std::unique_ptr<Exchange> exchange) noexcept
+void ExchangePool::put_back(Exchange* exchange) noexcept
 {
-    if (idle_.size() == most_idle || exchange->head.bytes.size() > most_kept_bytes) return;
+    if (idle_count_ == most_idle || exchange->head.bytes.size() > most_kept_bytes) {
+        delete exchange;
+        return;
+    }
     exchange->config.reset();  // one that was replaced is not kept by who only waits for work
-    idle_.push_back(std::move(exchange));
+    exchange->next_idle_ = std::exchange(idle_, exchange);
+    ++idle_count_;
 }
 
 }  // namespace larder::proxy

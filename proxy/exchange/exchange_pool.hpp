@@ -3,8 +3,7 @@
 #pragma once
 
 #include <boost/smart_ptr/intrusive_ptr.hpp>
-#include <memory>
-#include <vector>
+#include <cstddef>
 
 namespace larder::proxy {
 
@@ -19,7 +18,7 @@ using ExchangePtr = boost::intrusive_ptr<Exchange>;
 /// Single-threaded: one per worker. Outlives its exchanges.
 class ExchangePool {
   public:
-    ExchangePool();
+    ExchangePool() = default;
     ~ExchangePool();
     ExchangePool(const ExchangePool&) = delete;
     ExchangePool& operator=(const ExchangePool&) = delete;
@@ -29,9 +28,10 @@ class ExchangePool {
 
   private:
     friend void intrusive_ptr_release(Exchange* exchange) noexcept;
-    void put_back(std::unique_ptr<Exchange> exchange) noexcept;
+    void put_back(Exchange* exchange) noexcept;
 
-    std::vector<std::unique_ptr<Exchange>> idle_;
+    Exchange* idle_ = nullptr;  // a list of those that nobody holds
+    std::size_t idle_count_ = 0;
 };
 
 }  // namespace larder::proxy

@@ -368,12 +368,6 @@ Framing framing_for(const Exchange& exchange, bool length_known, std::uint64_t l
 
 void append_cache_status(std::string& text, const Exchange& exchange)
 {
-    const bool is_hit =
-        exchange.count.verdict == rules::Verdict::hit || exchange.count.verdict == rules::Verdict::stale_hit;
-    if (is_hit && exchange.debug == debug_nothing) {
-        const auto ttl = std::chrono::floor<rules::Seconds>(exchange.ttl).count();
-        return append_with_number(text, "Cache-Status: larder; hit; ttl=", ttl, "\r\n");
-    }
     constexpr std::size_t usual_bytes = 96, explained_bytes = 384;
     const std::size_t debug_bytes = exchange.debug == debug_nothing ? 0 : exchange.key.size() * 2 + explained_bytes;
     Appender out(text, usual_bytes + debug_bytes);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "proxy/exchange/heads.hpp"
 #include "proxy/exchange/refuse.hpp"
@@ -30,6 +31,33 @@ void append_cache_fields(std::string& out, const Exchange& exchange, rules::Mill
 {
     if (age.count() >= 0) append_with_number(out, "Age: ", std::chrono::floor<rules::Seconds>(age).count(), "\r\n");
     append_cache_status(out, exchange);
+}
+
+/// The end of a hit's head, behind the stored fields: Content-Length is one of them.
+void append_end_of_hit(std::string& out, const Exchange& exchange, rules::Milliseconds age)
+{
+    const bool is_usual = exchange.count.verdict == rules::Verdict::hit && exchange.debug == debug_nothing &&
+                          exchange.keep_alive && exchange.head.minor_version != 0;
+    if (!is_usual || age.count() < 0 || exchange.ttl.count() < 0) {
+        append_cache_fields(out, exchange, age);
+        append_framing(out, Framing{}, exchange);
+        return;
+    }
+    // The same in one append: each one more is a call, and nearly every hit comes through here.
+    std::array<char, 96> text;
+    char* at = text.data();
+    const auto add = [&at]<std::size_t Size>(const char(&literal)[Size]) { at = std::copy_n(literal, Size - 1, at); };
+    constexpr std::size_t most_digits = 20;
+    const auto add_seconds = [&at](rules::Milliseconds time) {
+        const auto seconds = static_cast<std::uint64_t>(std::chrono::floor<rules::Seconds>(time).count());
+        at = std::to_chars(at, at + most_digits, seconds).ptr;
+    };
+    add("Age: ");
+    add_seconds(age);
+    add("\r\nCache-Status: larder; hit; ttl=");
+    add_seconds(exchange.ttl);
+    add("\r\n\r\n");
+    out.append(text.data(), static_cast<std::size_t>(at - text.data()));
 }
 
 /// The stored fields without those that describe the whole body. Returns the Content-Type.
@@ -159,8 +187,7 @@ std::string_view append_stored_answer(Services& services, Exchange& exchange, co
         return {};
     }
     out += entry.head;
-    append_cache_fields(out, exchange, age);
-    append_framing(out, Framing{}, exchange);  // Content-Length is in the stored head
+    append_end_of_hit(out, exchange, age);
     if (exchange.is_head()) return {};
     exchange.body_bytes = entry.body().size();
     return entry.body();

@@ -1,6 +1,8 @@
 #include "proxy/observe/counters.hpp"
 
 #include <algorithm>
+#include <array>
+#include <bit>
 
 #include "proxy/observe/cells.hpp"
 
@@ -19,6 +21,17 @@ std::size_t class_of_status(int status) noexcept
     const int first_digit = status / 100;
     return first_digit >= 1 && first_digit <= 5 ? static_cast<std::size_t>(first_digit) : 0;
 }
+
+/// The bucket of the least of all durations whose nanoseconds have so many binary digits.
+constexpr auto first_bucket_of_width = [] {
+    std::array<std::uint8_t, 65> buckets{};
+    for (std::size_t width = 1; width < buckets.size(); ++width) {
+        const std::uint64_t least = std::uint64_t{1} << (width - 1);
+        for (const std::chrono::nanoseconds bound : duration_bounds)
+            if (static_cast<std::uint64_t>(bound.count()) < least) ++buckets[width];
+    }
+    return buckets;
+}();
 
 }  // namespace
 
@@ -126,11 +139,11 @@ void Counters::add_duration(rules::Verdict verdict, std::chrono::nanoseconds dur
 template <class Histogram>
 void Counters::add_to(Histogram& histogram, std::chrono::nanoseconds duration) noexcept
 {
-    // Linear on purpose: a hit ends in the first or second bucket.
-    std::size_t bucket = 0;
+    const auto nanoseconds = static_cast<std::uint64_t>(std::max<std::int64_t>(duration.count(), 0));
+    std::size_t bucket = first_bucket_of_width[static_cast<std::size_t>(std::bit_width(nanoseconds))];
     while (bucket < duration_bounds.size() && duration > duration_bounds[bucket]) ++bucket;
     bump(histogram.buckets[bucket], 1);
-    bump(histogram.sum_nanoseconds, static_cast<std::uint64_t>(std::max<std::int64_t>(duration.count(), 0)));
+    bump(histogram.sum_nanoseconds, nanoseconds);
 }
 
 }  // namespace larder::proxy

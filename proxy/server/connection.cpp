@@ -93,9 +93,7 @@ bool Server::ask(ConnectionPtr& connection, ExchangePtr& exchange)
     Connection& asker = *connection;
     asker.asking = std::move(exchange);
     Exchange& asking = *asker.asking;
-    asking.variant.clear();
-    asking.stored_as = asking.key;
-    if (services_.cache.begin_ask(asking.key, asking.variant, asking.stored_as, asking.now, asker)) {
+    if (services_.cache.begin_ask(asking.key, asking.variant, asking.key, asking.now, asker)) {
         connection.release();
         return true;
     }
@@ -168,7 +166,11 @@ ExchangePtr Server::take_request(Client& client, std::string_view input)
 {
     ExchangePtr exchange = std::exchange(scratch_, services_.exchanges.take());
     own(services_, *exchange, client);
-    client.inbox = std::string(input.substr(exchange->head.bytes.size()));
+    input.remove_prefix(exchange->head.bytes.size());
+    if (input.empty())
+        client.inbox.clear();
+    else
+        client.inbox = std::string(input);  // a new one: the input may be in the old
     return exchange;
 }
 
@@ -205,6 +207,11 @@ void Server::go_on(ConnectionPtr connection, Stop stop, std::string_view input)
     }
     ExchangePtr exchange;
     if (stop == Stop::exchange && !client.blocked() && begin_at_once(connection, exchange, input)) return;
+    go_on_in_coroutine(std::move(connection), stop, input, std::move(exchange));
+}
+
+void Server::go_on_in_coroutine(ConnectionPtr connection, Stop stop, std::string_view input, ExchangePtr exchange)
+{
     services_.tasks.spawn("connection",
                           run_connection(std::move(connection), stop, input, std::move(exchange), {}, {}));
 }

@@ -85,6 +85,9 @@ class Server {
     bool may_read_once_more(const Client& client) const noexcept;
     Stop answer_hits(Connection& connection, std::string_view& input);
     void go_on(ConnectionPtr connection, Stop stop, std::string_view input);
+    /// Not part of `go_on`, which is on the path of each hit and needs none of what a coroutine does.
+    [[gnu::noinline]] void go_on_in_coroutine(ConnectionPtr connection, Stop stop, std::string_view input,
+                                              ExchangePtr exchange);
     ExchangePtr take_request(Client& client, std::string_view input);
     bool begin_at_once(ConnectionPtr& connection, ExchangePtr& exchange, std::string_view input);
     bool ask(ConnectionPtr& connection, ExchangePtr& exchange);

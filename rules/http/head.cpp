@@ -4,8 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <cstring>
-#include <functional>
 #include <optional>
 
 #include "rules/base/text.hpp"
@@ -470,9 +470,9 @@ Scan scan_response_by(std::string_view buffer, const HeadLimits& limits, bool to
 /// Moves a view that lies within `old`; one into static text, or none, stays.
 void move_view(std::string_view& view, std::string_view old, const char* new_base) noexcept
 {
-    const std::less_equal<const char*> not_after;
-    if (!not_after(old.data(), view.data()) || !not_after(view.data(), old.data() + old.size())) return;
-    view = {new_base + (view.data() - old.data()), view.size()};
+    const std::uintptr_t at =
+        reinterpret_cast<std::uintptr_t>(view.data()) - reinterpret_cast<std::uintptr_t>(old.data());
+    if (at <= old.size()) view = {new_base + at, view.size()};
 }
 
 void move_fields(Fields& fields, std::string_view old, const char* new_base) noexcept
@@ -585,7 +585,11 @@ bool is_valid_host(std::string_view host) noexcept
 
 void RequestHead::rebase(const char* new_base) noexcept
 {
-    for (std::string_view* view : {&method_text, &target, &authority, &path, &query}) move_view(*view, bytes, new_base);
+    move_view(method_text, bytes, new_base);
+    move_view(target, bytes, new_base);
+    move_view(authority, bytes, new_base);
+    move_view(path, bytes, new_base);
+    move_view(query, bytes, new_base);
     move_fields(fields, bytes, new_base);
     bytes = {new_base, bytes.size()};
 }

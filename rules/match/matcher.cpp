@@ -27,7 +27,7 @@ std::string_view bare_host(std::string_view host) noexcept
 }
 
 /// Takes the first segment off `rest`, which begins after a "/".
-std::string_view take_segment(std::string_view& rest) noexcept
+[[gnu::always_inline]] inline std::string_view take_segment(std::string_view& rest) noexcept
 {
     const char* const begin = rest.data();
     const char* const end = begin + rest.size();
@@ -38,7 +38,7 @@ std::string_view take_segment(std::string_view& rest) noexcept
 }
 
 /// Takes `literal` off `rest` if it is the first segment, without looking for the segment's end first.
-bool take_literal(std::string_view& rest, std::string_view literal) noexcept
+[[gnu::always_inline]] inline bool take_literal(std::string_view& rest, std::string_view literal) noexcept
 {
     if (!same_text(rest.substr(0, literal.size()), literal)) return false;
     if (rest.size() == literal.size()) {
