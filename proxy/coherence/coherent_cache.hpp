@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "proxy/coherence/guards.hpp"
 #include "proxy/coherence/shard.hpp"
 #include "proxy/net/tasks.hpp"
 #include "rules/key/cache_key.hpp"
@@ -45,8 +44,7 @@ class CoherentCache {
     /// `trust`.
     std::optional<Found> find_here(std::string_view key, std::string_view storage_key, rules::WallTime now)
     {
-        const bool may_be_known = embedded_ || options_.trust.count() > 0 || !guarded(Guard::validate_memory);
-        return may_be_known ? shard_of(key).find_here(key, storage_key, now) : std::nullopt;
+        return embedded_ || may_know_here(options_) ? shard_of(key).find_here(key, storage_key, now) : std::nullopt;
     }
     /// The same, asking the store as needed. Ends by the store's deadlines.
     asio::awaitable<Found> find(const std::string& key, const std::string& variant, rules::WallTime now);

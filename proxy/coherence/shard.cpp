@@ -274,8 +274,8 @@ std::optional<Found> Shard::find_here(std::string_view key, std::string_view sto
     if (embedded()) {
         catch_up_here();
     } else {
-        const bool look_holds = (options_.trust.count() > 0 && instant_now() - checked_ <= options_.trust) ||
-                                !guarded(Guard::validate_memory);
+        if (!may_know_here(options_)) return std::nullopt;
+        const bool look_holds = instant_now() - checked_ <= options_.trust || !guarded(Guard::validate_memory);
         if (!look_holds || !trusted() || !replica_.ready() || connection_ != log_.connection() || behind_own_writes())
             return std::nullopt;
     }
@@ -365,7 +365,7 @@ Found Shard::judge_read(StoreRead&& read, std::string_view key, rules::WallTime 
 class Shard::Lookup final : public Completion<rules::Result<Position>>, public Completion<rules::Result<StoreRead>> {
   public:
     Lookup(Shard& shard, const std::string& key, rules::WallTime now, Completion<std::optional<Found>>& done)
-        : shard_(shard), key_(key), now_(now), done_(done)
+        : shard_(shard), blocks_(shard.blocks_), key_(key), now_(now), done_(done)
     {
     }
 
@@ -399,18 +399,19 @@ class Shard::Lookup final : public Completion<rules::Result<Position>>, public C
     }
     void abandon() noexcept override
     {
-        const auto self = shard_.lookups_.own(this);
+        const auto self = blocks_.own(this);
         done_.abandon();
     }
 
   private:
     void end(std::optional<Found>&& found)
     {
-        const auto self = shard_.lookups_.own(this);
+        const auto self = blocks_.own(this);
         done_.complete(std::move(found));
     }
 
     Shard& shard_;
+    Blocks& blocks_;  // of its own: one that is abandoned may outlive the shard
     const std::string& key_;
     rules::WallTime now_;
     Completion<std::optional<Found>>& done_;
@@ -429,7 +430,7 @@ Shard::Shard(asio::io_context& context, MemoryStore& memory, PurgeLog& log, Stor
       index_(index),
       counters_(counters),
       options_(options),
-      lookups_(sizeof(Lookup)),
+      blocks_(Blocks::of(context)),
       replica_(exact_keys_limit / process.shards_count())
 {
 }
@@ -438,7 +439,7 @@ bool Shard::begin_ask(const std::string& key, const std::string& variant, const 
                       rules::WallTime now, Completion<std::optional<Found>>& done)
 {
     if (log_.connection() == 0 || process_.foreign() || !is_up_to_date()) return false;
-    auto lookup = lookups_.make<Lookup>(*this, key, now, done);
+    auto lookup = blocks_.make<Lookup>(*this, key, now, done);
     EntryPtr entry = memory_.find(storage_key, now);
     const bool in_memory = entry && entry->epoch == epoch_;
     const bool begun = in_memory ? lookup->begin_look(std::move(entry)) : lookup->begin_get(variant);

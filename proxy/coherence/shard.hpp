@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "proxy/coherence/guards.hpp"
 #include "proxy/coherence/purge_log.hpp"
 #include "proxy/coherence/replica.hpp"
 #include "proxy/coherence/shared_log_state.hpp"
@@ -51,6 +52,12 @@ struct CacheOptions {
     rules::Milliseconds commit_wait{500};
     std::map<std::string, std::uint32_t, std::less<>> purge_rules{};  // index by name
 };
+
+/// May memory answer without a look at the shared log, while the last one holds?
+inline bool may_know_here(const CacheOptions& options) noexcept
+{
+    return options.trust.count() > 0 || !guarded(Guard::validate_memory);
+}
 
 /// Single-threaded: belongs to one worker. Memory, a local log and the state in `process` are shared with others. What
 /// is given by reference outlives it. Every wait ends by the store's deadlines.
@@ -166,7 +173,7 @@ class Shard {
     std::size_t index_;
     Counters& counters_;
     const CacheOptions& options_;
-    Blocks lookups_;
+    Blocks& blocks_;
     Replica replica_;
     std::uint32_t epoch_ = 0;       // of the replica's run: entries of another one are not comparable
     std::uint64_t connection_ = 0;  // that the replica was last checked on

@@ -54,6 +54,7 @@ class Client {
   private:
     /// Hands to the kernel what it takes at once. Returns the rest, in bytes.
     std::size_t write_now(std::span<const iovec> pieces);
+    /// Keeps so many bytes at their end for `flush`.
     void keep(std::span<const iovec> pieces, std::size_t rest, std::shared_ptr<const void> hold);
 
     Services& services_;

@@ -52,6 +52,10 @@ struct Course {
 /// What is known of one exchange. `now` is read once and travels with it, so every judge sees the same time. Of one
 /// thread; comes from an ExchangePool, and is used again when nobody holds it any more.
 struct Exchange : Course {
+    Exchange() = default;
+    Exchange(const Exchange&) = delete;  // its views point into itself
+    Exchange& operator=(const Exchange&) = delete;
+
     const Services* services = nullptr;
     config::ConfigPtr config;  // by which it was judged; null while it cannot wait
     rules::RequestHead head;   // views into the connection's buffer, or into `head_bytes` once `own` was called
@@ -79,7 +83,8 @@ struct Exchange : Course {
     Exchange* next_idle_ = nullptr;
 };
 
-/// Fills in what follows from the head: path, rule, key, why it passes by. Nothing in `exchange` but head is needed.
+/// Fills in what follows from the head: path, rule, key, why it passes by. Nothing in `exchange` but the head and its
+/// times is needed, and nothing else of an earlier request stays.
 void judge(Services& services, Exchange& exchange);
 
 /// Answers from memory when that needs no waiting: the hot path. Appends to `services.out` (small bodies) or writes to
@@ -87,7 +92,8 @@ void judge(Services& services, Exchange& exchange);
 /// @param looked  then has what memory said, if it was asked and has no entry
 bool answer_at_once(Services& services, Client& client, Exchange& exchange, std::optional<Looked>& looked);
 
-/// Gives the exchange its own copy of the head, so that it may outlive the shared buffer.
+/// Gives the exchange its own copy of the head, so that it may outlive the shared buffer, and what only one that waits
+/// needs: the configuration, the client's address, what it may be told, its trace.
 void own(Services& services, Exchange& exchange, const Client& client);
 /// The same request as an exchange of its own, of which nothing has become yet.
 ExchangePtr copy_of(Services& services, const Exchange& exchange, const Client& client);

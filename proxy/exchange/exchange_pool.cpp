@@ -3,18 +3,20 @@
 #include <utility>
 
 #include "proxy/exchange/exchange.hpp"
+#include "proxy/net/blocks.hpp"
 
 namespace larder::proxy {
 
 namespace {
 
-// As many as wait at a time in a busy worker. AddressSanitizer is to find who uses one that nobody holds any more.
-#ifdef __SANITIZE_ADDRESS__
-constexpr std::size_t most_idle = 0;
-#else
-constexpr std::size_t most_idle = 128;
-#endif
-constexpr std::size_t most_kept_bytes = 4 * 1024;  // of memory for a head, which may have been a large one
+constexpr std::size_t most_idle = memory_is_used_again ? 128 : 0;  // as many as wait at a time in a busy worker
+constexpr std::size_t most_kept_bytes = 4 * 1024;                  // of memory for each text
+
+bool is_large(const Exchange& exchange) noexcept
+{
+    return exchange.head_bytes.capacity() > most_kept_bytes || exchange.key.capacity() > most_kept_bytes ||
+           exchange.path_scratch.capacity() > most_kept_bytes;
+}
 
 }  // namespace
 
@@ -43,7 +45,7 @@ ExchangePtr ExchangePool::take()
 
 void ExchangePool::put_back(Exchange* exchange) noexcept
 {
-    if (idle_count_ == most_idle || exchange->head.bytes.size() > most_kept_bytes) {
+    if (idle_count_ == most_idle || is_large(*exchange)) {
         delete exchange;
         return;
     }

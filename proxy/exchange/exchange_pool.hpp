@@ -23,7 +23,8 @@ class ExchangePool {
     ExchangePool(const ExchangePool&) = delete;
     ExchangePool& operator=(const ExchangePool&) = delete;
 
-    /// One of which nothing is known: `judge` is next, once its head is.
+    /// One for another request. What it has of an earlier one stays until `judge`, which is next, once the head is
+    /// known.
     ExchangePtr take();
 
   private:

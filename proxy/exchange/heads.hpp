@@ -2,10 +2,7 @@
 // clients, heads of entries. No line of a peer's is passed on by its bytes.
 #pragma once
 
-#include <algorithm>
-#include <charconv>
 #include <cstdint>
-#include <iterator>
 #include <string>
 #include <string_view>
 
@@ -70,18 +67,6 @@ void append_framing(rules::Appender& out, const Framing& framing, const Exchange
 void append_cache_status(std::string& out, const Exchange& exchange);
 void append_cache_status(rules::Appender& out, const Exchange& exchange);
 void append_number(std::string& out, std::uint64_t number);
-/// A number between two literals.
-template <std::size_t Before, std::size_t After>
-void append_with_number(std::string& out, const char (&before)[Before], std::int64_t number, const char (&after)[After])
-{
-    char text[Before + 20 + After];  // one append: each one more is a call, and every hit comes through here
-    char* at = std::copy_n(before, Before - 1, text);
-    if (number < 0) *at++ = '-';
-    at = std::to_chars(at, std::end(text), static_cast<std::uint64_t>(number < 0 ? -number : number)).ptr;
-    at = std::copy_n(after, After - 1, at);
-    out.append(text, static_cast<std::size_t>(at - text));
-}
-
 /// What the request asks for with `Larder-Debug: key` or `explain`, as far as its client may know it (trusted_proxies).
 DebugAnswer debug_answer(const config::Config& config, const rules::RequestView& request,
                          std::string_view client_address);

@@ -29,7 +29,11 @@ void append_not_modified_fields(std::string& out, std::string_view head)
 
 void append_cache_fields(std::string& out, const Exchange& exchange, rules::Milliseconds age)
 {
-    if (age.count() >= 0) append_with_number(out, "Age: ", std::chrono::floor<rules::Seconds>(age).count(), "\r\n");
+    if (age.count() >= 0) {
+        out += "Age: ";
+        append_number(out, static_cast<std::uint64_t>(std::chrono::floor<rules::Seconds>(age).count()));
+        out += "\r\n";
+    }
     append_cache_status(out, exchange);
 }
 

@@ -12,9 +12,11 @@ namespace larder::proxy {
 void start_verification(Services& services, ExchangePtr exchange, EntryPtr entry);
 
 /// Called for each hit, when it has been answered. Fetches when it is its turn and no other verification is under way
-/// in this worker. Counts in larder_verifications_total{rule,result}; what differs is logged.
+/// in this worker. Counts in larder_verifications_total{rule,result}; what differs is logged. A hit that has waited
+/// over a reload is none of those: the rule that it was judged by may be gone.
 inline void verify_if_wanted(Services& services, const Client& client, const Exchange& exchange, const EntryPtr& entry)
 {
+    if (exchange.config && exchange.config != services.config) return;
     if (services.verification.wants() && !entry->is_part())
         start_verification(services, copy_of(services, exchange, client), entry);
 }

@@ -1,21 +1,40 @@
 // Memory for the small objects that come with each request and go with it.
 #pragma once
 
+#include <boost/asio/execution_context.hpp>
 #include <boost/pool/pool.hpp>
+#include <cstddef>
 #include <memory>
 #include <new>
 #include <utility>
 
+#include "proxy/net/asio.hpp"
+
 namespace larder::proxy {
 
-/// Makes objects of one kind, on one thread; their memory is used again, and kept until this ends. Outlives them. Under
-/// AddressSanitizer each has memory of its own, so that a use after the end of one is found.
-class Blocks {
+// AddressSanitizer is to find who uses something after its end: then nothing's memory is used again.
+#if defined(__SANITIZE_ADDRESS__)
+inline constexpr bool memory_is_used_again = false;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+inline constexpr bool memory_is_used_again = false;
+#else
+inline constexpr bool memory_is_used_again = true;
+#endif
+#else
+inline constexpr bool memory_is_used_again = true;
+#endif
+
+/// A service of an io_context, of its thread alone: makes objects in memory that is used again, and kept until the
+/// io_context ends. So whatever waits in there, and ends with it, has somewhere to go back to.
+class Blocks final : public asio::execution_context::service {
   public:
-    /// @param bytes  of an object
-    explicit Blocks(std::size_t bytes) : pool_(bytes) {}
-    Blocks(const Blocks&) = delete;
-    Blocks& operator=(const Blocks&) = delete;
+    using key_type = Blocks;
+    static asio::execution_context::id id;
+    explicit Blocks(asio::execution_context& context) : service(context), pool_(most_bytes) {}
+    static Blocks& of(asio::io_context& context) { return asio::use_service<Blocks>(context); }
+
+    static constexpr std::size_t most_bytes = 128;  // of an object
 
     template <class T>
     struct Back {
@@ -32,6 +51,7 @@ class Blocks {
     template <class T, class... Args>
     Ptr<T> make(Args&&... args)
     {
+        static_assert(sizeof(T) <= most_bytes && alignof(T) <= alignof(void*));
         void* const place = take();
         try {
             return Ptr<T>(new (place) T(std::forward<Args>(args)...), {this});
@@ -48,17 +68,20 @@ class Blocks {
     }
 
   private:
-#ifdef __SANITIZE_ADDRESS__
-    void* take() { return ::operator new(pool_.get_requested_size()); }
-    void put_back(void* place) noexcept { ::operator delete(place); }
-#else
+    void shutdown() noexcept override {}
     void* take()
     {
+        if constexpr (!memory_is_used_again) return ::operator new(most_bytes);
         if (void* const place = pool_.malloc()) return place;
         throw std::bad_alloc();
     }
-    void put_back(void* place) noexcept { pool_.free(place); }
-#endif
+    void put_back(void* place) noexcept
+    {
+        if constexpr (memory_is_used_again)
+            pool_.free(place);
+        else
+            ::operator delete(place);
+    }
 
     boost::pool<> pool_;
 };

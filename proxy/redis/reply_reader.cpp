@@ -75,7 +75,7 @@ void ReplyReader::reset()
 std::span<char> ReplyReader::room()
 {
     if (is_large_ && large_received_ < large_bytes_) {
-        const std::size_t room_bytes = large_bytes_ + std::min(room_behind_large, buffer_.size());
+        const std::size_t room_bytes = large_bytes_ + std::min(room_behind_large, buffer_.size() - bytes_beyond);
         return {large_.get() + large_received_, room_bytes - large_received_};
     }
     if (begin_ == end_) {

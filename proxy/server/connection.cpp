@@ -92,6 +92,7 @@ bool Server::ask(ConnectionPtr& connection, ExchangePtr& exchange)
 {
     Connection& asker = *connection;
     asker.asking = std::move(exchange);
+    asker.asked = instant_now();
     Exchange& asking = *asker.asking;
     if (services_.cache.begin_ask(asking.key, asking.variant, asking.key, asking.now, asker)) {
         connection.release();
@@ -105,7 +106,7 @@ void Server::Connection::complete(std::optional<Found>&& found)
 {
     ConnectionPtr self(this);
     try {
-        asking->store_time = instant_now() - asking->begun;  // it was asked in the turn in which it came
+        asking->store_time = instant_now() - asked;
         server.on_found(std::move(self), std::move(asking), std::move(found));
     } catch (...) {
         Tasks::report("connection", std::current_exception());

@@ -65,8 +65,9 @@ class Server {
         Tasks::Hold hold;
         Client client;
         Patience patience;
-        ExchangePtr asking;  // waits for the shared store
-        bool idle = false;   // waits for a request, of which nothing has come yet
+        ExchangePtr asking;  // waits for the shared store, since:
+        rules::Instant asked;
+        bool idle = false;  // waits for a request, of which nothing has come yet
     };
     using ConnectionPtr = std::unique_ptr<Connection>;
 
@@ -109,7 +110,7 @@ class Server {
     ConnectionLimit& limit_;
     boost::intrusive::list<Connection> connections_;
     std::size_t open_count_ = 0;
-    ExchangePtr scratch_;           // of the request that is being read: of hits, which never suspend
+    ExchangePtr scratch_;           // the request that is being read; handed on when it has to wait
     std::optional<Looked> looked_;  // what memory said of the request in `scratch_`, in this turn
     bool accepting_ = true;
 };

@@ -42,15 +42,32 @@ constexpr std::int64_t latest_ms = 9'999'999'999'999;
 constexpr std::size_t size_digits = 9;  // a value in Redis has up to 512 MiB
 constexpr std::size_t summed_from = form.find(" status=");
 
-/// Eight hex digits in lower case, as `save_eight` writes them: a checksum has one spelling.
-std::uint64_t hex_word(std::uint32_t value) noexcept
+using Bytes [[gnu::vector_size(16)]] = unsigned char;
+
+Bytes load_bytes(const void* from) noexcept
 {
-    std::uint64_t word = __builtin_bswap32(value);  // the highest byte first; then its two halves apart
-    word = (word | word << 16) & 0x0000ffff0000ffff;
-    word = (word | word << 8) & 0x00ff00ff00ff00ff;
-    word = (word >> 4 | word << 8) & 0x0f0f0f0f0f0f0f0f;
-    const std::uint64_t letters = (word + eight_times(6)) >> 4 & eight_times(1);
-    return word + eight_times('0') + letters * ('a' - '0' - 10);
+    Bytes bytes;
+    std::memcpy(&bytes, from, sizeof bytes);
+    return bytes;
+}
+
+bool is_any_set(Bytes bytes) noexcept
+{
+    const auto halves = std::bit_cast<std::array<std::uint64_t, 2>>(bytes);
+    return (halves[0] | halves[1]) != 0;
+}
+
+/// Sixteen hex digits in lower case: a checksum has one spelling.
+Bytes hex_of(std::uint64_t value) noexcept
+{
+    if (std::endian::native == std::endian::little) value = __builtin_bswap64(value);  // the highest byte first
+    const auto first_half = [](std::uint64_t half) {
+        return std::bit_cast<Bytes>(std::array<std::uint64_t, 2>{half, 0});
+    };
+    const Bytes high = first_half(value >> 4 & eight_times(15)), low = first_half(value & eight_times(15));
+    const Bytes nibbles = __builtin_shufflevector(high, low, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    constexpr unsigned char to_letters = 'a' - '0' - 10;
+    return nibbles + '0' + (Bytes(nibbles > 9) & to_letters);
 }
 
 std::uint64_t checksum(std::string_view bytes) noexcept { return XXH3_64bits(bytes.data(), bytes.size()); }
@@ -83,7 +100,7 @@ constexpr auto plain_bytes = [] {
 inline bool is_plain(char c) noexcept { return plain_bytes[static_cast<unsigned char>(c)]; }
 bool is_plain(std::string_view text) noexcept
 {
-    bool plain = true;
+    bool plain = true;  // no way out of the loop: nearly all are, to the end
     for (const char c : text) plain = plain && is_plain(c);
     return plain;
 }
@@ -125,21 +142,6 @@ void append_list(Appender& out, std::string_view name, const std::vector<std::st
 }
 
 // --- reading ---
-
-using Bytes [[gnu::vector_size(16)]] = unsigned char;
-
-Bytes load_bytes(const void* from) noexcept
-{
-    Bytes bytes;
-    std::memcpy(&bytes, from, sizeof bytes);
-    return bytes;
-}
-
-bool is_any_set(Bytes bytes) noexcept
-{
-    const auto halves = std::bit_cast<std::array<std::uint64_t, 2>>(bytes);
-    return (halves[0] | halves[1]) != 0;
-}
 
 /// Everything but numbers and flags is as in the form. There are as many bytes as it has.
 bool has_form(const char* value) noexcept
@@ -331,9 +333,7 @@ bool decode(Entry& entry, std::string_view expected_key, std::string_view expect
 
     // The checksum comes first: what follows reads only what an encoder wrote.
     const std::uint64_t sum = checksum(value.substr(summed_from));
-    const char* const written = value.data() + place(" xxh3=");
-    if (load_eight(written) != hex_word(sum >> 32) || load_eight(written + 8) != hex_word(sum & 0xffffffff))
-        return false;
+    if (is_any_set(load_bytes(value.data() + place(" xxh3=")) ^ hex_of(sum))) return false;
 
     NumberReader numbers{value.data()};
     const Position position = numbers.take<position_digits>(0);
@@ -441,8 +441,8 @@ void encode_entry(const Entry& entry, std::string& text)
     text += entry.body();
 
     const std::uint64_t sum = checksum(std::string_view(text).substr(summed_from - position_digits));
-    save_eight(at(place(" xxh3=")), hex_word(sum >> 32));
-    save_eight(at(place(" xxh3=")) + 8, hex_word(sum & 0xffffffff));
+    const Bytes hex = hex_of(sum);
+    std::memcpy(at(place(" xxh3=")), &hex, sizeof hex);
 }
 
 std::shared_ptr<Entry> decode_entry(std::string_view value, std::string_view expected_key,

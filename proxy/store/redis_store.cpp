@@ -47,7 +47,12 @@ void RedisStore::report_malformed(std::string_view name, bool is_of_other_versio
 class RedisStore::Reading final : public LinkOperation {
   public:
     Reading(RedisStore& store, const std::string& k, const std::string& v, Completion<Result<StoreRead>>& done)
-        : LinkOperation(StoreOperation::get, texts), key(k), variant(v), store_(store), done_(done)
+        : LinkOperation(StoreOperation::get, texts),
+          key(k),
+          variant(v),
+          store_(store),
+          blocks_(store.blocks_),
+          done_(done)
     {
     }
 
@@ -61,14 +66,14 @@ class RedisStore::Reading final : public LinkOperation {
     }
     void complete(Result<Reply>&& reply) override
     {
-        const auto self = store_.readings_.own(this);
+        const auto self = blocks_.own(this);
         look.sent = sent();  // not later than the command: a look is dated by it
         done_.complete(store_.understand(*this, std::move(reply)));
     }
     void complete_in_place(std::span<const std::optional<std::string_view>> reply,
                            std::unique_ptr<char[]>& large) override
     {
-        const auto self = store_.readings_.own(this);
+        const auto self = blocks_.own(this);
         look.sent = sent();
         if (reply[1]) store_.take_counter(*this, *reply[1]);
         if (reply[0]) store_.take_entry(*this, *reply[0], large);
@@ -76,7 +81,7 @@ class RedisStore::Reading final : public LinkOperation {
     }
     void abandon() noexcept override
     {
-        const auto self = store_.readings_.own(this);
+        const auto self = blocks_.own(this);
         done_.abandon();
     }
 
@@ -88,24 +93,24 @@ class RedisStore::Reading final : public LinkOperation {
     static constexpr std::uint8_t texts = 2;  // value and counter
 
     RedisStore& store_;
+    Blocks& blocks_;  // of its own: one that is abandoned may outlive the store
     Completion<Result<StoreRead>>& done_;
 };
 
 RedisStore::RedisStore(Link& link, const Keyspace& keys)
     : link_(link),
       keys_(keys),
-      readings_(sizeof(Reading)),
+      blocks_(Blocks::of(link.context())),
       get_(std::array{std::string_view("MGET")}, keys.entries(), std::array{std::string_view(keys.counter())})
 {
 }
 
 void RedisStore::take_counter(Reading& reading, std::string_view text)
 {
-    // As a rule it is as it was the last time.
+    // As a rule it is as it was the last time. One that is no number is as good as none: the log starts over.
     if (text != counter_text_) {
         counter_text_ = text;
-        counter_ =
-            rules::parse_digits(text).value_or(0);  // one that is no number is as good as none: the log starts over
+        counter_ = rules::parse_digits(text).value_or(0);
     }
     reading.look.counter = counter_;
 }
@@ -113,7 +118,7 @@ void RedisStore::take_counter(Reading& reading, std::string_view text)
 /// @param block  where the value stands, if the entry may keep that; null: it keeps a copy
 void RedisStore::take_entry(Reading& reading, std::string_view value, std::unique_ptr<char[]>& block)
 {
-    bool is_other = block && is_of_other_version(value);
+    bool is_other = block && is_of_other_version(value);  // known before: a block is gone with what cannot be read
     StoreRead& read = reading.look;
     if (block) {
         read.entry = decode_entry(std::move(block), value.size(), reading.key, reading.variant);
@@ -145,7 +150,7 @@ Result<StoreRead> RedisStore::understand(Reading& reading, Result<Reply>&& reply
 bool RedisStore::begin_get(const std::string& key, const std::string& variant, Completion<Result<StoreRead>>& done)
 {
     if (link_.connection() == 0) return false;
-    auto reading = readings_.make<Reading>(*this, key, variant, done);
+    auto reading = blocks_.make<Reading>(*this, key, variant, done);
     if (!reading->send()) return false;
     reading.release();
     return true;

@@ -53,7 +53,7 @@ class RedisStore final : public Store {
 
     Link& link_;
     const Keyspace& keys_;
-    Blocks readings_;
+    Blocks& blocks_;
     const CommandFrame get_;  // MGET of an entry, of which the name's end changes, and the counter
     Texts texts_;
     std::string counter_text_;  // of the last reply, and what it means

@@ -1,4 +1,7 @@
 // verify: hits are held against what the app answers now, while nobody waits for it.
+#include <fstream>
+#include <sstream>
+
 #include "tests/support/stage.hpp"
 
 namespace larder::tests {
@@ -43,6 +46,30 @@ TEST_CASE_TEMPLATE("with verify: all each hit is compared with the app's answer,
     stage.origin.on("/items/1").reply(404, "", "one");
     stage.get("/items/1", {"If-None-Match: \"x\"", "Range: bytes=0-1"});
     await_verified(stage, "different", 3);
+}
+
+TEST_CASE("a hit that waits for Redis while its rule goes is answered, and not compared by rules that it does not know")
+{
+    const char* const searches = "rules: [{name: item, match: GET /items, key: 'items:{query}', ttl: 60s}]\n";
+    StageOptions options = over<OverRedis>(searches, "verify: all\nwatch: false\nmemory: 0\n");
+    options.workers = 1;
+    options.store_timeout = "10s";
+    Stage stage(options);
+    stage.origin.on("/items").reply(200, "", "one");
+    stage.fill("/items?page=1");
+    await_verified(stage, "same", 1);
+    std::stringstream text;
+    text << std::ifstream(stage.larder->file()).rdbuf();
+    const double asked = stage.larder->metric("larder_store_gets_total");
+    stage.redis->stop();
+    auto hit = stage.start_get("/items?page=1");
+    await_condition("Redis is asked", [&] { return stage.larder->metric("larder_store_gets_total") > asked; });
+    stage.larder->rewrite(text.str().substr(text.str().find("upstream:")) + "cache: off\n");
+    CHECK(stage.larder->post("/-/reload", "").status == 200);
+    stage.redis->go_on();
+    CHECK(is_hit(hit.get()));
+    CHECK(contains(stage.get("/items?page=1").cache_status(), "fwd=bypass"));
+    CHECK(verified(stage, "same") == 1);
 }
 
 TEST_CASE("requests that came in one piece are answered each by its own, while hits before them are compared")

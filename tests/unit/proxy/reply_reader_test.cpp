@@ -174,6 +174,8 @@ TEST_CASE("a pair whose first text is large and comes in portions is handed out 
     for (const std::string& end : {std::string("$16\r\n1763722000123456\r\n"), std::string("$-1\r\n")}) {
         CAPTURE(end);
         const std::string bytes = begin + end + nil + begin + end;
+        ReplyReader small(16);
+        CHECK(by_larder(small, bytes, [] { return SIZE_MAX; }) == by_hiredis(bytes));
         for (const std::size_t size : {std::size_t{40'000}, SIZE_MAX}) {
             ReplyReader reader;
             const Readings got = readings(reader, bytes, [size] { return size; });
