@@ -29,7 +29,7 @@ using rules::Verdict;
 
 namespace {
 
-/// Of the path that `path.text` is.
+/// What the rules see: with the path that `path.text` is, wherever its bytes are now.
 void see(Exchange& exchange) noexcept
 {
     exchange.view = rules::RequestView{&exchange.head, exchange.path.text, exchange.head.authority};
