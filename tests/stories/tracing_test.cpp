@@ -377,7 +377,11 @@ TEST_CASE("the file may say where spans go")
     Stage stage(options);
     stage.get("/odd");
     collector.await_requests("/in", 1);
-    const Request sent = collector.last("/in");
+    Request sent;  // listed from its head on
+    await_condition("it has come whole", [&] {
+        sent = collector.last("/in");
+        return std::to_string(sent.body.size()) == sent.field("Content-Length");
+    });
     CHECK(read_export(sent.field("Content-Type"), sent.body).front().resource.at("service.name") == "shop");
 }
 
