@@ -280,14 +280,30 @@ class FillReader {
     WakeUp* waiting_ = nullptr;
 };
 
-Fills::Joined join_or_begin(Services& services, const Exchange& exchange, LogToken token, bool alone = false)
+/// Has another worker's fill ended between our look, which has seen what was stored at `seen`, and the begin of ours?
+/// With a shared store the lease says so.
+bool is_stored_meanwhile(Services& services, const Exchange& exchange, rules::WallTime seen)
 {
-    if (alone) return {std::make_shared<Fill>(exchange.key, exchange.stored_as, token), true};
+    if (!services.cache.embedded()) return false;
+    const auto found = services.cache.find_here(exchange.key, exchange.stored_as, exchange.now);
+    return found && found->kind == Found::Kind::hit && found->entry->times.stored != seen;
+}
+
+Fills::Joined join_or_begin(Services& services, const Exchange& exchange, const Looked& looked, bool alone = false)
+{
+    if (alone) return {std::make_shared<Fill>(exchange.key, exchange.stored_as, looked.token), true};
     const auto joinable = [&](const Fill& fill) {
         return !services.cache.voided_since(exchange.key, fill.token) || !guarded(Guard::join);
     };
-    const auto make = [&] { return std::make_shared<Fill>(exchange.key, exchange.stored_as, token); };
-    return services.fills.join_or_begin(exchange.stored_as, joinable, make);
+    const auto make = [&] { return std::make_shared<Fill>(exchange.key, exchange.stored_as, looked.token); };
+    Fills::Joined joined = services.fills.join_or_begin(exchange.stored_as, joinable, make);
+    if (joined.begun && is_stored_meanwhile(services, exchange, looked.seen)) {
+        joined.fill->leave_to_others(false);
+        joined.fill->leader_left();
+        services.fills.end(*joined.fill);
+        joined.begun = false;  // whoever reads it looks again
+    }
+    return joined;
 }
 
 }  // namespace
@@ -318,7 +334,7 @@ FillLeader::~FillLeader()
 std::unique_ptr<FillLeader> begin_fill(Services& services, Client& client, ExchangePtr exchange, Looked looked,
                                        FillTerms terms)
 {
-    Fills::Joined joined = join_or_begin(services, *exchange, looked.token, terms.alone);
+    Fills::Joined joined = join_or_begin(services, *exchange, looked, terms.alone);
     if (!joined.begun) return nullptr;
     return std::make_unique<FillLeader>(services, client, std::move(exchange), std::move(joined.fill),
                                         std::move(looked), terms);
@@ -350,7 +366,7 @@ asio::awaitable<FillAnswer> FillLeader::run()
 asio::awaitable<FillAnswer> answer_from_fill(Services& services, Client& client, ExchangePtr exchange, Looked looked,
                                              FillTerms terms)
 {
-    Fills::Joined joined = join_or_begin(services, *exchange, looked.token, terms.alone);
+    Fills::Joined joined = join_or_begin(services, *exchange, looked, terms.alone);
     if (joined.begun) {
         FillLeader leader(services, client, std::move(exchange), std::move(joined.fill), std::move(looked), terms);
         co_return co_await leader.run();
@@ -381,7 +397,7 @@ asio::awaitable<FillAnswer> share_pass(Services& services, Client& client, Excha
 
 void start_refresh(Services& services, ExchangePtr exchange, Looked looked)
 {
-    const Fills::Joined joined = join_or_begin(services, *exchange, looked.token);
+    const Fills::Joined joined = join_or_begin(services, *exchange, looked);
     if (!joined.begun) return;
     joined.fill->leader_left();  // nobody waits for it
     FillRequest request;
