@@ -25,6 +25,21 @@ std::uint32_t epoch_of(const std::string& run_id)
 
 }  // namespace
 
+Shard::Shard(asio::io_context& context, MemoryStore& memory, PurgeLog& log, Store* store, SharedLogState& process,
+             std::size_t index, Counters& counters, const CacheOptions& options)
+    : context_(context),
+      memory_(memory),
+      log_(log),
+      store_(store),
+      process_(process),
+      index_(index),
+      counters_(counters),
+      options_(options),
+      blocks_(Blocks::of(context)),
+      replica_(exact_keys_limit / process.shards_count())
+{
+}
+
 bool Shard::wants_tending() const noexcept
 {
     if (embedded() || log_.connection() == 0 || process_.foreign()) return false;
@@ -419,21 +434,6 @@ class Shard::Lookup final : public Completion<rules::Result<Position>>, public C
     std::uint64_t connection_ = 0;
     rules::Instant sent_;
 };
-
-Shard::Shard(asio::io_context& context, MemoryStore& memory, PurgeLog& log, Store* store, SharedLogState& process,
-             std::size_t index, Counters& counters, const CacheOptions& options)
-    : context_(context),
-      memory_(memory),
-      log_(log),
-      store_(store),
-      process_(process),
-      index_(index),
-      counters_(counters),
-      options_(options),
-      blocks_(Blocks::of(context)),
-      replica_(exact_keys_limit / process.shards_count())
-{
-}
 
 bool Shard::begin_ask(const std::string& key, const std::string& variant, const std::string& storage_key,
                       rules::WallTime now, Completion<std::optional<Found>>& done)

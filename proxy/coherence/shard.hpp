@@ -113,8 +113,6 @@ class Shard {
     bool wants_tending() const noexcept;
 
   private:
-    /// All is known that the log had when it was last looked at, and nothing is queued.
-    bool is_up_to_date() const noexcept;
     class Synchronising;
     class Lookup;
     class Storing;
@@ -128,6 +126,8 @@ class Shard {
     asio::awaitable<Found> check(const std::string& key, const std::string& variant, EntryPtr entry,
                                  rules::WallTime now);
     bool knows(Position counter, std::uint64_t connection) const noexcept;
+    /// All is known that the log had when it was last looked at, and nothing is queued.
+    bool is_up_to_date() const noexcept;
     bool embedded() const noexcept { return store_ == nullptr; }
     SharedShardState& shared() const noexcept { return process_.shard(index_); }
     LogToken token() const noexcept { return {replica_.position(), epoch_}; }

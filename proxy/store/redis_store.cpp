@@ -23,6 +23,14 @@ asio::awaitable<Result<StoreRead>> failed(Errc why) { co_return why; }
 
 }  // namespace
 
+RedisStore::RedisStore(Link& link, const Keyspace& keys)
+    : link_(link),
+      keys_(keys),
+      blocks_(Blocks::of(link.context())),
+      get_(std::array{std::string_view("MGET")}, keys.entries(), std::array{std::string_view(keys.counter())})
+{
+}
+
 Errc RedisStore::away() noexcept
 {
     link_.counters().add(Counter::store_errors);
@@ -96,14 +104,6 @@ class RedisStore::Reading final : public LinkOperation {
     Blocks& blocks_;  // of its own: one that is abandoned may outlive the store
     Completion<Result<StoreRead>>& done_;
 };
-
-RedisStore::RedisStore(Link& link, const Keyspace& keys)
-    : link_(link),
-      keys_(keys),
-      blocks_(Blocks::of(link.context())),
-      get_(std::array{std::string_view("MGET")}, keys.entries(), std::array{std::string_view(keys.counter())})
-{
-}
 
 void RedisStore::take_counter(Reading& reading, std::string_view text)
 {
