@@ -144,14 +144,14 @@ BENCHMARK(store_insert);
 void entry_encode(benchmark::State& state)
 {
     const auto entry = made(1, static_cast<std::size_t>(state.range(0)));
-    for (auto _ : state) benchmark::DoNotOptimize(proxy::encode_entry(*entry));
+    for (auto _ : state) benchmark::DoNotOptimize(proxy::encode_entry(*entry, 1));
 }
 BENCHMARK(entry_encode)->Arg(1024)->Arg(256 * 1024);
 
 void entry_decode(benchmark::State& state)
 {
     const auto entry = made(1, static_cast<std::size_t>(state.range(0)));
-    const std::string value = "0000000000000001" + proxy::encode_entry(*entry);
+    const std::string value = proxy::encode_entry(*entry, 1);
     for (auto _ : state) benchmark::DoNotOptimize(proxy::decode_entry(value, entry->key, ""));
 }
 BENCHMARK(entry_decode)->Arg(1024)->Arg(256 * 1024);

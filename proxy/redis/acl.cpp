@@ -20,7 +20,7 @@ std::string acl_text(std::string_view prefix, std::string_view user)
     out +=
         ":{*}:*"                                                           // the braces hold the shard
         " +ping +role +select +client|setname +info +time +eval +evalsha"  // connection, scripts
-        " +get +mget +getrange +set +unlink"                               // counter, entries
+        " +get +mget +getrange +set +rename +unlink"                       // counter, entries
         " +xadd +xtrim +xrange +xrevrange"                                 // records
         " +zadd +zcard +zpopmin +zscore +zrangebyscore +zrevrange"         // long memory of patterns
         " +cluster|slots +cluster|info";                                   // who has which shard

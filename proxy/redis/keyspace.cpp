@@ -66,6 +66,7 @@ Keyspace::Keyspace(std::string_view prefix, std::size_t shard, std::size_t shard
       conf_(base_ + "conf"),
       entries_(base_ + "e:"),
       leases_(base_ + "l:"),
+      incoming_(base_ + "n:"),
       shards_(shards)
 {
 }
@@ -95,6 +96,8 @@ void Keyspace::lease_to(std::string& name, std::string_view key, std::string_vie
     name = leases_;
     append_to(name, key, variant);
 }
+
+void Keyspace::incoming_to(std::string& name, std::string_view id) const { (name = incoming_) += id; }
 
 void Keyspace::append_to(std::string& name, std::string_view key, std::string_view variant)
 {

@@ -85,13 +85,15 @@ class Keyspace {
     /// The same in place of what `name` holds: its memory is used again.
     void entry_to(std::string& name, std::string_view key, std::string_view variant) const;
     void lease_to(std::string& name, std::string_view key, std::string_view variant) const;
+    /// Where an entry waits for the store script: `<prefix>:{0}:n:<id>`.
+    void incoming_to(std::string& name, std::string_view id) const;
 
   private:
     static void append_to(std::string& name, std::string_view key, std::string_view variant);
 
     std::string base_;
     std::string counter_, stream_, patterns_, conf_;
-    std::string entries_, leases_;  // what their names begin with
+    std::string entries_, leases_, incoming_;  // what their names begin with
     std::size_t shards_;
 };
 

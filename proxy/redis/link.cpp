@@ -276,13 +276,21 @@ LinkOperation& Link::take_oldest(rules::Instant now)
 void Link::deliver(Result<Reply>&& reply, rules::Instant now)
 {
     if (!oldest_) return lose(Errc::store_malformed, "a reply that nobody asked for");
-    LinkOperation& operation = take_oldest(now);
-    // NOSCRIPT is part of the talk with a server that has just started.
-    if (reply->is_error() && !reply->text.starts_with("NOSCRIPT")) {
-        counters_.add(Counter::store_errors);
-        heed(read_redirect(reply->text), reply->text, now);
+    if (oldest_->first_is_due_) {
+        oldest_->first_is_due_ = false;
+        return heed_error(*reply, now);
     }
+    LinkOperation& operation = take_oldest(now);
+    heed_error(*reply, now);
     operation.complete(std::move(reply));
+}
+
+void Link::heed_error(const Reply& reply, rules::Instant now)
+{
+    // NOSCRIPT is part of the talk with a server that has just started.
+    if (!reply.is_error() || reply.text.starts_with("NOSCRIPT")) return;
+    counters_.add(Counter::store_errors);
+    heed(read_redirect(reply.text), reply.text, now);
 }
 
 // An error reply may say that the data is elsewhere. No redirect is followed: the operation fails, its request passes
@@ -353,6 +361,17 @@ bool Link::send(LinkOperation& operation, const CommandFrame& frame, std::span<c
 {
     if (!takes_commands()) return false;
     frame.append_to(out_, pieces);
+    await_reply(operation);
+    return true;
+}
+
+bool Link::send_both(LinkOperation& operation, std::span<const std::string_view> first,
+                     std::span<const std::string_view> args)
+{
+    if (!takes_commands()) return false;
+    append_command(out_, first);
+    append_command(out_, args);
+    operation.first_is_due_ = true;
     await_reply(operation);
     return true;
 }

@@ -55,8 +55,9 @@ class LinkOperation {
     friend class Link;
     LinkOperation* next_ = nullptr;
     rules::Instant sent_;
-    StoreOperation operation_;  // for histogram and log
-    std::uint8_t texts_;        // that its reply has, as a rule
+    StoreOperation operation_;   // for histogram and log
+    std::uint8_t texts_;         // that its reply has, as a rule
+    bool first_is_due_ = false;  // the next reply is that of the first of two commands
 };
 
 /// Single-threaded: everything happens on the thread that runs the io_context. The io_context must not run any more
@@ -97,6 +98,9 @@ class Link {
     bool send(LinkOperation& operation, std::span<const std::string_view> args);
     /// The same of the command that the frame is with those pieces in it.
     bool send(LinkOperation& operation, const CommandFrame& frame, std::span<const std::string_view> pieces);
+    /// Two commands that leave together. What is told of the first is nobody's: an error is counted and logged.
+    bool send_both(LinkOperation& operation, std::span<const std::string_view> first,
+                   std::span<const std::string_view> args);
     rules::Errc send_error() const noexcept;
 
     /// Changes when the commands of a loop turn leave: what was sent in the present turn is still here.
@@ -128,6 +132,7 @@ class Link {
     bool take_reply(rules::Instant now);
     LinkOperation& take_oldest(rules::Instant now);
     void deliver(rules::Result<Reply>&& reply, rules::Instant now);
+    void heed_error(const Reply& reply, rules::Instant now);
     void heed(const Redirect& redirect, std::string_view error, rules::Instant now);
     void log_error(std::string_view text, rules::Instant now);
     void relocate();

@@ -92,11 +92,32 @@ return {previous, position}
 )lua";
 
 constexpr std::string_view store_text = R"lua(
-local entry, q, s, lease = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local token, key, ttl, owner, payload = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5]
-local brief = ARGV[6]
+local entry, new, q, s, lease = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local token, owner = ARGV[1], ARGV[2]
+
+local now = redis.call('MGET', q, lease)
+local position, holder = now[1], now[2]
+if owner ~= '' and holder == owner then redis.call('UNLINK', lease) end
+
+local function store()
+  redis.call('RENAME', new, entry)
+  if holder and string.sub(holder, 1, 2) == 'U ' then redis.call('UNLINK', lease) end
+  return position
+end
+
+-- Nearly always the sender has seen the whole log, and this is all there is to do: Redis serves many, so it is short.
+if position == token then return store() end
+
+local function refuse(why)
+  redis.call('UNLINK', new)
+  return why
+end
+
+if not position then return refuse('nolog') end
+
+local key, brief = ARGV[3], ARGV[4]
 local groups = {}
-for i = 7, #ARGV do groups[ARGV[i]] = true end
+for i = 5, #ARGV do groups[ARGV[i]] = true end
 
 -- '*' any bytes, '?' one byte, '\' escapes the next: the same as rules/pattern.
 local function matches(pattern, key)
@@ -127,36 +148,28 @@ local function matches(pattern, key)
   return i > pattern_end
 end
 
-local holder = redis.pcall('GET', lease)
-if owner ~= '' and holder == owner then redis.call('UNLINK', lease) end
-local position = redis.call('GET', q)
-if not position then return 'nolog' end
-if position ~= token then
-  -- What the sender has not seen. Far behind, it had better look at the log itself: Redis stands still meanwhile.
-  local records = redis.call('XRANGE', s, '(' .. token .. '-0', '+', 'COUNT', 1001)
-  if #records > 1000 then return 'gap' end
-  local at, fenced = token, false
-  for _, record in ipairs(records) do
-    local fields = record[2]
-    if fields[1] ~= 'v' or fields[2] ~= at or fields[3] ~= 't' or fields[4] == 'I' then return 'gap' end
-    at = string.match(record[1], '^%d+')
-    for i = 5, #fields, 2 do
-      local name, value = fields[i], fields[i + 1]
-      if (name == 'k' and (value == brief or value == key)) or (name == 'p' and (groups[value] or matches(value, key))) then
-        fenced = true
-      end
+-- What the sender has not seen. Far behind, it had better look at the log itself: Redis stands still meanwhile.
+local records = redis.call('XRANGE', s, '(' .. token .. '-0', '+', 'COUNT', 1001)
+if #records > 1000 then return refuse('gap') end
+local at, fenced = token, false
+for _, record in ipairs(records) do
+  local fields = record[2]
+  if fields[1] ~= 'v' or fields[2] ~= at or fields[3] ~= 't' or fields[4] == 'I' then return refuse('gap') end
+  at = string.match(record[1], '^%d+')
+  for i = 5, #fields, 2 do
+    local name, text = fields[i], fields[i + 1]
+    if (name == 'k' and (text == brief or text == key)) or (name == 'p' and (groups[text] or matches(text, key))) then
+      fenced = true
     end
   end
-  if at ~= position then return 'gap' end
-  if fenced then return 'fenced' end
 end
+if at ~= position then return refuse('gap') end
+if fenced then return refuse('fenced') end
 -- An entry from the future is not ours: it would keep every later one out.
-local present = redis.pcall('GETRANGE', entry, 0, 15)
+local present = redis.pcall('GETRANGE', entry, '0', '15')
 present = type(present) == 'string' and tonumber(present) or 0
-if present > tonumber(token) and present <= tonumber(position) then return 'newer' end
-redis.call('SET', entry, position .. payload, 'PX', ttl)
-if type(holder) == 'string' and string.sub(holder, 1, 2) == 'U ' then redis.call('UNLINK', lease) end
-return position
+if present > tonumber(token) and present <= tonumber(position) then return refuse('newer') end
+return store()
 )lua";
 
 constexpr std::string_view init_text = R"lua(
@@ -200,7 +213,11 @@ constexpr std::string_view lease_text = R"lua(
 local entry, q, lease = KEYS[1], KEYS[2], KEYS[3]
 local owner, life, seen, doomed = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
-local head = redis.pcall('GETRANGE', entry, 0, 127)
+local head = redis.pcall('GETRANGE', entry, '0', '127')
+-- Nearly always nothing is stored and nobody fetches.
+if head == '' and redis.call('SET', lease, owner, 'NX', 'PX', life) then
+  return {'ours', redis.call('MGET', q)[1] or '0'}
+end
 local stored = type(head) == 'string' and string.match(head, ' stored=0*(%d+)')
 local position = redis.pcall('GET', q)
 if type(position) ~= 'string' then position = '0' end
@@ -282,7 +299,9 @@ bool ScriptCall::send()
     args.push_back(with_text_ ? "EVAL" : "EVALSHA");
     args.push_back(with_text_ ? script_.text() : script_.sha1());
     add_arguments(args);
-    return link_.send(*this, args);
+    Arguments first;
+    if (!with_text_) add_first(first);
+    return first.empty() ? link_.send(*this, args) : link_.send_both(*this, first, args);
 }
 
 void ScriptCall::complete(Result<Reply>&& reply)

@@ -31,10 +31,11 @@ class Script {
 /// patterns... keys...  Appends one record and unlinks the exact entries. Gives {previous, position}.
 const Script& purge_script();
 
-/// KEYS entry q s lease  ARGV token key ttl-ms owner payload brief-key groups...  Stores the entry unless the log
-/// speaks against it: records name a long key (or group) by its digest, those of an older version in full.
-/// Frees the lease if it is the owner's, whatever becomes of the entry; what is stored ends "known as uncacheable".
-/// Gives the log's position, or one of: nolog gap fenced newer.
+/// KEYS entry new q s lease  ARGV token owner key brief-key groups...  Stores what stands under `new`, with its expiry,
+/// unless the log speaks against it; `new` is gone afterwards. (A value in ARGV would be hashed and copied byte by
+/// byte: 2 µs for each KiB, while Redis stands still.) Records name a long key (or group) by its digest, those of an
+/// older version in full. Frees the lease if it is the owner's, whatever becomes of the entry; what is stored ends
+/// "known as uncacheable". Gives the log's position, or one of: nolog gap fenced newer.
 const Script& store_script();
 
 /// KEYS q s p conf  ARGV run-id retain-ms layout.  Raises the floor unless this very server is known to remember
@@ -42,10 +43,10 @@ const Script& store_script();
 /// floor was raised, the layout that is written there}; with another layout nothing is touched.
 const Script& init_script();
 
-/// KEYS entry lease  ARGV owner life-ms seen doomed.  Takes the fill lease of a key if nobody has it.
+/// KEYS entry q lease  ARGV owner life-ms seen doomed.  Takes the fill lease of a key if nobody has it.
 /// `seen`: when the response was stored (ms) that the caller knows and cannot use; `doomed`: an owner whose lease
-/// counts for nothing. Gives {ours}, {stored, its time}: a response that the caller does not know, {taken, by whom}, or
-/// {uncacheable, ms left, why}.
+/// counts for nothing. Gives {ours, position}, {stored, position, its time}: a response that the caller does not know,
+/// {taken, position, by whom}, or {uncacheable, position, ms left, why}.
 const Script& lease_script();
 
 /// KEYS lease  ARGV owner why life-ms.  With a reason: writes down that the key is uncacheable. Else frees the lease if
@@ -69,6 +70,8 @@ class ScriptCall : public LinkOperation {
     /// Adds the number of keys, the keys and the arguments. Called within `send`, and once more for EVAL; what they
     /// point to must live until the next call.
     virtual void add_arguments(Arguments& args) = 0;
+    /// Adds a command that leaves before the script's, if there is one. Called once, after `add_arguments`.
+    virtual void add_first(Arguments&) {}
     /// Errors as of `Link::execute`, and store_refused for an error reply.
     virtual void on_reply(rules::Result<Reply>&& reply) = 0;
 

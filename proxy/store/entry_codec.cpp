@@ -396,16 +396,16 @@ std::shared_ptr<Entry> decode_made(Make make, std::string_view expected_key, std
 
 }  // namespace
 
-std::string encode_entry(const Entry& entry)
+std::string encode_entry(const Entry& entry, Position position)
 {
     std::string text;
-    encode_entry(entry, text);
+    encode_entry(entry, position, text);
     return text;
 }
 
-void encode_entry(const Entry& entry, std::string& text)
+void encode_entry(const Entry& entry, Position position, std::string& text)
 {
-    text.assign(form.substr(position_digits));
+    text.assign(form);
     // Room for the keys and lists with some escapes; more only costs a second allocation.
     const std::size_t line_room = 64 + entry.rule.size() + 2 * entry.key.size() +
                                   32 * (entry.vary_names.size() + entry.variants.size() + entry.groups.size());
@@ -421,8 +421,9 @@ void encode_entry(const Entry& entry, std::string& text)
         append_text(out, " policy=", entry.own_policy);
         append_list(out, " groups=", entry.groups);
     }
-    const auto at = [&text](std::size_t place_in_form) { return text.data() + place_in_form - position_digits; };
+    const auto at = [&text](std::size_t place_in_form) { return text.data() + place_in_form; };
     const rules::StoredTimes& times = entry.times;
+    put_number<position_digits>(at(0), position);
     put_number<3>(at(place(" status=")), static_cast<std::uint64_t>(std::clamp(entry.status, 100, 999)));
     if (times.must_revalidate) at(place(" flags="))[0] = 'm';
     if (times.always_revalidate) at(place(" flags="))[1] = 'a';
@@ -440,7 +441,7 @@ void encode_entry(const Entry& entry, std::string& text)
     text += "\r\n";
     text += entry.body();
 
-    const std::uint64_t sum = checksum(std::string_view(text).substr(summed_from - position_digits));
+    const std::uint64_t sum = checksum(std::string_view(text).substr(summed_from));
     const Bytes hex = hex_of(sum);
     std::memcpy(at(place(" xxh3=")), &hex, sizeof hex);
 }

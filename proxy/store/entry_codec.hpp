@@ -10,14 +10,14 @@
 
 namespace larder::proxy {
 
-/// Without the position: the store script puts it in front.
-/// ` larder/2 xxh3=<16 hex> status=<3 digits> flags=<m or -><a or -><i or -> stored=<ms> age=<ms> ttl=<ms> swr=<ms>
-/// sie=<ms> expires=<ms> head=<bytes> body=<bytes> key=<key> rule=<name> ...` LF, head, CR LF, body. The numbers have
-/// leading zeros, so that each stands in its place. Texts are percent-escaped so that they hold no space or newline;
-/// those behind the key may be missing. The sum is of all that follows it.
-std::string encode_entry(const Entry& entry);
+/// `<position> larder/2 xxh3=<16 hex> status=<3 digits> flags=<m or -><a or -><i or -> stored=<ms> age=<ms> ttl=<ms>
+/// swr=<ms> sie=<ms> expires=<ms> head=<bytes> body=<bytes> key=<key> rule=<name> ...` LF, head, CR LF, body. The
+/// numbers have leading zeros, so that each stands in its place. Texts are percent-escaped so that they hold no space
+/// or newline; those behind the key may be missing. The sum is of all that follows it.
+/// @param position  of the log: nothing in it up to here makes the entry stale
+std::string encode_entry(const Entry& entry, Position position);
 /// The same in place of what `text` holds: its memory is used again.
-void encode_entry(const Entry& entry, std::string& text);
+void encode_entry(const Entry& entry, Position position, std::string& text);
 
 /// @param value  the whole string from Redis, position first; the entry keeps a copy, in its own block of memory
 /// @param expected_key, expected_variant  what was asked for: a foreign writer or hash collision decodes to null

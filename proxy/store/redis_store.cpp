@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
+#include <random>
 
 #include "proxy/net/clock.hpp"
 #include "proxy/observe/log.hpp"
@@ -17,9 +19,18 @@ using rules::Result;
 
 namespace {
 
-constexpr std::size_t payload_keep_bytes = 64 * 1024;  // of memory for the next one
+constexpr std::size_t value_keep_bytes = 64 * 1024;  // of memory for the next one
 
 asio::awaitable<Result<StoreRead>> failed(Errc why) { co_return why; }
+
+std::string random_id()
+{
+    std::random_device random;
+    std::array<char, 17> digits;
+    const auto low = random(), high = random();
+    std::snprintf(digits.data(), digits.size(), "%08x%08x", high, low);
+    return digits.data();
+}
 
 }  // namespace
 
@@ -27,7 +38,8 @@ RedisStore::RedisStore(Link& link, const Keyspace& keys)
     : link_(link),
       keys_(keys),
       blocks_(Blocks::of(link.context())),
-      get_(std::array{std::string_view("MGET")}, keys.entries(), std::array{std::string_view(keys.counter())})
+      get_(std::array{std::string_view("MGET")}, keys.entries(), std::array{std::string_view(keys.counter())}),
+      id_(random_id())
 {
 }
 
@@ -166,6 +178,20 @@ asio::awaitable<Result<StoreRead>> RedisStore::get(const std::string& key, const
 
 // --- puts ------------------------------------------------------------------------------------------------------------
 
+/// Removes what waits for a store script that has failed. Belongs to itself; nobody waits for it.
+class RedisStore::Dropping final : public LinkOperation {
+  public:
+    static void send(Link& link, std::string_view name)
+    {
+        auto dropping = std::make_unique<Dropping>();
+        const std::string_view args[] = {"UNLINK", name};
+        if (link.send(*dropping, args)) dropping.release();
+    }
+    Dropping() : LinkOperation(StoreOperation::put) {}
+    void complete(Result<Reply>&&) override { delete this; }
+    void abandon() noexcept override { delete this; }
+};
+
 class RedisStore::Putting final : public AnsweredCall<StoreWrite> {
   public:
     Putting(RedisStore& store, std::shared_ptr<const Entry> entry, Position token, FillLease& lease,
@@ -176,9 +202,22 @@ class RedisStore::Putting final : public AnsweredCall<StoreWrite> {
           token_(token),
           lease_(lease)
     {
+        // Of its own: commands of a connection that was lost may still run, between those of the next.
+        const std::string id = std::string(store.id_).append("-").append(std::to_string(++store.puts_count_));
+        store.keys_.incoming_to(incoming_, id);
     }
 
   private:
+    void add_first(Arguments& args) override
+    {
+        Texts& texts = store_.texts_;
+        texts.milliseconds = std::to_string(std::max<std::int64_t>(1, (entry_->expires - wall_now()).count()));
+        encode_entry(*entry_, token_, texts.value);
+        for (const std::string_view arg :
+             {std::string_view("SET"), std::string_view(incoming_), std::string_view(texts.value),
+              std::string_view("PX"), std::string_view(texts.milliseconds)})
+            args.push_back(arg);
+    }
     void add_arguments(Arguments& args) override
     {
         Texts& texts = store_.texts_;
@@ -186,15 +225,13 @@ class RedisStore::Putting final : public AnsweredCall<StoreWrite> {
         store_.keys_.entry_to(texts.entry, entry.key, entry.variant);
         store_.keys_.lease_to(texts.lease, lease_.key, lease_.variant);
         texts.position = std::to_string(token_);
-        texts.milliseconds = std::to_string(std::max<std::int64_t>(1, (entry.expires - wall_now()).count()));
-        encode_entry(entry, texts.payload);
         texts.brief.clear();
         const BriefKey& brief = texts.brief.emplace_back(entry.key);
         for (const std::string_view arg :
-             {std::string_view("4"), std::string_view(texts.entry), std::string_view(store_.keys_.counter()),
-              std::string_view(store_.keys_.stream()), std::string_view(texts.lease), std::string_view(texts.position),
-              std::string_view(entry.key), std::string_view(texts.milliseconds), std::string_view(lease_.owner),
-              std::string_view(texts.payload), brief.text()})
+             {std::string_view("5"), std::string_view(texts.entry), std::string_view(incoming_),
+              std::string_view(store_.keys_.counter()), std::string_view(store_.keys_.stream()),
+              std::string_view(texts.lease), std::string_view(texts.position), std::string_view(lease_.owner),
+              std::string_view(entry.key), brief.text()})
             args.push_back(arg);
         for (const std::string& group : entry.groups) {
             args.push_back(group);
@@ -205,7 +242,11 @@ class RedisStore::Putting final : public AnsweredCall<StoreWrite> {
     {
         StoreWrite result;
         result.refused = NotStored::store_failed;
-        if (!reply) return result;
+        if (!reply) {
+            // It would stay until it expires: of each miss, where a user may not run what is in the script.
+            if (reply.error() == Errc::store_refused) Dropping::send(store_.link_, incoming_);
+            return result;
+        }
         lease_.owner.clear();
         const std::string& answer = reply->text;
         if (const auto stored = rules::parse_digits(answer)) {
@@ -225,6 +266,7 @@ class RedisStore::Putting final : public AnsweredCall<StoreWrite> {
     const std::shared_ptr<const Entry> entry_;
     const Position token_;
     FillLease& lease_;
+    std::string incoming_;
 };
 
 bool RedisStore::begin_put(std::shared_ptr<const Entry> entry, Position token, FillLease& lease,
@@ -237,7 +279,7 @@ bool RedisStore::begin_put(std::shared_ptr<const Entry> entry, Position token, F
     }
     link_.counters().add(Counter::store_puts);
     const bool begun = Putting::begin(std::make_unique<Putting>(*this, std::move(entry), token, lease, done));
-    if (texts_.payload.capacity() > payload_keep_bytes) texts_.payload = std::string();
+    if (texts_.value.capacity() > value_keep_bytes) texts_.value = std::string();
     return begun;
 }
 

@@ -38,10 +38,11 @@ class RedisStore final : public Store {
   private:
     class Reading;
     class Putting;
+    class Dropping;
     class Leasing;
     /// Of the command that is being composed.
     struct Texts {
-        std::string entry, lease, position, milliseconds, payload;
+        std::string entry, lease, position, milliseconds, value;
         std::deque<BriefKey> brief;
     };
     rules::Errc away() noexcept;
@@ -56,6 +57,8 @@ class RedisStore final : public Store {
     Blocks& blocks_;
     const CommandFrame get_;  // MGET of an entry, of which the name's end changes, and the counter
     Texts texts_;
+    const std::string id_;  // unlike that of any other store
+    std::uint64_t puts_count_ = 0;
     std::string counter_text_;  // of the last reply, and what it means
     Position counter_ = 0;
     rules::Instant malformed_logged_{};

@@ -253,6 +253,53 @@ TEST_CASE("a put is refused when the log speaks against it")
         entry->expires = wall_now() - 1s;
         CHECK(one.put(entry, token) == NotStored::store_failed);
     }
+    CHECK(server.admin({"KEYS", "t:{0}:n:*"}).elements.empty());  // what was sent ahead is gone
+}
+
+TEST_CASE("a full Redis takes no entry, keeps nothing of it, and the next one is stored when there is room")
+{
+    RedisServer server;
+    Sidecar one(server);
+    const Position at = one.init().position;
+    FillLease mine{"a", "", "one-1@5"};
+    REQUIRE(one.lease(mine).kind == Leased::Kind::ours);
+    server.admin({"CONFIG", "SET", "maxmemory", "1"});
+    CHECK(one.put(make_entry("a", "x"), at, mine) == NotStored::store_failed);
+    CHECK(one.loop.counters.get(Counter::store_errors) == 2);  // the value, and the script that does not find it
+    CHECK(one.holder("a").empty());
+    server.admin({"CONFIG", "SET", "maxmemory", "0"});
+    CHECK(server.admin({"DBSIZE"}).integer == 4);  // counter, stream, patterns and layout
+    CHECK(one.put(make_entry("a", "x"), at, mine) == NotStored::none);
+    CHECK(one.get("a").entry->body() == "x");
+}
+
+TEST_CASE("a server that has forgotten the scripts is told them, and finds the entry that was sent ahead")
+{
+    RedisServer server;
+    Sidecar one(server);
+    const Position at = one.init().position;
+    CHECK(one.put(make_entry("a", "x"), at) == NotStored::none);
+    server.admin({"SCRIPT", "FLUSH"});
+    CHECK(one.put(make_entry("a", "new"), at) == NotStored::none);
+    CHECK(one.get("a").entry->body() == "new");
+    CHECK(one.loop.counters.get(Counter::store_errors) == 0);
+}
+
+TEST_CASE("where Larder may not run its scripts, or not all that is in them, no entry stays that was sent ahead")
+{
+    RedisServer server;
+    Sidecar one(server);
+    const Position at = one.init().position;
+    for (const std::string command : {"evalsha", "rename"}) {
+        CAPTURE(command);
+        server.admin({"ACL", "SETUSER", "larder", "-" + command});
+        CHECK(one.put(make_entry("a", "x"), at) == NotStored::store_failed);
+        CHECK_FALSE(one.get("a").entry);               // answered after what the put had sent last
+        CHECK(server.admin({"DBSIZE"}).integer == 4);  // counter, stream, patterns and layout
+        server.admin({"ACL", "SETUSER", "larder", "+" + command});
+        CHECK(one.put(make_entry("b", "x"), at) == NotStored::none);
+        server.admin({"DEL", one.keys.entry("b")});
+    }
 }
 
 TEST_CASE("a lease has one holder, for its key and variant, until it is released, stored, purged or too old")
