@@ -276,8 +276,9 @@ LinkOperation& Link::take_oldest(rules::Instant now)
 void Link::deliver(Result<Reply>&& reply, rules::Instant now)
 {
     if (!oldest_) return lose(Errc::store_malformed, "a reply that nobody asked for");
-    if (oldest_->first_is_due_) {
-        oldest_->first_is_due_ = false;
+    if (oldest_->earlier_ > 0) {
+        --oldest_->earlier_;
+        oldest_->take_earlier(*reply);
         return heed_error(*reply, now);
     }
     LinkOperation& operation = take_oldest(now);
@@ -365,13 +366,11 @@ bool Link::send(LinkOperation& operation, const CommandFrame& frame, std::span<c
     return true;
 }
 
-bool Link::send_both(LinkOperation& operation, std::span<const std::string_view> first,
-                     std::span<const std::string_view> args)
+bool Link::send_all(LinkOperation& operation, std::initializer_list<std::span<const std::string_view>> commands)
 {
     if (!takes_commands()) return false;
-    append_command(out_, first);
-    append_command(out_, args);
-    operation.first_is_due_ = true;
+    for (const std::span<const std::string_view> args : commands) append_command(out_, args);
+    operation.earlier_ = static_cast<std::uint8_t>(commands.size() - 1);
     await_reply(operation);
     return true;
 }

@@ -36,6 +36,8 @@ class LinkOperation {
     /// views into what was read, valid within the call. Empty: nil.
     /// @param large  the block of the first text, if that has one: to take it is to keep the text
     virtual void complete_in_place(std::span<const std::optional<std::string_view>>, std::unique_ptr<char[]>&) {}
+    /// Called before either, for each command but the last of those that were sent together. Sends nothing.
+    virtual void take_earlier(const Reply&) {}
     /// The link is destroyed with the operation still under way: free what is held, resume nobody.
     virtual void abandon() noexcept = 0;
 
@@ -55,9 +57,9 @@ class LinkOperation {
     friend class Link;
     LinkOperation* next_ = nullptr;
     rules::Instant sent_;
-    StoreOperation operation_;   // for histogram and log
-    std::uint8_t texts_;         // that its reply has, as a rule
-    bool first_is_due_ = false;  // the next reply is that of the first of two commands
+    StoreOperation operation_;  // for histogram and log
+    std::uint8_t texts_;        // that its reply has, as a rule
+    std::uint8_t earlier_ = 0;  // replies that are due before its own
 };
 
 /// Single-threaded: everything happens on the thread that runs the io_context. The io_context must not run any more
@@ -98,9 +100,9 @@ class Link {
     bool send(LinkOperation& operation, std::span<const std::string_view> args);
     /// The same of the command that the frame is with those pieces in it.
     bool send(LinkOperation& operation, const CommandFrame& frame, std::span<const std::string_view> pieces);
-    /// Two commands that leave together. What is told of the first is nobody's: an error is counted and logged.
-    bool send_both(LinkOperation& operation, std::span<const std::string_view> first,
-                   std::span<const std::string_view> args);
+    /// The same of several commands that leave together: the reply of the last completes the operation. An error of an
+    /// earlier one is counted and logged too.
+    bool send_all(LinkOperation& operation, std::initializer_list<std::span<const std::string_view>> commands);
     rules::Errc send_error() const noexcept;
 
     /// Changes when the commands of a loop turn leave: what was sent in the present turn is still here.

@@ -214,16 +214,15 @@ local entry, q, lease = KEYS[1], KEYS[2], KEYS[3]
 local owner, life, seen, doomed = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 
 local head = redis.pcall('GETRANGE', entry, '0', '127')
--- Nearly always nothing is stored and nobody fetches.
-if head == '' and redis.call('SET', lease, owner, 'NX', 'PX', life) then
-  return {'ours', redis.call('MGET', q)[1] or '0'}
-end
 local stored = type(head) == 'string' and string.match(head, ' stored=0*(%d+)')
 local position = redis.pcall('GET', q)
 if type(position) ~= 'string' then position = '0' end
-if stored and stored ~= seen then return {'stored', position, stored} end
 local holder = redis.pcall('GET', lease)
-if type(holder) == 'string' and (doomed == '' or holder ~= doomed) then
+if stored and stored ~= seen then
+  if holder == owner then redis.call('UNLINK', lease) end
+  return {'stored', position, stored}
+end
+if type(holder) == 'string' and holder ~= owner and (doomed == '' or holder ~= doomed) then
   local till, why = string.match(holder, '^U (%d+) (.*)$')
   if not till then return {'taken', position, holder} end
   local time = redis.call('TIME')
@@ -301,7 +300,7 @@ bool ScriptCall::send()
     add_arguments(args);
     Arguments first;
     if (!with_text_) add_first(first);
-    return first.empty() ? link_.send(*this, args) : link_.send_both(*this, first, args);
+    return first.empty() ? link_.send(*this, args) : link_.send_all(*this, {first, args});
 }
 
 void ScriptCall::complete(Result<Reply>&& reply)

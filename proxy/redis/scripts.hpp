@@ -43,7 +43,7 @@ const Script& store_script();
 /// floor was raised, the layout that is written there}; with another layout nothing is touched.
 const Script& init_script();
 
-/// KEYS entry q lease  ARGV owner life-ms seen doomed.  Takes the fill lease of a key if nobody has it.
+/// KEYS entry q lease  ARGV owner life-ms seen doomed.  Takes the fill lease of a key if nobody else has it.
 /// `seen`: when the response was stored (ms) that the caller knows and cannot use; `doomed`: an owner whose lease
 /// counts for nothing. Gives {ours, position}, {stored, position, its time}: a response that the caller does not know,
 /// {taken, position, by whom}, or {uncacheable, position, ms left, why}.

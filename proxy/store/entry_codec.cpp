@@ -459,6 +459,17 @@ std::shared_ptr<Entry> decode_entry(std::unique_ptr<char[]> block, std::size_t v
     return decode_made(make, expected_key, expected_variant);
 }
 
+std::optional<rules::WallTime> stored_time_of(std::string_view beginning) noexcept
+{
+    constexpr std::string_view name = " stored=";
+    const std::size_t at = beginning.find(name);
+    if (at == std::string_view::npos) return std::nullopt;
+    beginning.remove_prefix(at + name.size());
+    const auto count = rules::parse_digits(beginning.substr(0, beginning.find_first_not_of("0123456789")));
+    if (!count) return std::nullopt;
+    return rules::WallTime{rules::Milliseconds{static_cast<std::int64_t>(*count)}};
+}
+
 bool is_of_other_version(std::string_view value) noexcept
 {
     constexpr std::string_view version = " larder/2 ";

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -27,6 +28,9 @@ std::shared_ptr<Entry> decode_entry(std::string_view value, std::string_view exp
 /// The same of a value that stands at the beginning of `block`: the entry keeps that, so that no body is copied.
 std::shared_ptr<Entry> decode_entry(std::unique_ptr<char[]> block, std::size_t value_bytes,
                                     std::string_view expected_key, std::string_view expected_variant);
+
+/// When the entry was stored that begins so, of any version: its first 128 bytes are enough.
+std::optional<rules::WallTime> stored_time_of(std::string_view beginning) noexcept;
 
 /// It begins like an entry of a Larder that writes another version of this format.
 bool is_of_other_version(std::string_view value) noexcept;

@@ -40,6 +40,7 @@ class RedisStore final : public Store {
     class Putting;
     class Dropping;
     class Leasing;
+    class Taking;
     /// Of the command that is being composed.
     struct Texts {
         std::string entry, lease, position, milliseconds, value;

@@ -388,6 +388,24 @@ TEST_CASE("who asks for a lease learns of a response that he does not know, and 
     CHECK(two.lease({"c", "", "two-3@5"}).kind == Leased::Kind::ours);
 }
 
+TEST_CASE("a lease that nobody has, of a response that nobody has stored, is taken without a script")
+{
+    RedisServer server;
+    Sidecar one(server), two(server);
+    const Position at = one.init().position;
+    auto stale = make_entry("b", "x");
+    REQUIRE(one.put(stale, at) == NotStored::none);
+    server.admin({"ACL", "SETUSER", "larder", "-eval", "-evalsha"});
+    const Leased leased = one.lease({"a", "", "one-1@5"});
+    CHECK(leased.kind == Leased::Kind::ours);
+    CHECK(leased.counter == at);
+    CHECK(leased.connection == one.loop.link.connection());
+    CHECK(two.holder("a") == "one-1@5");
+    CHECK(one.lease({"b", "", "one-2@5"}, stale->times.stored).kind == Leased::Kind::ours);
+    CHECK(one.loop.counters.get(Counter::store_errors) == 0);
+    CHECK(two.loop.wait(two.store.lease({"a", "", "two-1@5"}, {}, "")).error() == Errc::store_refused);
+}
+
 TEST_CASE("an uncacheable key is known with its reason, to all, for a time, until something is stored")
 {
     RedisServer server;
