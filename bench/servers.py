@@ -88,6 +88,16 @@ def floor_redis(bench, name, to):
     return server.run(TOOLS / "floor_redis", server.port, to)
 
 
+def floor_checked(bench, name, to, size):
+    server = Server(bench, name)
+    return server.run(TOOLS / "floor_checked", server.port, to, size)
+
+
+def floor_miss(bench, name, to):
+    server = Server(bench, name)
+    return server.run(TOOLS / "floor_miss", server.port, bench.backend_port, to)
+
+
 def floor_pass(bench, name):
     server = Server(bench, name)
     return server.run(TOOLS / "floor_pass", server.port, bench.backend_port)
