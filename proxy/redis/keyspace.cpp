@@ -97,8 +97,6 @@ void Keyspace::lease_to(std::string& name, std::string_view key, std::string_vie
     append_to(name, key, variant);
 }
 
-void Keyspace::incoming_to(std::string& name, std::string_view id) const { (name = incoming_) += id; }
-
 void Keyspace::append_to(std::string& name, std::string_view key, std::string_view variant)
 {
     const NameEnd end(key, variant);

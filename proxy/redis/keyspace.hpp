@@ -85,8 +85,8 @@ class Keyspace {
     /// The same in place of what `name` holds: its memory is used again.
     void entry_to(std::string& name, std::string_view key, std::string_view variant) const;
     void lease_to(std::string& name, std::string_view key, std::string_view variant) const;
-    /// Where an entry waits for the store script: `<prefix>:{0}:n:<id>`.
-    void incoming_to(std::string& name, std::string_view id) const;
+    /// `<prefix>:{0}:n:`, what the names of entries begin with that wait for the store script.
+    const std::string& incoming() const noexcept { return incoming_; }
 
   private:
     static void append_to(std::string& name, std::string_view key, std::string_view variant);

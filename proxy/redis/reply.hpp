@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace larder::proxy {
@@ -19,6 +20,14 @@ struct Reply {
     bool is_error() const noexcept { return kind == Kind::error; }
     bool is_text() const noexcept { return kind == Kind::text; }
     bool is_array() const noexcept { return kind == Kind::array; }
+
+    friend void swap(Reply& one, Reply& other) noexcept
+    {
+        std::swap(one.kind, other.kind);
+        std::swap(one.integer, other.integer);
+        one.text.swap(other.text);
+        one.elements.swap(other.elements);
+    }
 };
 
 }  // namespace larder::proxy

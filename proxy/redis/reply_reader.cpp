@@ -121,7 +121,7 @@ try {
         if (!went_on) return false;
     }
     if (failed_) return false;
-    std::swap(reply, root_);
+    swap(reply, root_);
     clear(root_);
     item_ = &root_;
     whole_ = false;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <cstring>
 
 #include "rules/base/appender.hpp"
 
@@ -12,23 +13,34 @@ namespace {
 
 constexpr std::size_t longest_length = 24;  // "$", digits, CR LF
 
-/// Most are lengths of one digit or two. Returns the end.
-char* write_digits(char* at, std::size_t number) noexcept
-{
-    if (number >= 100) return std::to_chars(at, at + 20, number).ptr;
-    if (number >= 10) *at++ = static_cast<char>('0' + number / 10);
-    *at++ = static_cast<char>('0' + number % 10);
-    return at;
-}
+/// A number of one digit or two and CR LF, as most lengths are, to be copied as one word.
+constexpr auto short_lines = [] {
+    std::array<std::array<char, 4>, 100> lines{};
+    for (std::size_t number = 0; number < lines.size(); ++number) {
+        auto at = lines[number].begin();
+        if (number >= 10) *at++ = static_cast<char>('0' + number / 10);
+        for (const char c : {static_cast<char>('0' + number % 10), '\r', '\n'}) *at++ = c;
+    }
+    return lines;
+}();
 
-/// `kind`, the number, CR LF, at `at`. Returns the end.
-char* write_number(char* at, char kind, std::size_t number) noexcept
+/// The number and CR LF, at `at`, where there is room for `longest_length`. Returns the end.
+char* write_line(char* at, std::size_t number) noexcept
 {
-    *at++ = kind;
-    at = write_digits(at, number);
+    if (number < short_lines.size()) {
+        std::memcpy(at, short_lines[number].data(), 4);
+        return at + (number < 10 ? 3 : 4);
+    }
+    at = std::to_chars(at, at + 20, number).ptr;
     *at++ = '\r';
     *at++ = '\n';
     return at;
+}
+
+char* write_number(char* at, char kind, std::size_t number) noexcept
+{
+    *at++ = kind;
+    return write_line(at, number);
 }
 
 }  // namespace
@@ -68,9 +80,8 @@ void append_command(std::string& out, std::span<const std::string_view> args)
 
 CommandFrame::CommandFrame(std::span<const std::string_view> args_before, std::string_view begin,
                            std::span<const std::string_view> args_behind)
-    : begin_("\r\n")
+    : begin_(begin)
 {
-    begin_ += begin;
     std::array<char, longest_length> room;
     const auto append = [&room](std::string& out, char kind, std::size_t number) {
         out.append(room.data(), write_number(room.data(), kind, number));
@@ -90,7 +101,7 @@ CommandFrame::CommandFrame(std::span<const std::string_view> args_before, std::s
 
 void CommandFrame::append_to(std::string& out, std::span<const std::string_view> pieces) const
 {
-    std::size_t argument_bytes = begin_.size() - 2;
+    std::size_t argument_bytes = begin_.size();
     for (const std::string_view piece : pieces) argument_bytes += piece.size();
     const std::size_t most_bytes = before_.size() + longest_length + argument_bytes + behind_.size();
     // As a rule all of it is short, and becomes one before the output has to grow.
@@ -100,7 +111,7 @@ void CommandFrame::append_to(std::string& out, std::span<const std::string_view>
     if (!is_short) out.resize(begin + most_bytes);
     char* const first = is_short ? room.data() : out.data() + begin;
     char* at = rules::copy_short(first, before_);
-    at = write_digits(at, argument_bytes);
+    at = write_line(at, argument_bytes);
     at = rules::copy_short(at, begin_);
     for (const std::string_view piece : pieces) at = rules::copy_short(at, piece);
     at = rules::copy_short(at, behind_);

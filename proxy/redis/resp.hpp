@@ -23,7 +23,7 @@ class CommandFrame {
 
   private:
     std::string before_;  // up to the argument's length
-    std::string begin_;   // from the end of that line on
+    std::string begin_;   // of the argument
     std::string behind_;
 };
 

@@ -9,6 +9,7 @@
 #include "proxy/observe/log.hpp"
 #include "proxy/redis/scripts.hpp"
 #include "proxy/store/entry_codec.hpp"
+#include "rules/base/appender.hpp"
 #include "rules/base/text.hpp"
 
 namespace larder::proxy {
@@ -45,7 +46,7 @@ RedisStore::RedisStore(Link& link, const Keyspace& keys)
       keys_(keys),
       blocks_(Blocks::of(link.context())),
       get_(std::array{std::string_view("MGET")}, keys.entries(), std::array{std::string_view(keys.counter())}),
-      id_(random_id())
+      incoming_(keys.incoming() + random_id() + "-")
 {
 }
 
@@ -209,8 +210,8 @@ class RedisStore::Putting final : public AnsweredCall<StoreWrite> {
           lease_(lease)
     {
         // Of its own: commands of a connection that was lost may still run, between those of the next.
-        const std::string id = std::string(store.id_).append("-").append(std::to_string(++store.puts_count_));
-        store.keys_.incoming_to(incoming_, id);
+        rules::Appender out(incoming_, store.incoming_.size() + 20);
+        (out += store.incoming_) += std::uint64_t{++store.puts_count_};
     }
 
   private:

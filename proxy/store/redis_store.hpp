@@ -58,7 +58,7 @@ class RedisStore final : public Store {
     Blocks& blocks_;
     const CommandFrame get_;  // MGET of an entry, of which the name's end changes, and the counter
     Texts texts_;
-    const std::string id_;  // unlike that of any other store
+    const std::string incoming_;  // what the names of this store's entries begin with while they wait for the script
     std::uint64_t puts_count_ = 0;
     std::string counter_text_;  // of the last reply, and what it means
     Position counter_ = 0;
