@@ -28,6 +28,14 @@ std::string_view without_arguments(std::string_view error) noexcept
     return error.substr(0, error.find(", with args beginning with"));
 }
 
+/// The user may not run a command, or not in a script, which Redis says otherwise in each version.
+bool lacks_permission(std::string_view error) noexcept
+{
+    for (const std::string_view words : {"NOPERM", "ACL failure in script", "can't run this command"})
+        if (error.find(words) != std::string_view::npos) return true;
+    return false;
+}
+
 asio::awaitable<Result<Reply>> failed(Errc why) { co_return why; }
 
 }  // namespace
@@ -324,7 +332,12 @@ void Link::log_error(std::string_view text, rules::Instant now)
 {
     if (now - error_logged_ <= log_every) return;
     error_logged_ = now;
-    log_event(config::LogLevel::warn, "store answered with an error", {{"reason", without_arguments(text)}});
+    constexpr std::string_view remedy = "give the user what the command of `larder acl` says";
+    const auto reason = without_arguments(text);
+    if (lacks_permission(text))
+        log_event(config::LogLevel::warn, "store answered with an error", {{"reason", reason}, {"remedy", remedy}});
+    else
+        log_event(config::LogLevel::warn, "store answered with an error", {{"reason", reason}});
 }
 
 rules::Errc Link::send_error() const noexcept

@@ -26,8 +26,8 @@
 
 namespace larder::proxy {
 
-/// One command under way. Belongs to whoever sent it and lives until `complete` or `abandon`, of which exactly one is
-/// called.
+/// A command under way, or several that were sent together. Belongs to whoever sent it and lives until `complete` or
+/// `abandon`, of which exactly one is called.
 class LinkOperation {
   public:
     /// Called on the loop, outside of `send`. May send again. An error reply of the server is a value here.
@@ -36,7 +36,7 @@ class LinkOperation {
     /// views into what was read, valid within the call. Empty: nil.
     /// @param large  the block of the first text, if that has one: to take it is to keep the text
     virtual void complete_in_place(std::span<const std::optional<std::string_view>>, std::unique_ptr<char[]>&) {}
-    /// Called before either, for each command but the last of those that were sent together. Sends nothing.
+    /// Called before, for each command but the last of several, unless the link ends first. Sends nothing.
     virtual void take_earlier(const Reply&) {}
     /// The link is destroyed with the operation still under way: free what is held, resume nobody.
     virtual void abandon() noexcept = 0;
@@ -100,8 +100,8 @@ class Link {
     bool send(LinkOperation& operation, std::span<const std::string_view> args);
     /// The same of the command that the frame is with those pieces in it.
     bool send(LinkOperation& operation, const CommandFrame& frame, std::span<const std::string_view> pieces);
-    /// The same of several commands that leave together: the reply of the last completes the operation. An error of an
-    /// earlier one is counted and logged too.
+    /// The same of several commands that leave together: the reply of the last completes the operation, which is not
+    /// one for texts. An error of an earlier one is counted and logged too.
     bool send_all(LinkOperation& operation, std::initializer_list<std::span<const std::string_view>> commands);
     rules::Errc send_error() const noexcept;
 

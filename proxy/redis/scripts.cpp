@@ -100,7 +100,12 @@ local position, holder = now[1], now[2]
 if owner ~= '' and holder == owner then redis.call('UNLINK', lease) end
 
 local function store()
-  redis.call('RENAME', new, entry)
+  local moved = redis.pcall('RENAME', new, entry)
+  if moved.err then
+    -- Refused, evicted or at the end of its life before we came.
+    if string.find(moved.err, 'no such key', 1, true) then return 'gone' end
+    return moved
+  end
   if holder and string.sub(holder, 1, 2) == 'U ' then redis.call('UNLINK', lease) end
   return position
 end

@@ -35,7 +35,8 @@ const Script& purge_script();
 /// unless the log speaks against it; `new` is gone afterwards. (A value in ARGV would be hashed and copied byte by
 /// byte: 2 µs for each KiB, while Redis stands still.) Records name a long key (or group) by its digest, those of an
 /// older version in full. Frees the lease if it is the owner's, whatever becomes of the entry; what is stored ends
-/// "known as uncacheable". Gives the log's position, or one of: nolog gap fenced newer.
+/// "known as uncacheable". Gives the log's position, or one of: nolog gap fenced newer, or gone:
+/// nothing stands under `new`.
 const Script& store_script();
 
 /// KEYS q s p conf  ARGV run-id retain-ms layout.  Raises the floor unless this very server is known to remember

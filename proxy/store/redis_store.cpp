@@ -245,13 +245,15 @@ class RedisStore::Putting final : public AnsweredCall<StoreWrite> {
             if (group.size() > BriefKey::longest) args.push_back(texts.brief.emplace_back(group).text());
         }
     }
+    void take_earlier(const Reply& reply) override { is_sent_ahead_ = !reply.is_error(); }
     StoreWrite understand(Result<Reply>&& reply) override
     {
         StoreWrite result;
         result.refused = NotStored::store_failed;
         if (!reply) {
             // It would stay until it expires: of each miss, where a user may not run what is in the script.
-            if (reply.error() == Errc::store_refused) Dropping::send(store_.link_, incoming_);
+            const bool is_left = is_sent_ahead_ && reply.error() == Errc::store_refused;
+            if (is_left && store_.link_.connection() != 0) Dropping::send(store_.link_, incoming_);
             return result;
         }
         lease_.owner.clear();
@@ -274,6 +276,7 @@ class RedisStore::Putting final : public AnsweredCall<StoreWrite> {
     const Position token_;
     FillLease& lease_;
     std::string incoming_;
+    bool is_sent_ahead_ = false;
 };
 
 bool RedisStore::begin_put(std::shared_ptr<const Entry> entry, Position token, FillLease& lease,
@@ -388,6 +391,7 @@ class RedisStore::Taking final : public LinkOperation {
         if (!is_set_answered_) {
             is_set_answered_ = true;
             is_ours_ = reply.kind == Reply::Kind::status;  // OK; nil: somebody has it
+            is_refused_ = reply.is_error();
         } else if (reply.is_text()) {
             const auto stored = stored_time_of(reply.text);
             is_ours_ = is_ours_ && (!stored || *stored == seen_);
@@ -397,7 +401,8 @@ class RedisStore::Taking final : public LinkOperation {
     {
         const std::unique_ptr<Taking> self(this);
         if (!counter) return done_.complete(counter.error());
-        if (!is_ours_) {
+        if (is_refused_) return done_.complete(Errc::store_refused);
+        if (!is_ours_ || counter->is_error()) {
             const bool asked = Leasing::begin(std::make_unique<Leasing>(store_, lease_, seen_, std::string(), done_));
             if (!asked) done_.complete(store_.link_.send_error());
             return;
@@ -431,7 +436,7 @@ class RedisStore::Taking final : public LinkOperation {
     const rules::WallTime seen_;
     const std::uint64_t connection_;
     Completion<Result<Leased>>& done_;
-    bool is_set_answered_ = false, is_ours_ = false;
+    bool is_set_answered_ = false, is_ours_ = false, is_refused_ = false;
 };
 
 bool RedisStore::begin_lease(const FillLease& lease, rules::WallTime seen, Completion<Result<Leased>>& done)

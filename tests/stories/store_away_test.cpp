@@ -163,9 +163,20 @@ TEST_CASE("a miss is answered and its fill ends, at whatever step Redis fails it
 {
     using Step = std::function<void(RedisProcess&)>;
     const Step nothing = [](RedisProcess&) {};
-    const Step refuse = [](RedisProcess& redis) { redis.command({"ACL", "SETUSER", "larder", "-evalsha", "-eval"}); };
-    const Step allow = [](RedisProcess& redis) { redis.command({"ACL", "SETUSER", "larder", "+evalsha", "+eval"}); };
+    const auto may = [](std::vector<std::string> commands) -> Step {
+        commands.insert(commands.begin(), {"ACL", "SETUSER", "larder"});
+        return [commands](RedisProcess& redis) { redis.command(commands); };
+    };
+    const Step refuse = may({"-evalsha", "-eval"}), allow = may({"+evalsha", "+eval"});
+    const Step refuse_all = may({"-evalsha", "-eval", "-set"}), allow_all = may({"+evalsha", "+eval", "+set"});
     const Step forget = [](RedisProcess& redis) { redis.command({"SCRIPT", "FLUSH"}); };
+    // Somebody has the lease of the next miss, for a moment: the script is asked.
+    int number = 0;
+    const Step fetch_elsewhere = [&number, forget](RedisProcess& redis) {
+        const std::string lease = "story:{0}:l:item:of-" + std::to_string(number);
+        redis.command({"SET", lease, "somebody@1", "PX", "100"});
+        forget(redis);
+    };
     struct Row {
         std::string why;
         Step before, meanwhile, after;  // the request; while the app answers; once the client has its answer
@@ -173,11 +184,12 @@ TEST_CASE("a miss is answered and its fill ends, at whatever step Redis fails it
     };
     const Row rows[] = {
         {"nothing", nothing, nothing, nothing, true},
-        {"does not know the scripts, neither the lease's", forget, nothing, nothing, true},
+        {"does not know the scripts, neither the lease's", fetch_elsewhere, nothing, nothing, true},
         {"nor the store's", nothing, forget, nothing, true},
-        {"refuses the lease, and to store", refuse, nothing, allow, false},
-        {"gives the lease, and refuses to store", nothing, refuse, allow, false},
-        {"refuses the lease, and stores", refuse, allow, nothing, true},
+        {"refuses the lease, and to store", refuse_all, nothing, allow_all, false},
+        {"gives the lease, and refuses to run the script", nothing, refuse, allow, false},
+        {"gives the lease, and refuses what the script does", nothing, may({"-rename"}), may({"+rename"}), false},
+        {"refuses the lease, and stores", refuse_all, allow_all, nothing, true},
         {"hangs when it should store", nothing, &RedisProcess::stop, &RedisProcess::go_on, false},
         {"goes away, and cannot store", nothing, &RedisProcess::kill, &RedisProcess::start, false},
     };
@@ -186,7 +198,6 @@ TEST_CASE("a miss is answered and its fill ends, at whatever step Redis fails it
     Stage stage(options);
     LarderProcess& larder = *stage.larder;
     stage.fill("/items/0");
-    int number = 0;
     for (const Row& row : rows) {
         CAPTURE(row.why);
         const std::string target = "/items/of-" + std::to_string(++number);
@@ -203,6 +214,7 @@ TEST_CASE("a miss is answered and its fill ends, at whatever step Redis fails it
         CHECK(is_hit(stage.get(target)) == row.stored);
         await_condition("it is stored in the end", [&] { return is_hit(stage.get(target)); });
     }
+    CHECK(contains(larder.log(), "give the user what the command of `larder acl` says"));
 }
 
 TEST_CASE("nothing stale is served after Redis comes back, whether it kept its data or lost it")

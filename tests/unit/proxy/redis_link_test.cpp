@@ -11,6 +11,47 @@ using namespace larder::proxy::test;
 using namespace std::chrono_literals;
 using rules::Errc;
 
+namespace {
+
+/// Takes one connection, logs it in, reads once and answers. Nothing to answer: closes it; else waits until the link
+/// does.
+asio::awaitable<int> serve_one(asio::local::stream_protocol::acceptor& acceptor, std::string answer)
+{
+    auto [accept_error, socket] = co_await acceptor.async_accept(no_throw);
+    if (accept_error) co_return 1;
+    std::array<char, 1024> input;
+    const auto buffer = asio::buffer(input);
+    co_await socket.async_read_some(buffer, no_throw);
+    const std::string greeting = "+OK\r\n-ERR no role\r\n+PONG\r\n";  // CLIENT SETNAME, ROLE, PING
+    const auto first = asio::buffer(greeting);
+    co_await asio::async_write(socket, first, no_throw);
+    co_await socket.async_read_some(buffer, no_throw);
+    const auto second = asio::buffer(answer);
+    co_await asio::async_write(socket, second, no_throw);
+    if (answer.empty()) co_return 0;
+    co_await socket.async_read_some(buffer, no_throw);
+    co_return 0;
+}
+
+/// Of commands that are sent together.
+struct Several final : LinkOperation {
+    void take_earlier(const Reply& reply) override { earlier.push_back(reply.text); }
+    void complete(rules::Result<Reply>&& reply) override { completed.push_back(std::move(reply)); }
+    void abandon() noexcept override { is_abandoned = true; }
+
+    bool send(Link& link)
+    {
+        const std::string_view one[] = {"SET", "a", "1"}, two[] = {"GET", "a"}, three[] = {"GET", "b"};
+        return link.send_all(*this, {one, two, three});
+    }
+
+    std::vector<std::string> earlier;
+    std::vector<rules::Result<Reply>> completed;
+    bool is_abandoned = false;
+};
+
+}  // namespace
+
 TEST_CASE("a link connects by unix socket and gets replies of every kind, in order")
 {
     RedisServer server;
@@ -294,23 +335,7 @@ TEST_CASE("a server that answers nonsense, or what nobody asked, is left")
     store.timeout = 5s;
     LinkLoop loop(store);
     asio::local::stream_protocol::acceptor acceptor(loop.context, store.endpoint.unix_path);
-    auto serve = [&]() -> asio::awaitable<int> {
-        auto [accept_error, socket] = co_await acceptor.async_accept(no_throw);
-        if (accept_error) co_return 1;
-        std::array<char, 1024> input;
-        const auto buffer = asio::buffer(input);
-        co_await socket.async_read_some(buffer, no_throw);
-        const std::string greeting = "+OK\r\n-ERR no role\r\n+PONG\r\n";  // CLIENT SETNAME, ROLE, PING
-        const auto first = asio::buffer(greeting);
-        co_await asio::async_write(socket, first, no_throw);
-        co_await socket.async_read_some(buffer, no_throw);
-        const auto second = asio::buffer(answer);
-        co_await asio::async_write(socket, second, no_throw);
-        if (answer.empty()) co_return 0;
-        co_await socket.async_read_some(buffer, no_throw);  // until the link closes
-        co_return 0;
-    };
-    auto served = loop.start(serve());
+    auto served = loop.start(serve_one(acceptor, answer));
     REQUIRE(loop.connect());
     const auto reply = loop.run({"GET", "a"});
     if (answer.starts_with("+one")) {
@@ -322,4 +347,76 @@ TEST_CASE("a server that answers nonsense, or what nobody asked, is left")
     CHECK(loop.link.connection() == 0);
     CHECK(loop.run_until([&] { return served->has_value(); }));
     acceptor.close();
+}
+
+TEST_CASE("commands that are sent together are completed by the last one's reply, or once by what ends the link")
+{
+    struct Row {
+        std::string why, answer;
+        std::vector<std::string> earlier;
+        Errc error;
+        std::string next;  // what the command behind them is told; empty: the same error
+        int errors;
+    };
+    const Row rows[] = {
+        {"all are answered", "+OK\r\n$1\r\n1\r\n$-1\r\n+next\r\n", {"OK", "1"}, Errc::ok, "next", 0},
+        {"the first is refused", "-OOM full\r\n$-1\r\n$-1\r\n+next\r\n", {"OOM full", ""}, Errc::ok, "next", 1},
+        {"the slot has moved", "-MOVED 1 a:1\r\n", {"MOVED 1 a:1"}, Errc::store_unreachable, "", 3},
+        {"the server has become a replica",
+         "+OK\r\n-READONLY no\r\n",
+         {"OK", "READONLY no"},
+         Errc::store_unreachable,
+         "",
+         3},
+        {"the second is no reply", "+OK\r\n?what\r\n", {"OK"}, Errc::store_malformed, "", 2},
+        {"the connection is closed", "", {}, Errc::store_unreachable, "", 2},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.why);
+        ScratchDirectory directory;
+        config::Store store;
+        store.endpoint.unix_path = directory.file("fake.sock");
+        store.timeout = 5s;
+        LinkLoop loop(store);
+        asio::local::stream_protocol::acceptor acceptor(loop.context, store.endpoint.unix_path);
+        auto served = loop.start(serve_one(acceptor, row.answer));
+        REQUIRE(loop.connect());
+        Several several;
+        REQUIRE(several.send(loop.link));
+        const auto next = loop.run({"GET", "next"});
+        REQUIRE(several.completed.size() == 1);
+        CHECK(several.earlier == row.earlier);
+        CHECK(loop.counters.get(Counter::store_errors) == row.errors);
+        if (row.error == Errc::ok) {
+            CHECK(several.completed[0]->is_nil());
+            CHECK(next->text == row.next);
+        } else {
+            CHECK(several.completed[0].error() == row.error);
+            CHECK(next.error() == row.error);
+        }
+        CHECK_FALSE(several.is_abandoned);
+        loop.link.stop();
+        REQUIRE(loop.run_until([&] { return served->has_value(); }));
+        acceptor.close();
+    }
+}
+
+TEST_CASE("commands that were sent together are abandoned once when the link is destroyed")
+{
+    RedisServer server;
+    Several several;
+    {
+        asio::io_context context(1);
+        DeadlineWheel wheel(context);
+        Counters counters(0);
+        const config::Store store = store_at(server);
+        const auto topology = make_topology(context, wheel, store, nullptr, counters, 1);
+        Link link(context, wheel, store, nullptr, counters, topology->locator(0));
+        asio::co_spawn(context, link.run(), [](std::exception_ptr) {});
+        while (link.connection() == 0) context.run_one_for(10s);
+        REQUIRE(several.send(link));
+    }
+    CHECK(several.is_abandoned);
+    CHECK(several.earlier.empty());
+    CHECK(several.completed.empty());
 }

@@ -90,7 +90,7 @@ std::shared_ptr<Entry> make_entry(std::string key, std::string body, std::string
 
 }  // namespace
 
-TEST_CASE("what is put is got, with the position the log had, until it expires")
+TEST_CASE("what is put is got, with the position up to which the log was known, until it expires")
 {
     RedisServer server;
     Sidecar one(server);
@@ -135,6 +135,9 @@ TEST_CASE("what is put is got, with the position the log had, until it expires")
     CHECK(ttl > 50'000);
     CHECK(ttl <= 60'000);
     CHECK(server.admin({"DBSIZE"}).integer == 6 + 4);  // entries; counter, stream, patterns and layout
+    CHECK(one.purge({"of others"}, {}).position > start);
+    CHECK(one.put(make_entry("a", "new"), start) == NotStored::none);
+    CHECK(one.get("a").entry->position.load() == start);
 }
 
 TEST_CASE("values of others are misses and counted")
@@ -253,7 +256,9 @@ TEST_CASE("a put is refused when the log speaks against it")
         entry->expires = wall_now() - 1s;
         CHECK(one.put(entry, token) == NotStored::store_failed);
     }
-    CHECK(server.admin({"KEYS", "t:{0}:n:*"}).elements.empty());  // what was sent ahead is gone
+    const Reply left = server.admin({"KEYS", "t:{0}:n:*"});  // of what was sent ahead
+    REQUIRE(left.is_array());
+    CHECK(left.elements.empty());
 }
 
 TEST_CASE("a full Redis takes no entry, keeps nothing of it, and the next one is stored when there is room")
@@ -265,8 +270,10 @@ TEST_CASE("a full Redis takes no entry, keeps nothing of it, and the next one is
     REQUIRE(one.lease(mine).kind == Leased::Kind::ours);
     server.admin({"CONFIG", "SET", "maxmemory", "1"});
     CHECK(one.put(make_entry("a", "x"), at, mine) == NotStored::store_failed);
-    CHECK(one.loop.counters.get(Counter::store_errors) == 2);  // the value, and the script that does not find it
+    CHECK(one.loop.counters.get(Counter::store_errors) == 1);
     CHECK(one.holder("a").empty());
+    CHECK(one.loop.wait(one.store.lease({"b", "", "one-2@5"}, {}, "")).error() == Errc::store_refused);
+    CHECK(one.loop.counters.get(Counter::store_errors) == 2);
     server.admin({"CONFIG", "SET", "maxmemory", "0"});
     CHECK(server.admin({"DBSIZE"}).integer == 4);  // counter, stream, patterns and layout
     CHECK(one.put(make_entry("a", "x"), at, mine) == NotStored::none);
