@@ -126,6 +126,12 @@ class Redis:
         return [self.reply() for _ in range(size)]
 
 
+def longest_command(redis, *names):
+    """Microseconds that one command took inside Redis at most, by its own clock; of those names, or of any."""
+    log = redis("SLOWLOG", "GET", "100000")
+    return max((entry[2] for entry in log if not names or entry[3][0].upper() in names), default=0)
+
+
 class Backend(threading.Thread):
     """Answers every request with a JSON body of `size` bytes after `delay` seconds."""
 
