@@ -15,6 +15,7 @@ SCRIPT = (".py", ".sh")
 OWN = ("rules", "config", "proxy")
 # the program's only clock, and the one of the tests that wait for other processes: those cannot be told the time
 CLOCKS = ("proxy/net/clock.cpp", "tests/support/eventually.cpp")
+TOP_LEVEL = ("CMakeLists.txt", "CMakePresets.json", "README.md", "bench", "config", "deploy", "proxy", "rules", "tests")
 MEASURES = "bench/"  # time is what these programs are there for
 
 
@@ -52,8 +53,9 @@ class Tree:
 
     def __init__(self, root, paths):
         self.root = Path(root)
+        self.paths = sorted(paths)
         self.sources = []
-        for path in sorted(paths):
+        for path in self.paths:
             if not (path.endswith(CODE + SCRIPT) or "." not in Path(path).name):
                 continue
             try:
@@ -258,6 +260,13 @@ def check_todo(tree):
             yield source.finding(match.start(), f"{match[1]} without an issue: open one and write {match[1]} #NUMBER, or do it (C4)")
 
 
+def check_layout(tree):
+    for path in tree.paths:
+        first = path.split("/")[0]
+        if first not in TOP_LEVEL and not first.startswith("."):
+            yield Finding(path, 1, f"the top level is fixed: {', '.join(TOP_LEVEL)}")
+
+
 def check_format(tree):
     paths = [source.path for source in tree.cpp()]
     if not paths:
@@ -288,5 +297,6 @@ CHECKS = (
     ("detached", "no coroutine without an owner", check_detached),
     ("co_await", "only names in a co_await statement: what g++ 12.2 miscompiles", check_co_await),
     ("todo", "no TODO without an issue number", check_todo),
+    ("layout", "nothing else stands at the top level", check_layout),
     ("format", "clang-format", check_format),
 )

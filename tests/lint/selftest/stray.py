@@ -1,0 +1,1 @@
+# a file that somebody has left here  expect: layout
