@@ -33,6 +33,25 @@ asio::awaitable<int> serve_one(asio::local::stream_protocol::acceptor& acceptor,
     co_return 0;
 }
 
+/// A connected link that is destroyed without having been stopped.
+struct AbruptLink {
+    explicit AbruptLink(const RedisServer& server)
+        : store(store_at(server)),
+          topology(make_topology(context, wheel, store, nullptr, counters, 1)),
+          link(context, wheel, store, nullptr, counters, topology->locator(0))
+    {
+        asio::co_spawn(context, link.run(), [](std::exception_ptr) {});
+        while (link.connection() == 0) context.run_one_for(10s);
+    }
+
+    asio::io_context context{1};
+    DeadlineWheel wheel{context};
+    Counters counters{0};
+    const config::Store store;
+    const std::unique_ptr<Topology> topology;
+    Link link;
+};
+
 /// Of commands that are sent together.
 struct Several final : LinkOperation {
     void take_earlier(const Reply& reply) override { earlier.push_back(reply.text); }
@@ -217,22 +236,15 @@ TEST_CASE("a link destroyed with a waiter under way frees it and resumes nobody"
     server.admin({"SET", "a", "1"});
     bool resumed = false;
     {
-        asio::io_context context(1);
-        DeadlineWheel wheel(context);
-        Counters counters(0);
-        const config::Store store = store_at(server);
-        const auto topology = make_topology(context, wheel, store, nullptr, counters, 1);
-        Link link(context, wheel, store, nullptr, counters, topology->locator(0));
-        asio::co_spawn(context, link.run(), [](std::exception_ptr) {});
-        while (link.connection() == 0) context.run_one_for(10s);
+        AbruptLink abrupt(server);
         server.pause();
         auto ask = [&]() -> asio::awaitable<void> {
             const std::string_view args[] = {"GET", "a"};
-            const rules::Result<Reply> reply = co_await link.execute(args);
+            const rules::Result<Reply> reply = co_await abrupt.link.execute(args);
             resumed = true;
         };
-        asio::co_spawn(context, ask, [](std::exception_ptr) {});
-        context.run_for(20ms);
+        asio::co_spawn(abrupt.context, ask, [](std::exception_ptr) {});
+        abrupt.context.run_for(20ms);
     }
     server.resume();
     CHECK_FALSE(resumed);
@@ -406,15 +418,8 @@ TEST_CASE("commands that were sent together are abandoned once when the link is 
     RedisServer server;
     Several several;
     {
-        asio::io_context context(1);
-        DeadlineWheel wheel(context);
-        Counters counters(0);
-        const config::Store store = store_at(server);
-        const auto topology = make_topology(context, wheel, store, nullptr, counters, 1);
-        Link link(context, wheel, store, nullptr, counters, topology->locator(0));
-        asio::co_spawn(context, link.run(), [](std::exception_ptr) {});
-        while (link.connection() == 0) context.run_one_for(10s);
-        REQUIRE(several.send(link));
+        AbruptLink abrupt(server);
+        REQUIRE(several.send(abrupt.link));
     }
     CHECK(several.is_abandoned);
     CHECK(several.earlier.empty());
