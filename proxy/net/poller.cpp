@@ -54,16 +54,28 @@ void Poller::arm()
 
 void Poller::on_ready()
 {
+    dispatching_ = true;
+    std::size_t told = 0, count = 0;
+    do {
+        count = tell();
+        told += count;
+    } while (count > 0 && told < told_at_once);
+    dispatching_ = false;
+    arm();
+}
+
+/// What is ready now, once: how many events that were.
+std::size_t Poller::tell()
+{
     const int count = ::epoll_wait(epoll_.get(), events_.data(), static_cast<int>(events_.size()), 0);
     count_ = count > 0 ? static_cast<std::size_t>(count) : 0;
-    dispatching_ = true;
+    const std::size_t told = count_;
     for (next_ = 0; next_ < count_;) {
         const epoll_event event = events_[next_++];
         if (event.data.ptr) static_cast<Watched*>(event.data.ptr)->on_events(event.events);
     }
-    dispatching_ = false;
     next_ = count_ = 0;
-    arm();
+    return told;
 }
 
 // Events of this turn that are not told yet must not be told to what has gone.

@@ -89,6 +89,35 @@ asio::awaitable<void> hold_until_ready(std::shared_ptr<Transport> transport, std
     co_await transport->wait(Direction::read);
 }
 
+/// A socket that is ready again as soon as it has been told, until `enough`.
+asio::awaitable<void> feed_itself(Transport& transport, const Descriptor& other, int& told, const bool& enough)
+{
+    std::array<char, 8> buffer;
+    while (!enough) {
+        const bool ready = co_await transport.wait(Direction::read);
+        if (!ready) co_return;
+        ++told;
+        transport.try_read(buffer);
+        send(other, "x");
+    }
+}
+
+/// Once ready, posts a note and makes another socket ready.
+asio::awaitable<void> post_and_send(Transport& transport, asio::io_context& context, const Descriptor& other,
+                                    std::string& order)
+{
+    co_await transport.wait(Direction::read);
+    order += "first,";
+    asio::post(context, [&order] { order += "posted,"; });
+    send(other, "x");
+}
+
+asio::awaitable<void> note_when_ready(Transport& transport, std::string& order)
+{
+    co_await transport.wait(Direction::read);
+    order += "second,";
+}
+
 constexpr std::size_t all = 1'000'000;
 
 }  // namespace
@@ -253,6 +282,60 @@ TEST_CASE("a socket that another one's waiter frees in the same turn is not told
     tasks.spawn("test", close_when_ready(of_second, first, count));
     context.run();
     CHECK(count == 1);  // whoever came first has freed the other
+}
+
+TEST_CASE("a socket that becomes ready while another one is told comes before what was posted meanwhile")
+{
+    asio::io_context context(1);
+    Tasks tasks(context);
+    Pair one = unix_pair(), two = unix_pair();
+    send(one.other, "x");
+    Transport first(std::move(one.ours), context), second(std::move(two.ours), context);
+    std::string order;
+    tasks.spawn("test", post_and_send(first, context, two.other, order));
+    tasks.spawn("test", note_when_ready(second, order));
+    context.run();
+    CHECK(order == "first,second,posted,");
+}
+
+TEST_CASE("what was posted waits for 64 sockets at most, however soon they are ready again")
+{
+    asio::io_context context(1);
+    Tasks tasks(context);
+    Pair pair = unix_pair();
+    send(pair.other, "x");
+    Transport transport(std::move(pair.ours), context);
+    int told = 0;
+    bool enough = false;
+    tasks.spawn("test", feed_itself(transport, pair.other, told, enough));
+    int told_before = 0;
+    while (told == 0) context.run_one();
+    asio::post(context, [&] {
+        told_before = told;
+        enough = true;
+    });
+    const int told_when_posted = told;
+    context.run();
+    CHECK(told_when_posted == 64);
+    CHECK(told_before - told_when_posted <= 64);
+}
+
+TEST_CASE("pieces arrive whole and in their order, few bytes or many")
+{
+    asio::io_context context(1);
+    for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{8'000}, std::size_t{8'189},
+                                   std::size_t{8'190}, std::size_t{20'000}}) {
+        Pair pair = unix_pair();
+        Transport transport(std::move(pair.ours), context);
+        std::string head = "a:", body(size, 'b');
+        const std::array<iovec, 2> pieces{iovec{head.data(), head.size()}, iovec{body.data(), body.size()}};
+        const IoTry written = transport.try_write(pieces);
+        REQUIRE(written.ok());
+        CHECK(written.bytes == head.size() + size);
+        std::string got(head.size() + size, ' ');
+        CHECK(::recv(pair.other.get(), got.data(), got.size(), MSG_WAITALL) == static_cast<ssize_t>(got.size()));
+        CHECK(got == head + body);
+    }
 }
 
 TEST_CASE("an io_context that goes frees who still waits")
