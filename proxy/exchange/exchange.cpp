@@ -172,7 +172,7 @@ asio::awaitable<void> pass(Services& services, Client& client, ExchangePtr excha
     const bool is_begun = begun != nullptr;
     const std::unique_ptr<Forwarding> owned = is_begun ? std::move(begun) : begin_pass(services, client, exchange);
     Forwarding& forwarding = *owned;
-    const rules::WallTime requested = wall_now();
+    const rules::WallTime requested = recent_wall();
     bool is_answered = is_begun && forwarding.is_answered();
     if (!is_begun && forwarding.send_at_once()) {
         const bool ready = co_await forwarding.wait_for_answer();

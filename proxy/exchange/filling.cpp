@@ -213,7 +213,7 @@ void Filling::note_answer()
 {
     exchange_.upstream_time = instant_now() - (fetch_->connection() ? fetch_->sent_at() : exchange_.begun);
     services_.counters.add_fetch(exchange_.count.rule, exchange_.upstream_time);
-    received_ = wall_now();
+    received_ = recent_wall();
 }
 
 /// A write that is known by now has voided what has come.
@@ -239,7 +239,7 @@ void Filling::send(const Entry* condition)
     }
     head_text_.clear();
     append_upstream_head(head_text_, exchange_, options);
-    requested_ = wall_now();
+    requested_ = recent_wall();
     sent_ = fetch_->send(head_text_, {}, true);
 }
 

@@ -8,7 +8,7 @@ void Deadline::arm(DeadlineWheel& wheel, rules::Milliseconds after) noexcept
 {
     disarm();
     // Two ticks more than asked: one because the present tick has begun already, one for rounding down.
-    due_tick_ = wheel.tick_of(instant_now()) + static_cast<std::uint64_t>(after / DeadlineWheel::tick) + 2;
+    due_tick_ = wheel.tick_of(recent_instant()) + static_cast<std::uint64_t>(after / DeadlineWheel::tick) + 2;
     wheel.link(*this);
 }
 

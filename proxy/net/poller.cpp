@@ -5,6 +5,8 @@
 #include <cerrno>
 #include <system_error>
 
+#include "proxy/net/clock.hpp"
+
 namespace larder::proxy {
 
 asio::execution_context::id Poller::id;
@@ -70,11 +72,13 @@ std::size_t Poller::tell()
     const int count = ::epoll_wait(epoll_.get(), events_.data(), static_cast<int>(events_.size()), 0);
     count_ = count > 0 ? static_cast<std::size_t>(count) : 0;
     const std::size_t told = count_;
+    if (told != 0) begin_turn();
     for (next_ = 0; next_ < count_;) {
         const epoll_event event = events_[next_++];
         if (event.data.ptr) static_cast<Watched*>(event.data.ptr)->on_events(event.events);
     }
     next_ = count_ = 0;
+    end_turn();
     return told;
 }
 

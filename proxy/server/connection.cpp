@@ -92,7 +92,7 @@ bool Server::ask(ConnectionPtr& connection, ExchangePtr& exchange)
 {
     Connection& asker = *connection;
     asker.asking = std::move(exchange);
-    asker.asked = instant_now();
+    asker.asked = recent_instant();
     Exchange& asking = *asker.asking;
     if (services_.cache.begin_ask(asking.key, asking.variant, asking.key, asking.now, asker)) {
         connection.release();
@@ -106,7 +106,7 @@ void Server::Connection::complete(std::optional<Found>&& found)
 {
     ConnectionPtr self(this);
     try {
-        asking->store_time = instant_now() - asked;
+        asking->store_time = recent_instant() - asked;
         server.on_found(std::move(self), std::move(asking), std::move(found));
     } catch (...) {
         Tasks::report("connection", std::current_exception());
@@ -262,8 +262,8 @@ Server::Stop Server::answer_hits(Connection& connection, std::string_view& input
     Client& client = connection.client;
     std::string& out = services_.out;
     out.clear();
-    const rules::Instant begun = instant_now();
-    const rules::WallTime now = wall_now();
+    const rules::Instant begun = recent_instant();
+    const rules::WallTime now = recent_wall();
     Stop stop = Stop::drained;
     while (!input.empty() && stop == Stop::drained) {
         Exchange& exchange = *scratch_;

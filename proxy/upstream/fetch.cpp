@@ -103,7 +103,7 @@ std::optional<Errc> Fetch::write_on()
         unsent_head_.remove_prefix(of_head);
         unsent_body_.remove_prefix(written.bytes - of_head);
     }
-    sent_at_ = instant_now();
+    sent_at_ = recent_instant();
     return Errc::ok;
 }
 

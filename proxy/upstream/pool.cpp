@@ -48,7 +48,7 @@ UpstreamPtr UpstreamPool::take_idle(bool may_retry)
         UpstreamPtr connection = std::move(idle_.back());
         idle_.pop_back();
         counters_.upstream_idle.fetch_sub(1, std::memory_order_relaxed);
-        const bool expired = instant_now() - connection->idle_since > options_->keep_alive;
+        const bool expired = recent_instant() - connection->idle_since > options_->keep_alive;
         if (expired || connection->transport.has_pending()) continue;
         // The poller tells of what comes. Whoever cannot send his request again asks the kernel all the same: the end
         // may have come since the poller's last turn.
@@ -78,7 +78,7 @@ void UpstreamPool::put_back(UpstreamPtr connection)
 {
     connection->deadline.disarm();
     if (idle_.size() >= options_->pool_size || connection->made_for != upstream_) return;
-    connection->idle_since = instant_now();
+    connection->idle_since = recent_instant();
     idle_.push_back(std::move(connection));
     counters_.upstream_idle.fetch_add(1, std::memory_order_relaxed);
 }
