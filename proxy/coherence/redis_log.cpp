@@ -57,7 +57,7 @@ class RedisLog::Look final : public LinkOperation {
             return;
         }
         // One that has left was perhaps answered before this waiter asked: wait for the next.
-        (turn_ == link_.turn() ? present_ : next_).push_back(waiting);
+        (batch_ == link_.batch() ? present_ : next_).push_back(waiting);
     }
 
     void complete(Result<Reply>&& reply) override
@@ -84,7 +84,7 @@ class RedisLog::Look final : public LinkOperation {
   private:
     bool start()
     {
-        turn_ = link_.turn();
+        batch_ = link_.batch();
         under_way_ = link_.send(*this, args_);
         return under_way_;
     }
@@ -99,7 +99,7 @@ class RedisLog::Look final : public LinkOperation {
     Link& link_;
     std::array<std::string_view, 2> args_;
     bool under_way_ = false;
-    std::uint64_t turn_ = 0;
+    std::uint64_t batch_ = 0;
     std::vector<Waiting*> present_, next_;
 };
 

@@ -395,7 +395,7 @@ bool Link::takes_commands() noexcept
     return false;
 }
 
-/// Its command is the newest in `out_`, which leaves at the end of this turn.
+/// Its command is the newest in `out_`, which leaves at the end of this turn, or when the socket has room again.
 void Link::await_reply(LinkOperation& operation)
 {
     if (!flush_posted_) {
@@ -416,12 +416,12 @@ void Link::await_reply(LinkOperation& operation)
 void Link::flush()
 {
     flush_posted_ = false;
-    ++turn_;
     if (breaker_.is_closed() && !write_waits_ && !write_waits_for_read_) write_some();
 }
 
 void Link::write_some()
 {
+    ++batch_;
     while (written_ < out_.size()) {
         const iovec piece{out_.data() + written_, out_.size() - written_};
         const IoTry tried = transport_->try_write({&piece, 1});

@@ -105,8 +105,8 @@ class Link {
     bool send_all(LinkOperation& operation, std::initializer_list<std::span<const std::string_view>> commands);
     rules::Errc send_error() const noexcept;
 
-    /// Changes when the commands of a loop turn leave: what was sent in the present turn is still here.
-    std::uint64_t turn() const noexcept { return turn_; }
+    /// Changes when commands leave: what was sent in the present batch is still here.
+    std::uint64_t batch() const noexcept { return batch_; }
 
     Counters& counters() noexcept { return counters_; }
     asio::io_context& context() noexcept { return context_; }
@@ -171,7 +171,7 @@ class Link {
     std::string out_;  // commands; those before `written_` are with the kernel
     std::size_t written_ = 0;
     bool flush_posted_ = false;
-    std::uint64_t turn_ = 1;
+    std::uint64_t batch_ = 1;
     bool write_waits_ = false;           // for the socket to take more
     bool write_waits_for_read_ = false;  // TLS: the reader tries again
     rules::Instant turn_time_;           // when the first command of this loop turn came

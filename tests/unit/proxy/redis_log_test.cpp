@@ -1,6 +1,10 @@
 #include "proxy/coherence/redis_log.hpp"
 
 #include <doctest/doctest.h>
+#include <sys/socket.h>
+
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/write.hpp>
 
 #include "proxy/coherence/log_names.hpp"
 #include "proxy/coherence/replica.hpp"
@@ -12,6 +16,49 @@ using namespace larder::proxy::test;
 using namespace std::chrono_literals;
 using rules::Errc;
 using rules::NotStored;
+
+namespace {
+
+using LocalSocket = asio::local::stream_protocol::socket;
+
+/// Takes a link's connection and answers its first commands: CLIENT SETNAME, ROLE, PING.
+asio::awaitable<int> greet(asio::local::stream_protocol::acceptor& acceptor, LocalSocket& socket)
+{
+    co_await acceptor.async_accept(socket, no_throw);
+    std::array<char, 1024> input;
+    const auto buffer = asio::buffer(input);
+    co_await socket.async_read_some(buffer, no_throw);
+    const std::string greeting = "+OK\r\n-ERR no role\r\n+PONG\r\n";
+    const auto bytes = asio::buffer(greeting);
+    co_await asio::async_write(socket, bytes, no_throw);
+    co_return 0;
+}
+
+/// What has come, as far as that needs no waiting.
+std::string read_all_of(LocalSocket& socket)
+{
+    std::string all;
+    std::array<char, 65536> some;
+    for (ssize_t count; (count = ::recv(socket.native_handle(), some.data(), some.size(), MSG_DONTWAIT)) > 0;)
+        all.append(some.data(), static_cast<std::size_t>(count));
+    return all;
+}
+
+asio::awaitable<int> once_readable(Transport& transport, std::function<void()> then)
+{
+    const bool ready = co_await transport.wait(Direction::read);
+    if (ready) then();
+    co_return 0;
+}
+
+std::pair<std::unique_ptr<Transport>, Descriptor> socket_pair(asio::io_context& context)
+{
+    std::array<int, 2> ends{};
+    REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends.data()) == 0);
+    return {std::make_unique<Transport>(Descriptor(ends[0]), context), Descriptor(ends[1])};
+}
+
+}  // namespace
 
 TEST_CASE("records come back as they were appended, in order")
 {
@@ -343,6 +390,54 @@ TEST_CASE("looks of one loop turn share one command, and those behind one under 
         CHECK((*look)->value() == at);
     }
     CHECK(calls() - before == 2);
+}
+
+TEST_CASE("nobody joins a look whose command has left, though the turn goes on")
+{
+    ScratchDirectory directory;
+    config::Store store;
+    store.endpoint.unix_path = directory.file("fake.sock");
+    store.timeout = 10s;
+    LinkLoop loop(store);
+    asio::local::stream_protocol::acceptor acceptor(loop.context, store.endpoint.unix_path);
+    LocalSocket redis(loop.context);
+    const auto greeted = loop.start(greet(acceptor, redis));
+    REQUIRE(loop.connect());
+    const Keyspace keys("t");
+    RedisLog log(loop.link, keys, {});
+
+    // More than the socket takes: what comes behind it leaves when there is room.
+    const auto set = loop.start(loop.command({"SET", "large", std::string(300'000, 'x')}));
+    loop.context.poll();
+
+    // In one turn: a look, room for it to leave, another look.
+    auto [first, to_first] = socket_pair(loop.context);
+    auto [second, to_second] = socket_pair(loop.context);
+    std::shared_ptr<std::optional<rules::Result<Position>>> before, behind;
+    std::string got;
+    const auto looks_first = loop.start(once_readable(*first, [&] {
+        before = loop.start(log.look());
+        got = read_all_of(redis);
+        REQUIRE(::send(to_second.get(), "x", 1, 0) == 1);
+    }));
+    const auto looks_second = loop.start(once_readable(*second, [&] {
+        got += read_all_of(redis);
+        CHECK(got.find("$3\r\nGET\r\n") != got.npos);
+        behind = loop.start(log.look());
+    }));
+    REQUIRE(::send(to_first.get(), "x", 1, 0) == 1);
+    REQUIRE(loop.run_until([&] { return behind != nullptr; }));
+
+    const std::string_view answers[] = {"+OK\r\n$1\r\n1\r\n", "$1\r\n2\r\n"};
+    REQUIRE(::send(redis.native_handle(), answers[0].data(), answers[0].size(), 0) > 0);
+    REQUIRE(loop.run_until([&] { return before->has_value(); }));
+    CHECK((**before).value() == 1);
+    CHECK_FALSE(behind->has_value());
+    REQUIRE(::send(redis.native_handle(), answers[1].data(), answers[1].size(), 0) > 0);
+    REQUIRE(loop.run_until([&] { return behind->has_value(); }));
+    CHECK((**behind).value() == 2);
+    loop.link.stop();
+    acceptor.close();
 }
 
 TEST_CASE("looks under way and waiting fail with the link")
