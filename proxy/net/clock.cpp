@@ -6,13 +6,13 @@ namespace larder::proxy {
 
 namespace {
 
-struct Turn {
+struct Round {
     bool is_open = false;
     bool knows_wall = false;
-    rules::Instant read{};               // the epoch of the clock: not yet
+    rules::Instant read{};               // the epoch of the clock: not for this event
     std::chrono::nanoseconds to_wall{};  // what the wall clock is ahead of the other
 };
-thread_local constinit Turn turn;
+thread_local constinit Round round;
 
 std::chrono::nanoseconds read_clock(clockid_t clock) noexcept
 {
@@ -23,29 +23,31 @@ std::chrono::nanoseconds read_clock(clockid_t clock) noexcept
 
 }  // namespace
 
-rules::Instant instant_now() noexcept { return turn.read = rules::Instant{read_clock(CLOCK_BOOTTIME)}; }
+rules::Instant instant_now() noexcept { return round.read = rules::Instant{read_clock(CLOCK_BOOTTIME)}; }
 
 rules::WallTime wall_now() noexcept
 {
     return rules::WallTime{std::chrono::floor<std::chrono::milliseconds>(read_clock(CLOCK_REALTIME))};
 }
 
-void begin_turn() noexcept { turn = Turn{true, false, {}, {}}; }
+ClockRound::ClockRound() noexcept { round = Round{true, false, {}, {}}; }
 
-void end_turn() noexcept { turn.is_open = false; }
+ClockRound::~ClockRound() { round.is_open = false; }
+
+void ClockRound::next() noexcept { round.read = {}; }
 
 rules::Instant recent_instant() noexcept
 {
-    return turn.is_open && turn.read != rules::Instant{} ? turn.read : instant_now();
+    return round.is_open && round.read != rules::Instant{} ? round.read : instant_now();
 }
 
 rules::WallTime recent_wall() noexcept
 {
-    if (!turn.is_open) return wall_now();
-    const std::chrono::nanoseconds at = recent_instant().time_since_epoch();
-    if (!turn.knows_wall) turn.to_wall = read_clock(CLOCK_REALTIME) - at;
-    turn.knows_wall = true;
-    return rules::WallTime{std::chrono::floor<std::chrono::milliseconds>(at + turn.to_wall)};
+    if (!round.is_open) return wall_now();
+    if (!round.knows_wall) round.to_wall = read_clock(CLOCK_REALTIME) - instant_now().time_since_epoch();
+    round.knows_wall = true;
+    const std::chrono::nanoseconds at = recent_instant().time_since_epoch() + round.to_wall;
+    return rules::WallTime{std::chrono::floor<std::chrono::milliseconds>(at)};
 }
 
 std::chrono::microseconds monotonic_now() noexcept

@@ -47,7 +47,7 @@ void DeadlineWheel::link(Deadline& deadline) noexcept
     head.previous_->next_ = &deadline;
     head.previous_ = &deadline;
     if (!ticking_ && !stopped_) {
-        done_tick_ = tick_of(instant_now());
+        done_tick_ = std::min(tick_of(instant_now()), deadline.due_tick_ - 1);
         start_timer();
     }
 }

@@ -1,5 +1,6 @@
 // Coarse timers: one wheel per worker thread, one tick for all deadlines of it. Arming and disarming cost a list
-// operation, no system call. Resolution 20 ms; a deadline fires at its time or up to two ticks later, never before.
+// operation, no system call. Resolution 20 ms; a deadline fires at its time, counted
+// from when the clock was read for what arms it, or up to two ticks later, never before.
 #pragma once
 
 #include <array>

@@ -57,28 +57,28 @@ void Poller::arm()
 void Poller::on_ready()
 {
     dispatching_ = true;
-    std::size_t told = 0, count = 0;
-    do {
-        count = tell();
-        told += count;
-    } while (count > 0 && told < told_at_once);
+    for (std::size_t left = events_.size(); left > 0;) {
+        const std::size_t told = tell(left);
+        if (told == 0) break;
+        left -= told;
+    }
     dispatching_ = false;
     arm();
 }
 
-/// What is ready now, once: how many events that were.
-std::size_t Poller::tell()
+/// One round: what is ready now, `most` at most. Returns how many events that were.
+std::size_t Poller::tell(std::size_t most)
 {
-    const int count = ::epoll_wait(epoll_.get(), events_.data(), static_cast<int>(events_.size()), 0);
+    const int count = ::epoll_wait(epoll_.get(), events_.data(), static_cast<int>(most), 0);
     count_ = count > 0 ? static_cast<std::size_t>(count) : 0;
     const std::size_t told = count_;
-    if (told != 0) begin_turn();
+    ClockRound clock;
     for (next_ = 0; next_ < count_;) {
         const epoll_event event = events_[next_++];
+        clock.next();
         if (event.data.ptr) static_cast<Watched*>(event.data.ptr)->on_events(event.events);
     }
     next_ = count_ = 0;
-    end_turn();
     return told;
 }
 

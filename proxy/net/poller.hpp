@@ -1,7 +1,8 @@
 // Which sockets of one io_context are ready: an edge-triggered epoll of its own, which the io_context watches as one
 // descriptor. A socket is registered once, and what became ready in one turn is resumed in one go. Asio's own wait
-// costs a system call each time (epoll_ctl, or a read in vain), which is a tenth of what a hit costs in all. A turn
-// goes on until no socket is ready, so that the busier the thread is, the more commands leave for Redis in one write.
+// costs a system call each time (epoll_ctl, or a read in vain), which is a tenth of what a hit costs in all. A turn is
+// as many rounds (an epoll_wait, and who waits for what it tells) as it takes until no socket is ready, so that the
+// busier the thread is, the more commands leave for Redis in one write; a lone request pays one epoll_wait more.
 #pragma once
 
 #include <sys/epoll.h>
@@ -102,12 +103,11 @@ class Poller final : public asio::execution_context::service {
     void shutdown() noexcept override;
     void arm();
     void on_ready();
-    std::size_t tell();
+    std::size_t tell(std::size_t most);
     void forget(const Watched& watched) noexcept;
 
-    static constexpr std::size_t events_at_once = 256;
-    // Of sockets in one turn, before what was posted to the io_context, and its timers, have theirs.
-    static constexpr std::size_t told_at_once = 64;
+    // In one turn, before what was posted to the io_context, and its timers, have theirs.
+    static constexpr std::size_t events_at_once = 64;
     asio::io_context& context_;
     Descriptor epoll_;
     asio::posix::stream_descriptor readiness_;  // of a duplicate of `epoll_`

@@ -7,12 +7,15 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
+#include "proxy/net/clock.hpp"
 #include "proxy/net/tasks.hpp"
 #include "proxy/net/transport.hpp"
 
 using namespace larder::proxy;
 using larder::rules::Errc;
+namespace rules = larder::rules;
 
 namespace {
 
@@ -89,11 +92,11 @@ asio::awaitable<void> hold_until_ready(std::shared_ptr<Transport> transport, std
     co_await transport->wait(Direction::read);
 }
 
-/// A socket that is ready again as soon as it has been told, until `enough`.
+/// A socket that is ready again as soon as it has been told, until `enough` or far too often.
 asio::awaitable<void> feed_itself(Transport& transport, const Descriptor& other, int& told, const bool& enough)
 {
     std::array<char, 8> buffer;
-    while (!enough) {
+    while (!enough && told < 10'000) {
         const bool ready = co_await transport.wait(Direction::read);
         if (!ready) co_return;
         ++told;
@@ -110,6 +113,13 @@ asio::awaitable<void> post_and_send(Transport& transport, asio::io_context& cont
     order += "first,";
     asio::post(context, [&order] { order += "posted,"; });
     send(other, "x");
+}
+
+asio::awaitable<void> read_clock_twice(Transport& transport, std::vector<rules::Instant>& read)
+{
+    co_await transport.wait(Direction::read);
+    read.push_back(recent_instant());
+    read.push_back(recent_instant());
 }
 
 asio::awaitable<void> note_when_ready(Transport& transport, std::string& order)
@@ -298,7 +308,30 @@ TEST_CASE("a socket that becomes ready while another one is told comes before wh
     CHECK(order == "first,second,posted,");
 }
 
-TEST_CASE("what was posted waits for 64 sockets at most, however soon they are ready again")
+TEST_CASE("what one event leads to has one time, and the next another")
+{
+    asio::io_context context(1);
+    Tasks tasks(context);
+    Pair one = unix_pair(), two = unix_pair();
+    send(one.other, "x");
+    send(two.other, "x");
+    Transport first(std::move(one.ours), context), second(std::move(two.ours), context);
+    std::vector<rules::Instant> read;
+    tasks.spawn("test", read_clock_twice(first, read));
+    tasks.spawn("test", read_clock_twice(second, read));
+    context.run();
+    REQUIRE(read.size() == 4);
+    CHECK(read[0] == read[1]);
+    CHECK(read[2] == read[3]);
+    CHECK(read[0] < read[2]);
+    const rules::Instant behind = recent_instant();
+    CHECK(behind > read[2]);
+    bool goes_on = false;
+    for (int i = 0; i < 1'000'000 && !goes_on; ++i) goes_on = recent_instant() > behind;
+    CHECK(goes_on);
+}
+
+TEST_CASE("what was posted waits for 64 events at most, however soon they are ready again")
 {
     asio::io_context context(1);
     Tasks tasks(context);
@@ -309,29 +342,29 @@ TEST_CASE("what was posted waits for 64 sockets at most, however soon they are r
     bool enough = false;
     tasks.spawn("test", feed_itself(transport, pair.other, told, enough));
     int told_before = 0;
-    while (told == 0) context.run_one();
+    while (told == 0 && context.run_one() != 0) {}
+    const int told_when_posted = told;
     asio::post(context, [&] {
         told_before = told;
         enough = true;
     });
-    const int told_when_posted = told;
     context.run();
     CHECK(told_when_posted == 64);
-    CHECK(told_before - told_when_posted <= 64);
+    CHECK(told_before <= 2 * 64);
 }
 
 TEST_CASE("pieces arrive whole and in their order, few bytes or many")
 {
     asio::io_context context(1);
-    for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{8'000}, std::size_t{8'189},
-                                   std::size_t{8'190}, std::size_t{20'000}}) {
+    for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{8'000}, std::size_t{8'190},
+                                   std::size_t{8'191}, std::size_t{20'000}}) {
         Pair pair = unix_pair();
         Transport transport(std::move(pair.ours), context);
         std::string head = "a:", body(size, 'b');
         const std::array<iovec, 2> pieces{iovec{head.data(), head.size()}, iovec{body.data(), body.size()}};
         const IoTry written = transport.try_write(pieces);
         REQUIRE(written.ok());
-        CHECK(written.bytes == head.size() + size);
+        REQUIRE(written.bytes == head.size() + size);
         std::string got(head.size() + size, ' ');
         CHECK(::recv(pair.other.get(), got.data(), got.size(), MSG_WAITALL) == static_cast<ssize_t>(got.size()));
         CHECK(got == head + body);
