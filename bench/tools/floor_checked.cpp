@@ -1,5 +1,5 @@
 // The floor of a hit in memory that is checked at Redis: epoll, one read and one write of the same answer, and between
-// them one GET for all requests of a loop turn. It looks at nothing it reads but the number of replies.
+// them one GET for all requests that come until none is ready. It looks at nothing it reads but the number of replies.
 // usage: floor_checked PORT REDIS BODY_BYTES   (REDIS: a port, or the path of a unix socket)
 #include <deque>
 #include <vector>
@@ -36,16 +36,17 @@ int main(int, char** args)
             checking.pop_front();
         }
     };
+    const auto handle = [&](void* what, std::uint32_t events) {
+        if (!what) return accept_all(loop, listener);
+        Connection& ready = *static_cast<Connection*>(what);
+        if (events & EPOLLOUT) return loop.send_on(ready);
+        if (&ready == &redis) return answer_checked();
+        if (recv(ready.fd, buffer.data(), buffer.size(), 0) > 0) return asked.push_back(&ready);
+        close(ready.fd);
+        ready.fd = -1;  // kept: a look for it may be on its way
+    };
     for (;;) {
-        loop.turn(-1, [&](void* what, std::uint32_t events) {
-            if (!what) return accept_all(loop, listener);
-            Connection& ready = *static_cast<Connection*>(what);
-            if (events & EPOLLOUT) return loop.send_on(ready);
-            if (&ready == &redis) return answer_checked();
-            if (recv(ready.fd, buffer.data(), buffer.size(), 0) > 0) return asked.push_back(&ready);
-            close(ready.fd);
-            ready.fd = -1;  // kept: a look for it may be on its way
-        });
+        loop.turn_until_dry(handle, [&] { return !asked.empty(); });
         if (asked.empty()) continue;
         loop.send(redis, look, {});
         checking.push_back(std::move(asked));

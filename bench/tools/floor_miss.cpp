@@ -1,7 +1,7 @@
 // The floor of a miss that is stored in Redis: a look, a lease, the request to a kept-alive backend connection, its
-// answer to the client, and the entry to Redis behind it. What is for Redis leaves in one write for each loop turn; of
-// its replies only the lengths are looked at, which are always the same.
-// usage: floor_miss PORT BACKEND_PORT REDIS   (REDIS: a port, or the path of a unix socket)
+// answer to the client, and the entry to Redis behind it. What is for Redis leaves in one write once no socket is
+// ready; of its replies only the lengths are looked at, which are always the same. usage: floor_miss PORT BACKEND_PORT
+// REDIS   (REDIS: a port, or the path of a unix socket)
 #include <deque>
 #include <span>
 #include <vector>
@@ -125,34 +125,35 @@ int main(int, char** args)
     loop.watch(listener, nullptr);
     loop.watch(redis.fd, &redis);
     std::array<char, 65536> buffer;
+    const auto handle = [&](void* what, std::uint32_t events) {
+        if (!what) {
+            for (int fd; (fd = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK)) >= 0;) {
+                make_ready(fd);
+                auto* client = new Client;
+                client->fd = fd;
+                loop.watch(fd, client);
+            }
+            return;
+        }
+        Connection& ready = *static_cast<Connection*>(what);
+        if (events & EPOLLOUT) return loop.send_on(ready);
+        if (&ready == &redis) return read_replies(loop, args[2], buffer);
+        const ssize_t count = recv(ready.fd, buffer.data(), buffer.size(), 0);
+        if (count <= 0) {
+            close(ready.fd);
+            ready.fd = -1;  // kept: a reply for it may be on its way
+            return;
+        }
+        const std::string_view bytes(buffer.data(), static_cast<std::size_t>(count));
+        if (!ready.in.empty()) return answer(loop, ready, bytes);
+        auto& client = static_cast<Client&>(ready);
+        client.request = bytes;
+        const std::size_t from = bytes.find(' ') + 1;
+        client.target = bytes.substr(from, bytes.find(' ', from) - from);
+        ask(Step::look, client);
+    };
     for (;;) {
-        loop.turn(-1, [&](void* what, std::uint32_t events) {
-            if (!what) {
-                for (int fd; (fd = accept4(listener, nullptr, nullptr, SOCK_NONBLOCK)) >= 0;) {
-                    make_ready(fd);
-                    auto* client = new Client;
-                    client->fd = fd;
-                    loop.watch(fd, client);
-                }
-                return;
-            }
-            Connection& ready = *static_cast<Connection*>(what);
-            if (events & EPOLLOUT) return loop.send_on(ready);
-            if (&ready == &redis) return read_replies(loop, args[2], buffer);
-            const ssize_t count = recv(ready.fd, buffer.data(), buffer.size(), 0);
-            if (count <= 0) {
-                close(ready.fd);
-                ready.fd = -1;  // kept: a reply for it may be on its way
-                return;
-            }
-            const std::string_view bytes(buffer.data(), static_cast<std::size_t>(count));
-            if (!ready.in.empty()) return answer(loop, ready, bytes);
-            auto& client = static_cast<Client&>(ready);
-            client.request = bytes;
-            const std::size_t from = bytes.find(' ') + 1;
-            client.target = bytes.substr(from, bytes.find(' ', from) - from);
-            ask(Step::look, client);
-        });
+        loop.turn_until_dry(handle, [] { return !commands.empty(); });
         if (commands.empty()) continue;
         loop.send(redis, commands, {});
         commands.clear();

@@ -104,13 +104,21 @@ class Loop {
         event.data.ptr = what;
         epoll_ctl(epoll_, operation, fd, &event);
     }
-    /// Calls `handle(what, events)` for each descriptor that is ready.
+    /// Calls `handle(what, events)` for each descriptor that is ready. Returns how many those were.
     template <typename Handle>
-    void turn(int timeout_ms, Handle handle)
+    int turn(int timeout_ms, Handle handle)
     {
         std::array<epoll_event, 256> events{};
         const int count = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), timeout_ms);
         for (int i = 0; i < count; ++i) handle(events[i].data.ptr, events[i].events);
+        return count;
+    }
+    /// Turns until nothing is ready, as long as `is_worth_it()`: what is gathered meanwhile leaves in one write.
+    template <typename Handle, typename IsWorthIt>
+    void turn_until_dry(Handle handle, IsWorthIt is_worth_it)
+    {
+        int timeout_ms = -1;
+        while (turn(timeout_ms, handle) > 0 && is_worth_it()) timeout_ms = 0;
     }
     /// Sends head and body at once, and what does not fit when there is room.
     void send(Connection& to, std::string_view head, std::string_view body)
@@ -121,8 +129,9 @@ class Loop {
                 {{const_cast<char*>(head.data()), head.size()}, {const_cast<char*>(body.data()), body.size()}}};
             msghdr message{};
             message.msg_iov = parts.data();
-            message.msg_iovlen = body.empty() ? 1 : 2;
-            const ssize_t count = sendmsg(to.fd, &message, MSG_NOSIGNAL);
+            message.msg_iovlen = parts.size();
+            const ssize_t count = body.empty() ? ::send(to.fd, head.data(), head.size(), MSG_NOSIGNAL)
+                                               : sendmsg(to.fd, &message, MSG_NOSIGNAL);
             sent = count > 0 ? static_cast<std::size_t>(count) : 0;
             if (sent == head.size() + body.size()) return;
             watch(to.fd, &to, EPOLLIN | EPOLLOUT, EPOLL_CTL_MOD);
