@@ -252,7 +252,6 @@ bool answer_at_once(Services& services, Client& client, Exchange& exchange, std:
     exchange.count.forward = Forward::none;
     exchange.count.outcome = Outcome::served;
     exchange.ttl = judged.ttl;
-    constexpr std::size_t copied_bytes = 4 * 1024;
     if (entry->body().size() <= copied_bytes)
         services.out += append_stored_answer(services, exchange, *entry, judged.age);
     else

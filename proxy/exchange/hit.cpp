@@ -201,10 +201,17 @@ bool put_stored_answer(Services& services, Client& client, Exchange& exchange, c
                        rules::Milliseconds age)
 {
     const std::string_view body = append_stored_answer(services, exchange, *entry, age);
-    const std::array<iovec, 2> pieces{iovec{services.out.data(), services.out.size()},
-                                      iovec{const_cast<char*>(body.data()), body.size()}};
-    const bool there = client.put(pieces, entry);
-    services.out.clear();
+    std::string& out = services.out;
+    bool there = false;
+    if (body.size() <= copied_bytes) {
+        out += body;
+        there = client.put(out);
+    } else {
+        const std::array<iovec, 2> pieces{iovec{out.data(), out.size()},
+                                          iovec{const_cast<char*>(body.data()), body.size()}};
+        there = client.put(pieces, entry);
+    }
+    out.clear();
     return there;
 }
 

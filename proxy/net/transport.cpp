@@ -197,16 +197,16 @@ ssize_t send(int fd, const msghdr& message) noexcept { return ::syscall(SYS_send
 /// is a thirtieth of the whole call.
 ssize_t send(int fd, std::span<const iovec> pieces) noexcept
 {
+    if (pieces.size() == 1) return send(fd, pieces.front());
     constexpr std::size_t joined_bytes = 8 * 1024;
     std::size_t total = 0;
     for (const iovec& piece : pieces) total += piece.iov_len;
-    if (pieces.size() > 1 && total > joined_bytes) {
+    if (total > joined_bytes) {
         msghdr message{};
         message.msg_iov = const_cast<iovec*>(pieces.data());
         message.msg_iovlen = pieces.size();
         return send(fd, message);
     }
-    if (pieces.size() == 1) return send(fd, pieces.front());
     char joined[joined_bytes];
     char* end = joined;
     for (const iovec& piece : pieces) end = std::copy_n(static_cast<const char*>(piece.iov_base), piece.iov_len, end);
