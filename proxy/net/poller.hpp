@@ -107,7 +107,7 @@ class Poller final : public asio::execution_context::service {
     void forget(const Watched& watched) noexcept;
 
     // In one turn, before what was posted to the io_context, and its timers, have theirs.
-    static constexpr std::size_t events_at_once = 64;
+    static constexpr std::size_t events_at_once = 256;
     asio::io_context& context_;
     Descriptor epoll_;
     asio::posix::stream_descriptor readiness_;  // of a duplicate of `epoll_`

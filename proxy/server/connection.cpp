@@ -92,7 +92,6 @@ bool Server::ask(ConnectionPtr& connection, ExchangePtr& exchange)
 {
     Connection& asker = *connection;
     asker.asking = std::move(exchange);
-    asker.asked = recent_instant();
     Exchange& asking = *asker.asking;
     if (services_.cache.begin_ask(asking.key, asking.variant, asking.key, asking.now, asker)) {
         connection.release();
@@ -106,7 +105,7 @@ void Server::Connection::complete(std::optional<Found>&& found)
 {
     ConnectionPtr self(this);
     try {
-        asking->store_time = recent_instant() - asked;
+        asking->store_time = recent_instant() - asking->begun;  // it asked as it came
         server.on_found(std::move(self), std::move(asking), std::move(found));
     } catch (...) {
         Tasks::report("connection", std::current_exception());

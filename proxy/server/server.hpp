@@ -65,9 +65,8 @@ class Server {
         Tasks::Hold hold;
         Client client;
         Patience patience;
-        ExchangePtr asking;  // waits for the shared store, since:
-        rules::Instant asked;
-        bool idle = false;  // waits for a request, of which nothing has come yet
+        ExchangePtr asking;  // waits for the shared store
+        bool idle = false;   // waits for a request, of which nothing has come yet
     };
     using ConnectionPtr = std::unique_ptr<Connection>;
 

@@ -7,6 +7,7 @@
 #include <span>
 #include <utility>
 
+#include "rules/base/appender.hpp"
 #include "rules/base/text.hpp"
 #include "rules/http/target.hpp"
 #include "rules/pattern/pattern.hpp"
@@ -241,7 +242,7 @@ class Pieces {
             out_ += text;
             return;
         }
-        std::copy(text.begin(), text.end(), bytes_.data() + size_);
+        copy_short(bytes_.data() + size_, text);
         size_ += text.size();
     }
     void flush()
