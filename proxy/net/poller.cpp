@@ -57,11 +57,10 @@ void Poller::arm()
 void Poller::on_ready()
 {
     dispatching_ = true;
-    for (std::size_t left = events_.size(); left > 0;) {
-        const std::size_t told = tell(left);
-        if (told == 0) break;
-        left -= told;
-    }
+    // What was posted to the io_context, its timers and new connections wait for no more than this and one round.
+    constexpr rules::Milliseconds turn_limit{1};
+    const rules::Instant end = instant_now() + turn_limit;
+    while (tell(events_.size()) > 0 && instant_now() < end) {}
     dispatching_ = false;
     arm();
 }

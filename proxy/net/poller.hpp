@@ -1,7 +1,8 @@
 // Which sockets of one io_context are ready: an edge-triggered epoll of its own, which the io_context watches as one
 // descriptor. A socket is registered once, and what became ready in one turn is resumed in one go. Asio's own wait
 // costs a system call each time (epoll_ctl, or a read in vain), which is a tenth of what a hit costs in all. A turn is
-// as many rounds (an epoll_wait, and who waits for what it tells) as it takes until no socket is ready, so that the
+// as many rounds (an epoll_wait, and who waits for what it tells) as it takes until no socket is ready, for a
+// millisecond at most, so that the
 // busier the thread is, the more commands leave for Redis in one write; a lone request pays one epoll_wait more.
 #pragma once
 
@@ -106,7 +107,6 @@ class Poller final : public asio::execution_context::service {
     std::size_t tell(std::size_t most);
     void forget(const Watched& watched) noexcept;
 
-    // In one turn, before what was posted to the io_context, and its timers, have theirs.
     static constexpr std::size_t events_at_once = 256;
     asio::io_context& context_;
     Descriptor epoll_;
