@@ -2,8 +2,8 @@
 // descriptor. A socket is registered once, and what became ready in one turn is resumed in one go. Asio's own wait
 // costs a system call each time (epoll_ctl, or a read in vain), which is a tenth of what a hit costs in all. A turn is
 // as many rounds (an epoll_wait, and who waits for what it tells) as it takes until no socket is ready, for a
-// millisecond at most, so that the
-// busier the thread is, the more commands leave for Redis in one write; a lone request pays one epoll_wait more.
+// millisecond at most, so that the busier the thread is, the more commands leave for Redis in one write; a lone request
+// pays one epoll_wait more.
 #pragma once
 
 #include <sys/epoll.h>
