@@ -60,15 +60,15 @@ void Poller::on_ready()
     // What was posted to the io_context, its timers and new connections wait for no more than this and one round.
     constexpr rules::Milliseconds turn_limit{1};
     const rules::Instant end = instant_now() + turn_limit;
-    while (tell(events_.size()) > 0 && instant_now() < end) {}
+    while (tell() > 0 && instant_now() < end) {}
     dispatching_ = false;
     arm();
 }
 
-/// One round: what is ready now, `most` at most. Returns how many events that were.
-std::size_t Poller::tell(std::size_t most)
+/// One round: what is ready now. Returns how many events that were.
+std::size_t Poller::tell()
 {
-    const int count = ::epoll_wait(epoll_.get(), events_.data(), static_cast<int>(most), 0);
+    const int count = ::epoll_wait(epoll_.get(), events_.data(), static_cast<int>(events_.size()), 0);
     count_ = count > 0 ? static_cast<std::size_t>(count) : 0;
     const std::size_t told = count_;
     ClockRound clock;

@@ -104,7 +104,7 @@ class Poller final : public asio::execution_context::service {
     void shutdown() noexcept override;
     void arm();
     void on_ready();
-    std::size_t tell(std::size_t most);
+    std::size_t tell();
     void forget(const Watched& watched) noexcept;
 
     static constexpr std::size_t events_at_once = 256;
