@@ -1,5 +1,7 @@
 #include "proxy/net/deadline.hpp"
 
+#include <algorithm>
+
 #include "proxy/net/clock.hpp"
 
 namespace larder::proxy {
