@@ -1,7 +1,8 @@
 // The floor of a miss that is stored in Redis: a look, a lease, the request to a kept-alive backend connection, its
 // answer to the client, and the entry to Redis behind it. What is for Redis leaves in one write once no socket is
-// ready; of its replies only the lengths are looked at, which are always the same. usage: floor_miss PORT BACKEND_PORT
-// REDIS   (REDIS: a port, or the path of a unix socket)
+// ready; of its replies only the lengths are looked at, which are always the same.
+//
+// usage: floor_miss PORT BACKEND_PORT REDIS   (REDIS: a port, or the path of a unix socket)
 #include <deque>
 #include <span>
 #include <vector>
