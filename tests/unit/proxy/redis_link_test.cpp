@@ -1,8 +1,5 @@
 #include <doctest/doctest.h>
 
-#include <boost/asio/local/stream_protocol.hpp>
-#include <boost/asio/write.hpp>
-
 #include "tests/unit/proxy/redis_server.hpp"
 
 using namespace larder;
@@ -17,14 +14,10 @@ namespace {
 /// does.
 asio::awaitable<int> serve_one(asio::local::stream_protocol::acceptor& acceptor, std::string answer)
 {
-    auto [accept_error, socket] = co_await acceptor.async_accept(no_throw);
-    if (accept_error) co_return 1;
+    LocalSocket socket(acceptor.get_executor());
+    co_await greet(acceptor, socket);
     std::array<char, 1024> input;
     const auto buffer = asio::buffer(input);
-    co_await socket.async_read_some(buffer, no_throw);
-    const std::string greeting = "+OK\r\n-ERR no role\r\n+PONG\r\n";  // CLIENT SETNAME, ROLE, PING
-    const auto first = asio::buffer(greeting);
-    co_await asio::async_write(socket, first, no_throw);
     co_await socket.async_read_some(buffer, no_throw);
     const auto second = asio::buffer(answer);
     co_await asio::async_write(socket, second, no_throw);

@@ -3,9 +3,6 @@
 #include <doctest/doctest.h>
 #include <sys/socket.h>
 
-#include <boost/asio/local/stream_protocol.hpp>
-#include <boost/asio/write.hpp>
-
 #include "proxy/coherence/log_names.hpp"
 #include "proxy/coherence/replica.hpp"
 #include "tests/unit/proxy/sidecar.hpp"
@@ -18,21 +15,6 @@ using rules::Errc;
 using rules::NotStored;
 
 namespace {
-
-using LocalSocket = asio::local::stream_protocol::socket;
-
-/// Takes a link's connection and answers its first commands: CLIENT SETNAME, ROLE, PING.
-asio::awaitable<int> greet(asio::local::stream_protocol::acceptor& acceptor, LocalSocket& socket)
-{
-    co_await acceptor.async_accept(socket, no_throw);
-    std::array<char, 1024> input;
-    const auto buffer = asio::buffer(input);
-    co_await socket.async_read_some(buffer, no_throw);
-    const std::string greeting = "+OK\r\n-ERR no role\r\n+PONG\r\n";
-    const auto bytes = asio::buffer(greeting);
-    co_await asio::async_write(socket, bytes, no_throw);
-    co_return 0;
-}
 
 /// What has come, as far as that needs no waiting.
 std::string read_all_of(LocalSocket& socket)

@@ -9,7 +9,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/write.hpp>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -185,6 +188,22 @@ inline config::Store store_at(const RedisServer& server)
     store.connect_timeout = std::chrono::seconds(5);
     store.url_for_display = "unix://test";
     return store;
+}
+
+using LocalSocket = asio::local::stream_protocol::socket;
+
+/// For a test that plays the server: takes a link's connection and answers its first commands (CLIENT SETNAME, ROLE,
+/// PING).
+inline asio::awaitable<int> greet(asio::local::stream_protocol::acceptor& acceptor, LocalSocket& socket)
+{
+    co_await acceptor.async_accept(socket, no_throw);
+    std::array<char, 1024> input;
+    const auto buffer = asio::buffer(input);
+    co_await socket.async_read_some(buffer, no_throw);
+    const std::string greeting = "+OK\r\n-ERR no role\r\n+PONG\r\n";
+    const auto bytes = asio::buffer(greeting);
+    co_await asio::async_write(socket, bytes, no_throw);
+    co_return 0;
 }
 
 /// One worker's loop with a link. The test drives it by hand; the limit is for a test that has gone wrong.
