@@ -104,6 +104,7 @@ def floor_pass(bench, name):
 
 
 def larder(bench, name, store=None, memory="512MiB", trust="0ms", cached=True, workers=1):
+    name += bench.other_build
     server = Server(bench, name)
     text = f"""\
 listen: 127.0.0.1:{server.port}
@@ -122,7 +123,7 @@ rules:
   - {name: item, match: "GET /{size}/item/{id}", key: "item:{size}:{id}", ttl: 1h}
   - {name: item-write, match: "POST|PUT /{size}/item/{id}", purge: "item:{size}:{id}"}
 """
-    return server.run(LARDER, "--config", server.write("larder.yaml", text))
+    return server.run(bench.larder, "--config", server.write("larder.yaml", text))
 
 
 def nginx_head(bench, server):
