@@ -116,6 +116,7 @@ void ReplyReader::feed(std::string_view bytes)
 
 bool ReplyReader::next(Reply& reply)
 try {
+    if (take_single(reply)) return true;
     while (!whole_ && !failed_) {
         const bool went_on = is_large_ ? end_large() : step();
         if (!went_on) return false;
@@ -158,6 +159,30 @@ bool ReplyReader::next_texts(std::span<std::optional<std::string_view>> texts, s
         clear(root_);
         item_ = &root_;
     }
+    return true;
+}
+
+/// A reply that is a text or OK, as most are, and all there. False: nothing was done.
+bool ReplyReader::take_single(Reply& reply)
+{
+    if (failed_ || whole_ || is_large_ || depth_ != 0 || begin_ == end_) return false;
+    constexpr std::string_view ok = "+OK\r\n";
+    const char* const at = buffer_.data() + begin_;
+    std::optional<std::string_view> text;
+    Reply::Kind kind = Reply::Kind::text;
+    const char* item_end = nullptr;
+    if (std::string_view(at, end_ - begin_).starts_with(ok)) {
+        kind = Reply::Kind::status;
+        text = ok.substr(1, 2);
+        item_end = at + ok.size();
+    } else if (*at == '$') {
+        item_end = read_text(at, text);
+    }
+    if (!item_end || !text) return false;
+    become(reply, kind);
+    reply.integer = 0;
+    reply.text = *text;
+    begin_ = static_cast<std::size_t>(item_end - buffer_.data());
     return true;
 }
 

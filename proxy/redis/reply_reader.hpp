@@ -51,6 +51,7 @@ class ReplyReader {
     static constexpr std::size_t depth_limit = 8;
     static constexpr std::size_t bytes_beyond = 16;  // that may be read behind what was received
 
+    bool take_single(Reply& reply);
     bool step();
     bool take_number(char kind, std::int64_t number, std::size_t line_bytes);
     Reply* next_element(Level& level);
