@@ -35,8 +35,8 @@ class BriefKey {
     std::string_view text_;
 };
 
-/// What follows `Keyspace::entries()` in the name of an entry, in pieces: the brief key, and for a variant a newline
-/// and its digest.
+/// What follows `Keyspace::entries()` in the name of an entry, and `leases()` in that of its lease, in pieces: the
+/// brief key, and for a variant a newline and its digest.
 class NameEnd {
   public:
     /// Both outlive this.
@@ -77,6 +77,8 @@ class Keyspace {
 
     /// `<prefix>:{0}:e:`, what the names of entries begin with.
     const std::string& entries() const noexcept { return entries_; }
+    /// `<prefix>:{0}:l:`, the same of leases.
+    const std::string& leases() const noexcept { return leases_; }
     /// `<prefix>:{0}:e:<key>`, for a variant with a newline and its digest behind it. Keys above 1 KiB are named by
     /// their SHA-256: `e:#<64 hex>`; the full key stands in the value.
     std::string entry(std::string_view key, std::string_view variant = {}) const;

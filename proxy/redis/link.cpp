@@ -38,6 +38,19 @@ bool lacks_permission(std::string_view error) noexcept
 
 asio::awaitable<Result<Reply>> failed(Errc why) { co_return why; }
 
+/// Lets `append` append commands. When memory runs out, none of them: half of one would have the next for its rest.
+template <class Append>
+void append_whole(std::string& out, Append append)
+{
+    const std::size_t before = out.size();
+    try {
+        append();
+    } catch (...) {
+        out.resize(before);
+        throw;
+    }
+}
+
 }  // namespace
 
 Link::Link(asio::io_context& context, DeadlineWheel& wheel, const config::Store& store, const TlsContext* tls,
@@ -365,44 +378,51 @@ asio::awaitable<Result<Reply>> Link::execute(std::span<const std::string_view> a
 
 bool Link::send(LinkOperation& operation, std::span<const std::string_view> args)
 {
-    if (!takes_commands()) return false;
-    append_command(out_, args);
-    await_reply(operation);
-    return true;
-}
-
-bool Link::send(LinkOperation& operation, const CommandFrame& frame, std::span<const std::string_view> pieces)
-{
-    if (!takes_commands()) return false;
-    frame.append_to(out_, pieces);
-    await_reply(operation);
+    if (!begin_command()) return false;
+    append_whole(out_, [&] { append_command(out_, args); });
+    await_reply(operation, 0);
     return true;
 }
 
 bool Link::send_all(LinkOperation& operation, std::initializer_list<std::span<const std::string_view>> commands)
 {
-    if (!takes_commands()) return false;
-    for (const std::span<const std::string_view> args : commands) append_command(out_, args);
-    operation.earlier_ = static_cast<std::uint8_t>(commands.size() - 1);
-    await_reply(operation);
+    if (!begin_command()) return false;
+    append_whole(out_, [&] {
+        for (const std::span<const std::string_view> args : commands) append_command(out_, args);
+    });
+    await_reply(operation, commands.size() - 1);
     return true;
 }
 
-bool Link::takes_commands() noexcept
+bool Link::send(LinkOperation& operation, const CommandFrame& frame, std::span<const CommandFrame::Rest> rests)
 {
-    if (breaker_.is_closed() && out_.size() - written_ <= output_limit_bytes) return true;
-    counters_.add(Counter::store_errors);
-    return false;
+    if (!begin_command()) return false;
+    append_whole(out_, [&] { frame.append_to(out_, rests); });
+    await_reply(operation, frame.commands_count() - 1);
+    return true;
 }
 
-/// Its command is the newest in `out_`, which leaves at the end of this turn, or when the socket has room again.
-void Link::await_reply(LinkOperation& operation)
+/// What is appended to `out_` next leaves at the end of this turn, or when the socket has room again, and has a
+/// deadline. That may fail for want of memory, and so comes first: behind a command that nobody waits for, each reply
+/// would be taken for another's. False: commands are not taken.
+bool Link::begin_command()
 {
+    if (!breaker_.is_closed() || out_.size() - written_ > output_limit_bytes) {
+        counters_.add(Counter::store_errors);
+        return false;
+    }
     if (!flush_posted_) {
+        asio::post(context_, [this] { flush(); });
         flush_posted_ = true;
         turn_time_ = instant_now();
-        asio::post(context_, [this] { flush(); });
     }
+    if (!timer_armed_) arm_timer(store_.timeout);
+    return true;
+}
+
+void Link::await_reply(LinkOperation& operation, std::size_t earlier) noexcept
+{
+    operation.earlier_ = static_cast<std::uint8_t>(earlier);
     operation.sent_ = turn_time_;
     operation.next_ = nullptr;
     if (newest_)
@@ -410,7 +430,6 @@ void Link::await_reply(LinkOperation& operation)
     else
         oldest_ = &operation;
     newest_ = &operation;
-    if (!timer_armed_) arm_timer(turn_time_);
 }
 
 void Link::flush()
@@ -456,21 +475,21 @@ void Link::write_some()
 
 // One timer for the oldest operation. It is not moved when that one is answered: at most one expiry per deadline
 // length.
-void Link::arm_timer(rules::Instant now)
+void Link::arm_timer(std::chrono::nanoseconds after)
 {
-    timer_armed_ = true;
-    timer_.expires_after(oldest_->sent_ + store_.timeout - now);
+    timer_.expires_after(after);
     timer_.async_wait([this](error_code ec) {
         timer_armed_ = false;
         if (!ec && !breaker_.is_stopped()) on_timer();
     });
+    timer_armed_ = true;
 }
 
 void Link::on_timer()
 {
     if (!oldest_) return;
-    const rules::Instant now = instant_now();
-    if (now - oldest_->sent_ < store_.timeout) return arm_timer(now);
+    const auto left = oldest_->sent_ + store_.timeout - instant_now();
+    if (left.count() > 0) return arm_timer(left);
     lose(Errc::store_timeout, "an operation missed its deadline");
 }
 

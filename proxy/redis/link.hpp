@@ -4,6 +4,7 @@
 #pragma once
 
 #include <boost/asio/steady_timer.hpp>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -98,11 +99,12 @@ class Link {
     /// The same without a coroutine: `operation.complete` is called later, never from within.
     /// @return false: not sent, `operation` is not touched; why: `send_error()`
     bool send(LinkOperation& operation, std::span<const std::string_view> args);
-    /// The same of the command that the frame is with those pieces in it.
-    bool send(LinkOperation& operation, const CommandFrame& frame, std::span<const std::string_view> pieces);
     /// The same of several commands that leave together: the reply of the last completes the operation, which is not
     /// one for texts. An error of an earlier one is counted and logged too.
     bool send_all(LinkOperation& operation, std::initializer_list<std::span<const std::string_view>> commands);
+    /// The same of the commands that the frame is with those rests in it. Of one command the operation may be for
+    /// texts.
+    bool send(LinkOperation& operation, const CommandFrame& frame, std::span<const CommandFrame::Rest> rests);
     rules::Errc send_error() const noexcept;
 
     /// Changes when commands leave: what was sent in the present batch is still here.
@@ -139,11 +141,11 @@ class Link {
     void log_error(std::string_view text, rules::Instant now);
     void relocate();
 
-    bool takes_commands() noexcept;
-    void await_reply(LinkOperation& operation);
+    bool begin_command();
+    void await_reply(LinkOperation& operation, std::size_t earlier) noexcept;
     void flush();
     void write_some();
-    void arm_timer(rules::Instant now);
+    void arm_timer(std::chrono::nanoseconds after);
     void on_timer();
     void lose(rules::Errc why, std::string_view reason, const Redirect& doubt = {});
     void end(rules::Errc why);

@@ -1,9 +1,9 @@
 #include "proxy/redis/resp.hpp"
 
-#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cstring>
+#include <utility>
 
 #include "rules/base/appender.hpp"
 
@@ -43,83 +43,105 @@ char* write_number(char* at, char kind, std::size_t number) noexcept
     return write_line(at, number);
 }
 
+/// Puts short pieces together before the output has to grow: an append for each costs more than all else.
+class Gatherer {
+  public:
+    explicit Gatherer(std::string& out) noexcept : out_(out) {}
+    ~Gatherer() = default;
+    Gatherer(const Gatherer&) = delete;
+    Gatherer& operator=(const Gatherer&) = delete;
+
+    void add(std::string_view text)
+    {
+        if (text.size() > left()) [[unlikely]] {
+            flush();
+            if (text.size() > room_.size() / 2) {
+                out_ += text;
+                return;
+            }
+        }
+        at_ = rules::copy_short(at_, text);
+    }
+    void add_number(char kind, std::size_t number)
+    {
+        if (left() < longest_length) [[unlikely]]
+            flush();
+        at_ = write_number(at_, kind, number);
+    }
+    /// The number and CR LF.
+    void add_line(std::size_t number)
+    {
+        if (left() < longest_length) [[unlikely]]
+            flush();
+        at_ = write_line(at_, number);
+    }
+    /// At the end, and once more after what was added since.
+    void flush()
+    {
+        out_.append(room_.data(), static_cast<std::size_t>(at_ - room_.data()));
+        at_ = room_.data();
+    }
+
+  private:
+    std::size_t left() const noexcept { return static_cast<std::size_t>(room_.data() + room_.size() - at_); }
+
+    std::string& out_;
+    std::array<char, 512> room_;
+    char* at_ = room_.data();
+};
+
 }  // namespace
 
 void append_command(std::string& out, std::span<const std::string_view> args)
 {
-    // Written in one go where there is room for all of it; an append for each part costs more than all else.
-    std::array<char, 512> room;
-    constexpr std::size_t longest_at_once = 16 * 1024;  // from here on clearing the room costs more than it spares
-    std::size_t bytes = longest_length;
-    for (const std::string_view arg : args) bytes += arg.size() + longest_length + 2;
-    const bool is_short = bytes <= room.size(), is_long = bytes > longest_at_once;
-    const std::size_t begin = out.size();
-    if (!is_short && !is_long) out.resize(begin + bytes);
-    char* at = is_short || is_long ? room.data() : out.data() + begin;
-    const auto flush = [&] {
-        out.append(room.data(), static_cast<std::size_t>(at - room.data()));
-        at = room.data();
-    };
-    at = write_number(at, '*', args.size());
+    Gatherer gatherer(out);
+    gatherer.add_number('*', args.size());
     for (const std::string_view arg : args) {
-        at = write_number(at, '$', arg.size());
-        if (is_long) {
-            flush();
-            out.append(arg);
-        } else {
-            at = rules::copy_short(at, arg);
-        }
-        *at++ = '\r';
-        *at++ = '\n';
+        gatherer.add_number('$', arg.size());
+        gatherer.add(arg);
+        gatherer.add("\r\n");
     }
-    if (is_short || is_long)
-        flush();
-    else
-        out.resize(static_cast<std::size_t>(at - out.data()));
+    gatherer.flush();
 }
 
-CommandFrame::CommandFrame(std::span<const std::string_view> args_before, std::string_view begin,
-                           std::span<const std::string_view> args_behind)
-    : begin_(begin)
+CommandFrame::CommandFrame(std::initializer_list<Command> commands) : commands_count_(commands.size())
 {
     std::array<char, longest_length> room;
-    const auto append = [&room](std::string& out, char kind, std::size_t number) {
-        out.append(room.data(), write_number(room.data(), kind, number));
+    std::string fixed;  // since the last argument that changes
+    const auto append = [&room, &fixed](char kind, std::size_t number) {
+        fixed.append(room.data(), write_number(room.data(), kind, number));
     };
-    append(before_, '*', args_before.size() + 1 + args_behind.size());
-    for (const std::string_view arg : args_before) {
-        append(before_, '$', arg.size());
-        before_.append(arg).append("\r\n");
+    for (const Command& command : commands) {
+        append('*', command.size());
+        for (const FrameArgument& argument : command) {
+            if (argument.has_rest) {
+                fixed += '$';
+                parts_.push_back({std::exchange(fixed, {}), std::string(argument.text)});
+            } else {
+                append('$', argument.text.size());
+                fixed += argument.text;
+            }
+            fixed += "\r\n";
+        }
     }
-    before_ += '$';
-    behind_ = "\r\n";
-    for (const std::string_view arg : args_behind) {
-        append(behind_, '$', arg.size());
-        behind_.append(arg).append("\r\n");
-    }
+    behind_ = std::move(fixed);
 }
 
-void CommandFrame::append_to(std::string& out, std::span<const std::string_view> pieces) const
+void CommandFrame::append_to(std::string& out, std::span<const Rest> rests) const
 {
-    std::size_t argument_bytes = begin_.size();
-    for (const std::string_view piece : pieces) argument_bytes += piece.size();
-    const std::size_t most_bytes = before_.size() + longest_length + argument_bytes + behind_.size();
-    // As a rule all of it is short, and becomes one before the output has to grow.
-    std::array<char, 256> room;
-    const bool is_short = most_bytes <= room.size();
-    const std::size_t begin = out.size();
-    if (!is_short) out.resize(begin + most_bytes);
-    char* const first = is_short ? room.data() : out.data() + begin;
-    char* at = rules::copy_short(first, before_);
-    at = write_line(at, argument_bytes);
-    at = rules::copy_short(at, begin_);
-    for (const std::string_view piece : pieces) at = rules::copy_short(at, piece);
-    at = rules::copy_short(at, behind_);
-    const auto bytes = static_cast<std::size_t>(at - first);
-    if (is_short)
-        out.append(first, bytes);
-    else
-        out.resize(begin + bytes);
+    Gatherer gatherer(out);
+    auto rest = rests.begin();
+    for (const Part& part : parts_) {
+        std::size_t argument_bytes = part.begin.size();
+        for (const std::string_view piece : *rest) argument_bytes += piece.size();
+        gatherer.add(part.before);
+        gatherer.add_line(argument_bytes);
+        gatherer.add(part.begin);
+        for (const std::string_view piece : *rest) gatherer.add(piece);
+        ++rest;
+    }
+    gatherer.add(behind_);
+    gatherer.flush();
 }
 
 bool append_login(std::string& out, std::string_view user, std::string_view password)

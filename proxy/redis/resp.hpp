@@ -1,30 +1,46 @@
 // Commands for Redis as bytes. What comes back: reply_reader.hpp.
 #pragma once
 
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace larder::proxy {
 
 /// Appends one command as an array of bulk strings.
 void append_command(std::string& out, std::span<const std::string_view> args);
 
-/// A command of which one argument changes from its beginning on: the bytes around what changes stand ready.
+/// An argument as it is, or the beginning of one whose rest is given each time.
+struct FrameArgument {
+    std::string_view text;
+    bool has_rest = false;
+};
+
+/// Commands of which some arguments change: the bytes around what changes stand ready.
 class CommandFrame {
   public:
-    /// @param begin  what the argument begins with
-    CommandFrame(std::span<const std::string_view> args_before, std::string_view begin,
-                 std::span<const std::string_view> args_behind);
+    using Command = std::initializer_list<FrameArgument>;
+    /// Pieces, of which the rest of an argument is put together.
+    using Rest = std::span<const std::string_view>;
 
-    /// As `append_command` of all arguments.
-    /// @param pieces  of which the rest of the argument is put together
-    void append_to(std::string& out, std::span<const std::string_view> pieces) const;
+    CommandFrame(std::initializer_list<Command> commands);
+
+    /// As `append_command` of each.
+    /// @param rests  one for each argument that has one, in their order
+    void append_to(std::string& out, std::span<const Rest> rests) const;
+
+    std::size_t commands_count() const noexcept { return commands_count_; }
 
   private:
-    std::string before_;  // up to the argument's length
-    std::string begin_;   // of the argument
+    struct Part {
+        std::string before;  // up to the argument's length
+        std::string begin;   // of the argument
+    };
+    std::vector<Part> parts_;
     std::string behind_;
+    std::size_t commands_count_;
 };
 
 /// Appends what logs a connection in: nothing without a password. AUTH's reply is the only one to come.

@@ -71,7 +71,8 @@ class ScriptCall : public LinkOperation {
     /// Adds the number of keys, the keys and the arguments. Called within `send`, and once more for EVAL; what they
     /// point to must live until the next call.
     virtual void add_arguments(Arguments& args) = 0;
-    /// Adds a command that leaves before the script's, if there is one. Called once, after `add_arguments`.
+    /// Adds a command that leaves before the script's, if there is one. Called once within `send`, after
+    /// `add_arguments`.
     virtual void add_first(Arguments&) {}
     /// Errors as of `Link::execute`, and store_refused for an error reply.
     virtual void on_reply(rules::Result<Reply>&& reply) = 0;

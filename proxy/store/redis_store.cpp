@@ -39,8 +39,24 @@ RedisStore::RedisStore(Link& link, const Keyspace& keys)
     : link_(link),
       keys_(keys),
       blocks_(Blocks::of(link.context())),
-      get_(std::array{std::string_view("MGET")}, keys.entries(), std::array{std::string_view(keys.counter())}),
-      incoming_(keys.incoming() + random_id() + "-")
+      incoming_(keys.incoming() + random_id() + "-"),
+      get_{{{"MGET"}, {keys.entries(), true}, {keys.counter()}}},
+      take_{{{"SET"}, {keys.leases(), true}, {"", true}, {"NX"}, {"PX"}, {std::to_string(lease_life.count())}},
+            {{"GETRANGE"}, {keys.entries(), true}, {"0"}, {"127"}},
+            {{"GET"}, {keys.counter()}}},
+      put_{{{"SET"}, {incoming_, true}, {"", true}, {"PX"}, {"", true}},
+           {{"EVALSHA"},
+            {store_script().sha1()},
+            {"5"},
+            {keys.entries(), true},
+            {incoming_, true},
+            {keys.counter()},
+            {keys.stream()},
+            {keys.leases(), true},
+            {"", true},
+            {"", true},
+            {"", true},
+            {"", true}}}
 {
 }
 
@@ -83,7 +99,8 @@ class RedisStore::Reading final : public LinkOperation {
         const NameEnd name(key, variant);
         look.connection = link.connection();
         link.counters().add(Counter::store_gets);
-        return link.send(*this, store_.get_, name.pieces());
+        const CommandFrame::Rest rests[] = {name.pieces()};
+        return link.send(*this, store_.get_, rests);
     }
     void complete(Result<Reply>&& reply) override
     {
@@ -208,12 +225,43 @@ class RedisStore::Putting final : public AnsweredCall<StoreWrite> {
         (out += store.incoming_) += std::uint64_t{++store.puts_count_};
     }
 
+    /// True: it belongs to itself from now on.
+    static bool begin(std::unique_ptr<Putting> putting)
+    {
+        const bool sent = putting->entry_->groups.empty() ? putting->send_framed() : putting->send();
+        if (sent) putting.release();
+        return sent;
+    }
+
   private:
-    void add_first(Arguments& args) override
+    /// What `send` sends, where only names, times and the value differ from the last one.
+    bool send_framed()
+    {
+        encode();
+        Texts& texts = store_.texts_;
+        texts.position = std::to_string(token_);
+        const Entry& entry = *entry_;
+        const BriefKey brief(entry.key);
+        const NameEnd name(entry.key, entry.variant), lease(lease_.key, lease_.variant);
+        const std::string_view number = std::string_view(incoming_).substr(store_.incoming_.size());
+        const std::string_view value = texts.value, life = texts.milliseconds, position = texts.position,
+                               owner = lease_.owner, key = entry.key, brief_key = brief.text();
+        const CommandFrame::Rest rests[] = {{&number, 1}, {&value, 1},    {&life, 1},     name.pieces(),
+                                            {&number, 1}, lease.pieces(), {&position, 1}, {&owner, 1},
+                                            {&key, 1},    {&brief_key, 1}};
+        return store_.link_.send(*this, store_.put_, rests);
+    }
+    /// The value, and how long it may live.
+    void encode()
     {
         Texts& texts = store_.texts_;
         texts.milliseconds = std::to_string(std::max<std::int64_t>(1, (entry_->expires - wall_now()).count()));
         encode_entry(*entry_, token_, texts.value);
+    }
+    void add_first(Arguments& args) override
+    {
+        encode();
+        const Texts& texts = store_.texts_;
         for (const std::string_view arg :
              {std::string_view("SET"), std::string_view(incoming_), std::string_view(texts.value),
               std::string_view("PX"), std::string_view(texts.milliseconds)})

@@ -56,9 +56,11 @@ class RedisStore final : public Store {
     Link& link_;
     const Keyspace& keys_;
     Blocks& blocks_;
-    const CommandFrame get_;  // MGET of an entry, of which the name's end changes, and the counter
-    Texts texts_;
     const std::string incoming_;  // what the names of this store's entries begin with while they wait for the script
+    const CommandFrame get_;      // an entry, of which the name's end changes, and the counter
+    const CommandFrame take_;     // a lease
+    const CommandFrame put_;      // an entry without groups
+    Texts texts_;
     std::uint64_t puts_count_ = 0;
     std::string counter_text_;  // of the last reply, and what it means
     Position counter_ = 0;

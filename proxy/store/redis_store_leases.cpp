@@ -139,13 +139,10 @@ class RedisStore::Taking final : public LinkOperation {
   private:
     bool send()
     {
-        Texts& texts = store_.texts_;
-        store_.keys_.entry_to(texts.entry, lease_.key, lease_.variant);
-        store_.keys_.lease_to(texts.lease, lease_.key, lease_.variant);
-        const std::string_view set[] = {"SET", texts.lease, lease_.owner, "NX", "PX", lease_life_text()};
-        const std::string_view beginning[] = {"GETRANGE", texts.entry, "0", "127"};
-        const std::string_view counter[] = {"GET", store_.keys_.counter()};
-        return store_.link_.send_all(*this, {set, beginning, counter});
+        const NameEnd name(lease_.key, lease_.variant);
+        const std::string_view owner = lease_.owner;
+        const CommandFrame::Rest rests[] = {name.pieces(), {&owner, 1}, name.pieces()};
+        return store_.link_.send(*this, store_.take_, rests);
     }
 
     RedisStore& store_;

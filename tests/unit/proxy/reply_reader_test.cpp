@@ -95,7 +95,7 @@ class RandomReplies {
     std::string reply(int depth = 0)
     {
         switch (below(depth < 5 ? 8 : 6)) {
-        case 0: return "+OK " + std::to_string(below(1000)) + "\r\n";
+        case 0: return below(2) ? "+OK\r\n" : "+OK " + std::to_string(below(1000)) + "\r\n";
         case 1: return "-ERR no " + std::string(below(50), 'x') + "\r\n";
         case 2: return ":" + std::to_string(static_cast<long long>(below(1u << 30)) - (1 << 29)) + "\r\n";
         case 3: return below(2) ? "$-1\r\n" : "*-1\r\n";
@@ -247,18 +247,25 @@ TEST_CASE("what no server says is not understood, and nothing after it is a repl
     }
 }
 
-TEST_CASE("a command's frame around the rest of one argument is the command")
+TEST_CASE("a frame of commands around the rests of some arguments is the commands")
 {
-    const std::string_view before[] = {"MGET", "of 10 bytes"}, behind[] = {"shop:{0}:q", ""};
-    const CommandFrame frame(before, "shop:", behind);
-    for (const std::string& changing : {std::string(), std::string("k"), std::string(2'000, 'x')}) {
-        CAPTURE(changing);
+    const CommandFrame frame{{{"MGET"}, {"of 10 bytes"}, {"shop:", true}, {"shop:{0}:q"}, {""}},
+                             {{"PING"}},
+                             {{"", true}, {"", true}, {"x"}}};
+    CHECK(frame.commands_count() == 3);
+    for (const std::string& changing : {std::string(), std::string("k"), std::string(230, 'x'), std::string(500, 'x'),
+                                        std::string(2'000, 'x'), std::string(70'000, 'x')}) {
+        CAPTURE(changing.size());
         const std::string whole = "shop:" + changing + "\n" + changing;
-        const std::string_view args[] = {before[0], before[1], whole, behind[0], behind[1]};
+        const std::string_view first[] = {"MGET", "of 10 bytes", whole, "shop:{0}:q", ""}, second[] = {"PING"},
+                               third[] = {"", changing, "x"};
+        std::string expected = "behind others ", commands = expected;
+        append_command(expected, first);
+        append_command(expected, second);
+        append_command(expected, third);
         const std::string_view pieces[] = {changing, "\n", changing};
-        std::string expected = "behind others ", command = expected;
-        append_command(expected, args);
-        frame.append_to(command, pieces);
-        CHECK(command == expected);
+        const CommandFrame::Rest rests[] = {pieces, {}, std::span(pieces).first(1)};
+        frame.append_to(commands, rests);
+        CHECK(commands == expected);
     }
 }
