@@ -131,7 +131,7 @@ class Shard {
     bool embedded() const noexcept { return store_ == nullptr; }
     SharedShardState& shared() const noexcept { return process_.shard(index_); }
     LogToken token() const noexcept { return {replica_.position(), epoch_}; }
-    void hold(FillLease& lease, const std::string& owner);
+    void hold(FillLease& lease, std::string owner);
     asio::awaitable<bool> synchronise(Position counter, std::uint64_t connection);
     asio::awaitable<bool> catch_up_once(std::uint64_t connection);
     void catch_up_here();

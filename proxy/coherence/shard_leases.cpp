@@ -1,7 +1,9 @@
 // A shard's leases: one fetch for all replicas (COHERENCE section 9).
+#include <array>
+#include <charconv>
+
 #include "proxy/coherence/shard.hpp"
 #include "proxy/coherence/write_id.hpp"
-#include "rules/base/appender.hpp"
 #include "rules/base/text.hpp"
 
 namespace larder::proxy {
@@ -11,11 +13,10 @@ namespace {
 /// Owners say where the log stood at their miss, so that others can tell a fetch that a purge has overtaken.
 std::string new_owner(Position position)
 {
+    std::array<char, 21> end{'@'};
+    const char* const at = std::to_chars(&end[1], end.end(), position).ptr;
     std::string owner = next_write_id();
-    {
-        rules::Appender out(owner, 24);
-        (out += '@') += std::uint64_t{position};
-    }
+    owner += std::string_view(end.data(), at);
     return owner;
 }
 
@@ -42,7 +43,7 @@ asio::awaitable<Leased> Shard::lease(FillLease& lease, LogToken token, rules::Wa
             rules::Result<Leased> told = co_await store_->lease(wanted, seen, doomed);
             if (!told) co_return Leased{};
             answer = std::move(*told);
-            if (answer->kind == Leased::Kind::ours) hold(lease, wanted.owner);
+            if (answer->kind == Leased::Kind::ours) hold(lease, std::move(wanted.owner));
         }
         leased = std::move(*answer);
         answer.reset();
@@ -58,9 +59,9 @@ asio::awaitable<Leased> Shard::lease(FillLease& lease, LogToken token, rules::Wa
 }
 
 /// Whatever comes next, it must be given back.
-void Shard::hold(FillLease& lease, const std::string& owner)
+void Shard::hold(FillLease& lease, std::string owner)
 {
-    lease.owner = owner;
+    lease.owner = std::move(owner);
     if (!lease.held.is_linked()) leases_.push_back(lease);
 }
 
@@ -78,7 +79,7 @@ class Shard::Leasing final : public Completion<rules::Result<Leased>> {
         const std::unique_ptr<Leasing> self(this);
         Leased leased;
         if (told) leased = std::move(*told);
-        if (leased.kind == Leased::Kind::ours) shard_.hold(lease_, wanted_.owner);
+        if (leased.kind == Leased::Kind::ours) shard_.hold(lease_, std::move(wanted_.owner));
         done_.complete(std::move(leased));
     }
     void abandon() noexcept override
@@ -90,7 +91,7 @@ class Shard::Leasing final : public Completion<rules::Result<Leased>> {
   private:
     Shard& shard_;
     FillLease& lease_;
-    const FillLease wanted_;
+    FillLease wanted_;
     Completion<Leased>& done_;
 };
 
