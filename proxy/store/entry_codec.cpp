@@ -86,8 +86,10 @@ void put_number(char* at, std::uint64_t number) noexcept
     std::memcpy(at, digits.data() + 16 - Width, Width);
 }
 
+/// Where zeros stand already.
 void put_milliseconds(char* at, std::int64_t count) noexcept
 {
+    if (count == 0) return;  // as most ages and stale windows
     put_number<time_digits>(at, static_cast<std::uint64_t>(std::clamp<std::int64_t>(count, 0, latest_ms)));
 }
 
