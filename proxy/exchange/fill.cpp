@@ -213,17 +213,27 @@ bool Fill::has_leader() const noexcept
 
 std::size_t Fills::Hash::operator()(std::string_view key) const noexcept { return XXH3_64bits(key.data(), key.size()); }
 
-void Fills::end(const Fill& fill)
+Fills::Shard::~Shard()
 {
-    Shard& here = shard(fill.stored_as);
+    while (!under_way.empty()) take_out(*under_way.begin());
+}
+
+void Fills::Shard::take_out(Fill& fill)
+{
+    under_way.erase(under_way.iterator_to(fill));
+    fill.is_under_way_.reset();  // it may have been the last one who kept it
+}
+
+void Fills::end(Fill& fill)
+{
+    Shard& here = shard(fill.hash_);
     const std::lock_guard lock(here.mutex);
-    const auto found = here.fills.find(fill.stored_as);
-    if (found != here.fills.end() && found->second.get() == &fill) here.fills.erase(found);
+    if (fill.under_way_.is_linked()) here.take_out(fill);
 }
 
 Fills::Unsent Fills::join_unsent(const std::string& stored_as, const std::function<std::shared_ptr<Fill>()>& make)
 {
-    Shard& here = shard(stored_as);
+    Shard& here = shard(Hash{}(stored_as));
     const std::lock_guard lock(here.mutex);
     Pair& pair = here.unsent[stored_as];
     if (pair.under_way && !guarded(Guard::unsent)) return {pair.under_way, false, nullptr};
@@ -235,7 +245,7 @@ Fills::Unsent Fills::join_unsent(const std::string& stored_as, const std::functi
 
 void Fills::send_unsent(const std::shared_ptr<Fill>& fill)
 {
-    Shard& here = shard(fill->stored_as);
+    Shard& here = shard(Hash{}(fill->stored_as));
     const std::lock_guard lock(here.mutex);
     Pair& pair = here.unsent[fill->stored_as];
     if (pair.next == fill) pair.next = nullptr;
@@ -244,7 +254,7 @@ void Fills::send_unsent(const std::shared_ptr<Fill>& fill)
 
 void Fills::end_unsent(const Fill& fill)
 {
-    Shard& here = shard(fill.stored_as);
+    Shard& here = shard(Hash{}(fill.stored_as));
     const std::lock_guard lock(here.mutex);
     const auto found = here.unsent.find(fill.stored_as);
     if (found == here.unsent.end()) return;
@@ -259,7 +269,7 @@ std::size_t Fills::under_way() const
     std::size_t count = 0;
     for (const Shard& here : shards_) {
         const std::lock_guard lock(here.mutex);
-        count += here.fills.size();
+        count += here.under_way.size();
     }
     return count;
 }

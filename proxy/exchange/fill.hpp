@@ -2,6 +2,8 @@
 // asked first: if that one leaves, the others still get their answer. One per key in the whole process.
 #pragma once
 
+#include <array>
+#include <boost/intrusive/unordered_set.hpp>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -100,7 +102,13 @@ class Fill {
     bool has_leader() const noexcept;
 
   private:
+    friend class Fills;
     void wake_all();
+
+    // Of `Fills`, for those that were registered there; under its lock, but for `hash_`, which stays:
+    std::size_t hash_ = 0;  // of `stored_as`
+    boost::intrusive::unordered_set_member_hook<> under_way_;
+    std::shared_ptr<Fill> is_under_way_;  // this, as long as it is among them
 
     mutable std::mutex mutex_;
     View now_;
@@ -123,15 +131,22 @@ class Fills {
     template <class Joinable, class Make>
     Joined join_or_begin(const std::string& stored_as, Joinable joinable, Make make)
     {
-        Shard& here = shard(stored_as);
+        const std::size_t hash = Hash{}(stored_as);
+        Shard& here = shard(hash);
         const std::lock_guard lock(here.mutex);
-        auto& slot = here.fills[stored_as];
-        if (slot && joinable(*slot)) return {slot, false};
-        slot =
-            make();  // one that a purge has overtaken goes on for those who wait for it, but nobody joins it any more
-        return {slot, true};
+        const auto found = here.under_way.find(Key{stored_as, hash}, HashOf{}, IsSame{});
+        if (found != here.under_way.end()) {
+            if (joinable(*found)) return {found->is_under_way_, false};
+            // One that a purge has overtaken goes on for those who wait for it, but nobody joins it any more.
+            here.take_out(*found);
+        }
+        std::shared_ptr<Fill> fill = make();
+        fill->hash_ = hash;
+        here.under_way.insert(*fill);
+        fill->is_under_way_ = fill;
+        return {std::move(fill), true};
     }
-    void end(const Fill& fill);
+    void end(Fill& fill);
 
     /// The fetch that requests for a key may share while a write has it open: one that is sent after they came, so that
     /// each sees what was acknowledged before it. One is under way and one waits for it, no more.
@@ -166,13 +181,42 @@ class Fills {
     struct Pair {
         std::shared_ptr<Fill> under_way, next;
     };
+    struct Key {
+        std::string_view stored_as;
+        std::size_t hash;
+    };
+    struct HashOf {
+        std::size_t operator()(const Key& key) const noexcept { return key.hash; }
+        std::size_t operator()(const Fill& fill) const noexcept { return fill.hash_; }
+    };
+    struct IsSame {
+        bool operator()(const Key& key, const Fill& fill) const noexcept
+        {
+            return key.hash == fill.hash_ && key.stored_as == fill.stored_as;
+        }
+        bool operator()(const Fill& one, const Fill& other) const noexcept
+        {
+            return (*this)(Key{one.stored_as, one.hash_}, other);
+        }
+    };
+    // Linked through the fills themselves: a miss registers and ends one, without memory for it.
+    using UnderWay = boost::intrusive::unordered_set<
+        Fill, boost::intrusive::member_hook<Fill, boost::intrusive::unordered_set_member_hook<>, &Fill::under_way_>,
+        boost::intrusive::hash<HashOf>, boost::intrusive::equal<IsSame>, boost::intrusive::power_2_buckets<true>>;
     static constexpr std::size_t shards_count = 16;
     struct Shard {
+        Shard() : under_way({buckets.data(), buckets.size()}) {}
+        ~Shard();
+        Shard(const Shard&) = delete;
+        Shard& operator=(const Shard&) = delete;
+        void take_out(Fill& fill);
+
         mutable std::mutex mutex;
-        std::unordered_map<std::string, std::shared_ptr<Fill>, Hash, std::equal_to<>> fills;
+        std::array<UnderWay::bucket_type, 256> buckets;  // of 4,096: misses at a time are fewer, as a rule
+        UnderWay under_way;
         std::unordered_map<std::string, Pair, Hash, std::equal_to<>> unsent;
     };
-    Shard& shard(std::string_view key) { return shards_[Hash{}(key) / 64 % shards_count]; }
+    Shard& shard(std::size_t hash) { return shards_[hash / 64 % shards_count]; }
     std::array<Shard, shards_count> shards_;
     UncacheableKeys uncacheable_;
 };
