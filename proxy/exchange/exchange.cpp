@@ -19,6 +19,7 @@
 #include "rules/http/cache_control.hpp"
 #include "rules/http/fields.hpp"
 #include "rules/http/targeted.hpp"
+#include "rules/http/trace_context.hpp"
 #include "rules/verdict/judge_fill.hpp"
 
 namespace larder::proxy {
@@ -89,7 +90,9 @@ namespace {
 void give_request_id(Exchange& exchange)
 {
     const std::string_view given = exchange.head.fields.value(rules::FieldId::x_request_id);
-    exchange.request_id = given.size() <= 128 && rules::is_token(given) ? std::string(given) : make_request_id();
+    const bool is_good = given.size() <= 128 && rules::is_token(given);
+    exchange.request_id.clear();
+    exchange.request_id += is_good ? given : rules::text_of(make_request_id());
 }
 
 bool wants_range(const Exchange& exchange) noexcept { return exchange.view.fields.has(rules::FieldId::range); }

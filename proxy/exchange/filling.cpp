@@ -15,6 +15,7 @@
 #include "proxy/net/wake_up.hpp"
 #include "rules/http/conditional.hpp"
 #include "rules/http/fields.hpp"
+#include "rules/http/trace_context.hpp"
 #include "rules/key/groups.hpp"
 #include "rules/verdict/judge_store.hpp"
 
@@ -58,7 +59,7 @@ bool confirms(const rules::ResponseHead& not_modified, const Entry& asked_about)
 
 }  // namespace
 
-Filling::Filling(Services& services, FillRequest request)
+Filling::Filling(Services& services, FillRequest&& request)
     : services_(services), request_(std::move(request)), fill_(*request_.fill), exchange_(*request_.exchange)
 {
     services_.counters.fills_under_way.fetch_add(1, std::memory_order_relaxed);
@@ -313,12 +314,16 @@ bool Filling::judge()
         release(judged_.reason);
         return false;
     }
-    head_text_.clear();
-    append_status_line(head_text_, response.status, response.phrase);
-    append_end_to_end_fields(head_text_, response, true, rule.strip_set_cookie, received_);
     const bool is_whole = response.body == BodyKind::none || fetch_->has_whole_body();
     const std::uint64_t length = response.body == BodyKind::length ? response.content_length : 0;
-    if (is_whole) append_stored_length(head_text_, response.status, length);
+    head_text_.clear();
+    {
+        constexpr std::size_t ours_bytes = 96;  // a date and a length, where there are none
+        rules::Appender head(head_text_, response.bytes.size() + ours_bytes);
+        append_status_line(head, response.status, response.phrase);
+        append_end_to_end_fields(head, response, true, rule.strip_set_cookie, received_);
+        if (is_whole) append_stored_length(head, response.status, length);
+    }
     entry_ = make_entry(exchange_, judged_.times, head_text_, is_whole ? length : 0);
     entry_->groups = rules::groups_of(response.fields, exchange_.head.authority, rule.tags_of_response);
     name_variant(rules::parse_vary(response.fields), *entry_);
@@ -349,7 +354,7 @@ void Filling::name_variant(rules::VarySpec spec, Entry& entry)
     const bool same = old && old->vary_names == spec.names;
     const bool known =
         same && std::find(old->variants.begin(), old->variants.end(), entry.variant) != old->variants.end();
-    entry.generation = same ? std::string(old->generation) : make_request_id();
+    entry.generation = same ? std::string_view(old->generation) : rules::text_of(make_request_id());
     if (known) return;
     new_index_ = std::make_shared<Entry>();
     new_index_->key = entry.key;

@@ -28,7 +28,7 @@ struct FillRequest {
 /// stored. Runs on one worker. Ends the fill for its readers and for `Services::fills`, whatever happens.
 class Filling final : private Completion<Leased>, private Completion<rules::NotStored> {
   public:
-    Filling(Services& services, FillRequest request);
+    Filling(Services& services, FillRequest&& request);
     Filling(const Filling&) = delete;
     Filling& operator=(const Filling&) = delete;
     ~Filling() = default;

@@ -11,6 +11,7 @@
 #include "rules/http/conditional.hpp"
 #include "rules/http/date.hpp"
 #include "rules/http/range.hpp"
+#include "rules/http/trace_context.hpp"
 
 namespace larder::proxy {
 
@@ -106,7 +107,8 @@ void append_parts(std::string& out, Exchange& exchange, const Entry& entry, rule
 {
     append_status_line(out, 206, reason_phrase(206));
     const std::string_view content_type = append_fields_of_part(out, entry.head, false);
-    const std::string boundary = make_request_id();
+    const auto id = make_request_id();
+    const std::string_view boundary = rules::text_of(id);
     std::string body;
     for (const rules::ByteRange& range : ranges) {
         ((body += "\r\n--") += boundary) += "\r\n";

@@ -32,7 +32,7 @@ std::string_view reason_phrase(int status) noexcept
     }
 }
 
-std::string make_request_id()
+std::array<char, 16> make_request_id()
 {
     thread_local std::mt19937_64 random = [] {
         std::random_device device;
@@ -47,7 +47,7 @@ std::string make_request_id()
     std::uint64_t bits = random();
     std::array<char, 16> id;
     for (std::size_t i = 0; i < id.size(); i += 2, bits >>= 8) std::copy_n(pairs[bits & 255].data(), 2, id.data() + i);
-    return std::string(id.data(), id.size());
+    return id;
 }
 
 void append_problem(std::string& out, Exchange& exchange, int status, std::string_view word, std::string_view detail,

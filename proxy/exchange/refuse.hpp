@@ -1,6 +1,7 @@
 // Answers that Larder gives itself: short problem documents (RFC 9457) with the request id.
 #pragma once
 
+#include <array>
 #include <string>
 #include <string_view>
 
@@ -21,7 +22,7 @@ void append_problem(std::string& out, Exchange& exchange, int status, std::strin
 /// answer has begun already the connection is cut instead, so that nobody takes the part for the whole.
 asio::awaitable<void> refuse(Services& services, Client& client, Exchange& exchange, rules::Errc error);
 
-/// 16 hex digits, unlike any other's.
-std::string make_request_id();
+/// 16 hex digits, unlike any other's: `rules::text_of`.
+std::array<char, 16> make_request_id();
 
 }  // namespace larder::proxy

@@ -30,8 +30,13 @@ std::shared_ptr<Entry> make_entry(const Exchange& exchange, const rules::StoredT
 
 void append_stored_length(std::string& head, int status, std::uint64_t body_bytes)
 {
-    if (status == 204) return;
     rules::Appender out(head, 40);
+    append_stored_length(out, status, body_bytes);
+}
+
+void append_stored_length(rules::Appender& out, int status, std::uint64_t body_bytes)
+{
+    if (status == 204) return;
     out += "Content-Length: ";
     out += body_bytes;
     out += "\r\n";

@@ -6,6 +6,7 @@
 
 #include "proxy/exchange/exchange.hpp"
 #include "proxy/store/entry.hpp"
+#include "rules/base/appender.hpp"
 #include "rules/http/range.hpp"
 #include "rules/http/vary.hpp"
 
@@ -17,6 +18,7 @@ std::shared_ptr<Entry> make_entry(const Exchange& exchange, const rules::StoredT
 
 /// Ends a head that is stored, whose body has so many bytes.
 void append_stored_length(std::string& head, int status, std::uint64_t body_bytes);
+void append_stored_length(rules::Appender& out, int status, std::uint64_t body_bytes);
 
 bool has_validator(const Entry& entry) noexcept;
 

@@ -7,6 +7,7 @@
 #include "proxy/net/clock.hpp"
 #include "proxy/observe/log.hpp"
 #include "proxy/upstream/fetch.hpp"
+#include "rules/http/trace_context.hpp"
 
 namespace larder::proxy {
 
@@ -89,7 +90,7 @@ void start_verification(Services& services, ExchangePtr exchange, EntryPtr entry
 {
     if (services.stopping) return;
     services.verification.under_way = true;
-    exchange->request_id = make_request_id();
+    exchange->request_id = rules::text_of(make_request_id());
     // In a turn of its own: the hit was answered out of the shared buffer, where the next requests may be waiting
     // still, and what is read from the app goes into the same one.
     asio::post(services.context, [&services, exchange = std::move(exchange), entry = std::move(entry)]() mutable {

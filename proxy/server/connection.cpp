@@ -9,6 +9,7 @@
 #include "proxy/exchange/refuse.hpp"
 #include "proxy/net/clock.hpp"
 #include "proxy/server/server.hpp"
+#include "rules/http/trace_context.hpp"
 
 namespace larder::proxy {
 
@@ -394,7 +395,7 @@ void Server::refuse_head(Client& client, int status, std::string_view word, std:
     scratch_->head.clear();
     scratch_->count = ExchangeCount{};
     scratch_->keep_alive = false;
-    scratch_->request_id = make_request_id();
+    scratch_->request_id = rules::text_of(make_request_id());
     std::string out = std::move(services_.out);  // answers to the requests before this one come first
     services_.out.clear();
     append_problem(out, *scratch_, status, word, text, extra_fields);
