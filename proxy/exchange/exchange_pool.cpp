@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "proxy/exchange/exchange.hpp"
-#include "proxy/net/blocks.hpp"
+#include "proxy/net/memory_reuse.hpp"
 
 namespace larder::proxy {
 

@@ -9,21 +9,9 @@
 #include <utility>
 
 #include "proxy/net/asio.hpp"
+#include "proxy/net/memory_reuse.hpp"
 
 namespace larder::proxy {
-
-// AddressSanitizer is to find who uses something after its end: then nothing's memory is used again.
-#if defined(__SANITIZE_ADDRESS__)
-inline constexpr bool memory_is_used_again = false;
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-inline constexpr bool memory_is_used_again = false;
-#else
-inline constexpr bool memory_is_used_again = true;
-#endif
-#else
-inline constexpr bool memory_is_used_again = true;
-#endif
 
 /// A service of an io_context, of its thread alone: makes objects in memory that is used again, and kept until the
 /// io_context ends. So whatever waits in there, and ends with it, has somewhere to go back to.

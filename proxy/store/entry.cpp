@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "proxy/net/blocks.hpp"
+#include "proxy/net/memory_reuse.hpp"
 #include "rules/base/text.hpp"
 
 namespace larder::proxy {
