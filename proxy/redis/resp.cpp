@@ -47,7 +47,6 @@ char* write_number(char* at, char kind, std::size_t number) noexcept
 class Gatherer {
   public:
     explicit Gatherer(std::string& out) noexcept : out_(out) {}
-    ~Gatherer() = default;
     Gatherer(const Gatherer&) = delete;
     Gatherer& operator=(const Gatherer&) = delete;
 
@@ -75,7 +74,7 @@ class Gatherer {
             flush();
         at_ = write_line(at_, number);
     }
-    /// At the end, and once more after what was added since.
+    /// Appends what is gathered: to be called at the end, as a destructor must not fail.
     void flush()
     {
         out_.append(room_.data(), static_cast<std::size_t>(at_ - room_.data()));
