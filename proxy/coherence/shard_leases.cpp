@@ -1,9 +1,7 @@
 // A shard's leases: one fetch for all replicas (COHERENCE section 9).
-#include <array>
-#include <charconv>
-
 #include "proxy/coherence/shard.hpp"
 #include "proxy/coherence/write_id.hpp"
+#include "rules/base/appender.hpp"
 #include "rules/base/text.hpp"
 
 namespace larder::proxy {
@@ -13,10 +11,9 @@ namespace {
 /// Owners say where the log stood at their miss, so that others can tell a fetch that a purge has overtaken.
 std::string new_owner(Position position)
 {
-    std::array<char, 21> end{'@'};
-    const char* const at = std::to_chars(&end[1], end.end(), position).ptr;
     std::string owner = next_write_id();
-    owner += std::string_view(end.data(), at);
+    owner += '@';
+    rules::append_number(owner, position);
     return owner;
 }
 

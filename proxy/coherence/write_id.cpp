@@ -1,9 +1,9 @@
 #include "proxy/coherence/write_id.hpp"
 
-#include <array>
 #include <atomic>
-#include <charconv>
 #include <random>
+
+#include "rules/base/appender.hpp"
 
 namespace larder::proxy {
 
@@ -17,12 +17,10 @@ std::string next_write_id(std::string_view rule)
         return name;
     }();
     static std::atomic<std::uint64_t> count{0};
-    std::array<char, 21> number{'-'};
-    const auto next = count.fetch_add(1, std::memory_order_relaxed) + 1;
-    const char* const at = std::to_chars(&number[1], number.end(), next).ptr;
     std::string id;
     id.reserve(replica.size() + 48 + rule.size());  // also for what a caller adds
-    id.append(replica).append(std::string_view(number.data(), at));
+    (id += replica) += '-';
+    rules::append_number(id, count.fetch_add(1, std::memory_order_relaxed) + 1);
     if (!rule.empty()) (id += '/') += rule;
     return id;
 }

@@ -10,6 +10,7 @@
 #include "proxy/exchange/refuse.hpp"
 #include "proxy/exchange/stored_entry.hpp"
 #include "proxy/net/clock.hpp"
+#include "rules/base/appender.hpp"
 #include "rules/http/conditional.hpp"
 
 namespace larder::proxy {
@@ -214,7 +215,7 @@ class FillReader {
             out += meta.head;
             if (meta.times.initial_age.count() > 999) {
                 out += "Age: ";
-                append_number(out, static_cast<std::uint64_t>(meta.times.initial_age.count() / 1000));
+                rules::append_number(out, static_cast<std::uint64_t>(meta.times.initial_age.count() / 1000));
                 out += "\r\n";
             }
             if ((exchange_->debug & debug_explain) != 0) note_lifetime(*exchange_, meta);

@@ -19,7 +19,6 @@
 #include "rules/http/cache_control.hpp"
 #include "rules/http/fields.hpp"
 #include "rules/http/targeted.hpp"
-#include "rules/http/trace_context.hpp"
 #include "rules/verdict/judge_fill.hpp"
 
 namespace larder::proxy {

@@ -13,9 +13,10 @@
 #include "proxy/net/clock.hpp"
 #include "proxy/net/deadline.hpp"
 #include "proxy/net/wake_up.hpp"
+#include "rules/base/appender.hpp"
+#include "rules/base/text.hpp"
 #include "rules/http/conditional.hpp"
 #include "rules/http/fields.hpp"
-#include "rules/http/trace_context.hpp"
 #include "rules/key/groups.hpp"
 #include "rules/verdict/judge_store.hpp"
 

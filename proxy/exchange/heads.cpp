@@ -20,13 +20,6 @@ using rules::FieldId;
 using rules::Forward;
 using rules::NotStored;
 
-void append_number(std::string& out, std::uint64_t number)
-{
-    char digits[20];
-    const auto end = std::to_chars(digits, std::end(digits), number).ptr;
-    out.append(digits, static_cast<std::size_t>(end - digits));
-}
-
 namespace {
 
 /// The members of a list to which we add ours, from all lines of the field (RFC 9110 §5.3).

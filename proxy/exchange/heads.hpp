@@ -66,7 +66,6 @@ void append_framing(rules::Appender& out, const Framing& framing, const Exchange
 /// `Larder-Explain`.
 void append_cache_status(std::string& out, const Exchange& exchange);
 void append_cache_status(rules::Appender& out, const Exchange& exchange);
-void append_number(std::string& out, std::uint64_t number);
 
 /// What the request asks for with `Larder-Debug: key` or `explain`, as far as its client may know it (trusted_proxies).
 DebugAnswer debug_answer(const config::Config& config, const rules::RequestView& request,

@@ -7,11 +7,11 @@
 #include "proxy/exchange/heads.hpp"
 #include "proxy/exchange/refuse.hpp"
 #include "proxy/exchange/stored_entry.hpp"
+#include "rules/base/appender.hpp"
 #include "rules/base/text.hpp"
 #include "rules/http/conditional.hpp"
 #include "rules/http/date.hpp"
 #include "rules/http/range.hpp"
-#include "rules/http/trace_context.hpp"
 
 namespace larder::proxy {
 
@@ -32,7 +32,7 @@ void append_cache_fields(std::string& out, const Exchange& exchange, rules::Mill
 {
     if (age.count() >= 0) {
         out += "Age: ";
-        append_number(out, static_cast<std::uint64_t>(std::chrono::floor<rules::Seconds>(age).count()));
+        rules::append_number(out, static_cast<std::uint64_t>(std::chrono::floor<rules::Seconds>(age).count()));
         out += "\r\n";
     }
     append_cache_status(out, exchange);
@@ -129,7 +129,7 @@ void append_unsatisfiable(std::string& out, Exchange& exchange, const Entry& ent
     append_status_line(out, 416, reason_phrase(416));
     ((out += "Date: ") += rules::format_date(exchange.now)) += "\r\n";
     out += "Content-Range: bytes */";
-    append_number(out, place_of(entry).size);
+    rules::append_number(out, place_of(entry).size);
     out += "\r\n";
     append_cache_status(out, exchange);
     append_framing(out, {BodyKind::length, 0}, exchange);

@@ -6,6 +6,7 @@
 
 #include "proxy/exchange/heads.hpp"
 #include "proxy/net/clock.hpp"
+#include "rules/base/appender.hpp"
 #include "rules/http/date.hpp"
 
 namespace larder::proxy {
@@ -58,7 +59,7 @@ void append_problem(std::string& out, Exchange& exchange, int status, std::strin
     std::string body = R"({"type":"about:blank","title":")";
     body += reason_phrase(status);
     body += R"(","status":)";
-    append_number(body, static_cast<std::uint64_t>(status));
+    rules::append_number(body, static_cast<std::uint64_t>(status));
     body += R"(,"detail":")";
     body += detail;
     body += R"(","reason":")";

@@ -7,7 +7,7 @@
 #include "proxy/net/clock.hpp"
 #include "proxy/observe/log.hpp"
 #include "proxy/upstream/fetch.hpp"
-#include "rules/http/trace_context.hpp"
+#include "rules/base/text.hpp"
 
 namespace larder::proxy {
 

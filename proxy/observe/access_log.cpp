@@ -12,6 +12,7 @@
 
 #include "proxy/observe/escape.hpp"
 #include "proxy/observe/timestamp.hpp"
+#include "rules/base/appender.hpp"
 
 namespace larder::proxy {
 
@@ -26,15 +27,13 @@ constexpr std::size_t name_limit_bytes = 128;  // rule, request id, method, clie
 constexpr std::size_t line_limit_bytes = 2560;
 static_assert(line_limit_bytes <= PIPE_BUF);
 
-void append_number(std::string& out, std::uint64_t number) { append_digits(out, number, 1); }
-
 // In seconds, the unit of Prometheus' and nginx' times: 0.001500
 void append_seconds(std::string& out, std::chrono::nanoseconds duration)
 {
     const auto microseconds = static_cast<std::uint64_t>(std::max<std::int64_t>(duration.count(), 0)) / 1000;
-    append_number(out, microseconds / 1'000'000);
+    rules::append_number(out, microseconds / 1'000'000);
     out += '.';
-    append_digits(out, microseconds % 1'000'000, 6);
+    rules::append_number(out, microseconds % 1'000'000, 6);
 }
 
 // page=2&token=abc -> page=&token=
@@ -139,7 +138,7 @@ void AccessLog::append_text(const AccessLine& line)
             buffer_ += ' ';
             buffer_ += key;
             buffer_ += '=';
-            append_number(buffer_, value);
+            rules::append_number(buffer_, value);
         },
         [this](std::string_view key, std::chrono::nanoseconds value) {
             buffer_ += ' ';
@@ -164,7 +163,7 @@ void AccessLog::append_json(const AccessLine& line)
             buffer_ += ",\"";
             buffer_ += key;
             buffer_ += "\":";
-            append_number(buffer_, value);
+            rules::append_number(buffer_, value);
         },
         [this](std::string_view key, std::chrono::nanoseconds value) {
             buffer_ += ",\"";

@@ -9,7 +9,7 @@
 #include "proxy/exchange/refuse.hpp"
 #include "proxy/net/clock.hpp"
 #include "proxy/server/server.hpp"
-#include "rules/http/trace_context.hpp"
+#include "rules/base/text.hpp"
 
 namespace larder::proxy {
 

@@ -4,6 +4,7 @@
 #include <boost/json/parse.hpp>
 
 #include "proxy/observe/escape.hpp"
+#include "rules/base/text.hpp"
 
 namespace larder::proxy {
 

@@ -1,4 +1,4 @@
-// Appends many small pieces to a string: a look at the room for each, and no call.
+// Appends to a string: a number, or many small pieces with a look at the room for each, and no call.
 #pragma once
 
 #include <charconv>
@@ -34,6 +34,16 @@ inline char* copy_short(char* at, std::string_view text) noexcept
     else
         for (std::size_t i = 0; i < size; ++i) at[i] = text[i];
     return at + size;
+}
+
+/// One number, with zeros in front up to `width` digits.
+inline void append_number(std::string& out, std::uint64_t number, std::size_t width = 1)
+{
+    char digits[20];
+    const char* const end = std::to_chars(digits, digits + sizeof digits, number).ptr;
+    const auto length = static_cast<std::size_t>(end - digits);
+    if (length < width) out.append(width - length, '0');
+    out.append(digits, length);
 }
 
 /// For heads and the like, which are put together of dozens of pieces of a few bytes. The string has its final text

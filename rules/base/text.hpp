@@ -1,6 +1,7 @@
 // ASCII text questions that HTTP needs everywhere. Locale-free, no allocation unless a string is returned.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -10,6 +11,13 @@
 #include "rules/base/digits.hpp"
 
 namespace larder::rules {
+
+/// What stands in an array of characters.
+template <std::size_t Size>
+constexpr std::string_view text_of(const std::array<char, Size>& characters) noexcept
+{
+    return {characters.data(), Size};
+}
 
 constexpr char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 

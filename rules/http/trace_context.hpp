@@ -42,11 +42,4 @@ std::array<char, 16> hex(SpanId span) noexcept;
 /// `00-TRACE-SPAN-01`
 std::array<char, 55> format_traceparent(const TraceId& trace, SpanId span, bool sampled) noexcept;
 
-/// What these have written.
-template <std::size_t Size>
-std::string_view text_of(const std::array<char, Size>& characters) noexcept
-{
-    return {characters.data(), Size};
-}
-
 }  // namespace larder::rules

@@ -4,6 +4,7 @@
 
 #include "input.hpp"
 #include "proxy/trace/otlp.hpp"
+#include "rules/base/text.hpp"
 #include "rules/http/trace_context.hpp"
 #include "targets.hpp"
 #include "tests/support/collected_spans.hpp"

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "rules/base/text.hpp"
+
 using namespace larder::rules;
 
 namespace {
