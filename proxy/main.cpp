@@ -429,6 +429,14 @@ int run_command_line(int argc, char** argv)
 
 }  // namespace larder::proxy
 
+/// Read by jemalloc, which a release is linked with; `MALLOC_CONF` in the environment wins over it. What entries of
+/// another size have left goes back to the system within a second instead of ten: `memory` is what people size a
+/// container by.
+extern "C" {
+extern const char* malloc_conf;
+const char* malloc_conf = "dirty_decay_ms:1000,muzzy_decay_ms:0";
+}
+
 int main(int argc, char** argv)
 {
     try {

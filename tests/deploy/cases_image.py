@@ -139,7 +139,7 @@ def check_run_packages(stage):
             owners.add(asked.stdout.split(":")[0])
     system = {"libc6", "libstdc++6", "libgcc-s1", "libasan8", "libubsan1", "libtsan2"}
     if is_sanitized(stage.binary):
-        listed -= {"libmimalloc2.0"}
+        listed -= {"libjemalloc2"}
     check(owners - system == listed, f"deploy/packages.txt [run]: {sorted(listed ^ (owners - system))}")
 
 
