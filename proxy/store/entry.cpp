@@ -6,13 +6,12 @@
 #include <algorithm>
 #include <utility>
 
-#include "proxy/net/memory_reuse.hpp"
 #include "rules/base/text.hpp"
 
 namespace larder::proxy {
 namespace {
 
-// glibc keeps the size in front of each block.
+// For each block glibc keeps the size in front of it, jemalloc less, elsewhere.
 constexpr std::size_t block_header_bytes = 8;
 // std::make_shared puts its two counters and a vtable pointer in front of the object.
 constexpr std::size_t shared_header_bytes = 16;
@@ -21,46 +20,6 @@ std::size_t heap_bytes(const std::string& text) noexcept
 {
     static const std::size_t inline_capacity = std::string{}.capacity();
     return text.capacity() > inline_capacity ? allocated_bytes(text.data()) : 0;
-}
-
-/// The block that an entry has left last on this thread, for the next one of about its size: an entry that is read from
-/// Redis and not kept, or one that makes way in a full store. What malloc does for blocks above a KiB is more than all
-/// else that a new entry needs.
-struct LeftBlock {
-    void* block = nullptr;
-    std::size_t bytes = 0;
-    bool is_over = false;  // the thread ends: entries that outlive this find it so
-};
-constinit thread_local LeftBlock left_block;
-
-struct LeftBlockEnd {
-    LeftBlockEnd() = default;
-    ~LeftBlockEnd()
-    {
-        ::operator delete(left_block.block);
-        left_block = {nullptr, 0, true};
-    }
-    LeftBlockEnd(const LeftBlockEnd&) = delete;
-    LeftBlockEnd& operator=(const LeftBlockEnd&) = delete;
-};
-
-/// Null: there is none that fits.
-void* take_left_block(std::size_t bytes) noexcept
-{
-    const std::size_t most_bytes = bytes + bytes / 8;  // as much as a store may waste
-    if (left_block.bytes < bytes || left_block.bytes > most_bytes) return nullptr;
-    left_block.bytes = 0;
-    return std::exchange(left_block.block, nullptr);
-}
-
-void leave_block(void* block) noexcept
-{
-    constexpr std::size_t most_kept_bytes = memory_is_used_again ? 32 * 1024 : 0;
-    const std::size_t bytes = ::malloc_usable_size(block);
-    if (left_block.is_over || bytes > most_kept_bytes) return ::operator delete(block);
-    thread_local const LeftBlockEnd end;
-    ::operator delete(std::exchange(left_block.block, block));
-    left_block.bytes = bytes;
 }
 
 /// Memory behind an object, in the same block.
@@ -85,13 +44,12 @@ struct RoomAllocator {
     T* allocate(std::size_t count)
     {
         const std::size_t own_bytes = count * sizeof(T);
-        void* const left = take_left_block(own_bytes + room->bytes);
-        char* const block = static_cast<char*>(left ? left : ::operator new(own_bytes + room->bytes));
+        char* const block = static_cast<char*>(::operator new(own_bytes + room->bytes));
         room->begin = block + own_bytes;
         room->block = block;
         return reinterpret_cast<T*>(block);
     }
-    void deallocate(T* block, std::size_t) noexcept { leave_block(block); }
+    void deallocate(T* block, std::size_t) noexcept { ::operator delete(block); }
     template <class Other>
     bool operator==(const RoomAllocator<Other>&) const noexcept
     {

@@ -41,27 +41,6 @@ TEST_CASE("texts and body of an entry with room stand in the one block that is c
     CHECK(entry->cost_bytes() < needed + 512);
 }
 
-TEST_CASE("an entry in memory that an earlier one has left has nothing of it, and counts what it takes")
-{
-    const std::string first(1500, '1'), second(1400, '2');
-    for (int i = 0; i < 3; ++i) {
-        auto earlier = Entry::copy_of(first);
-        earlier->key.refer(earlier->body());
-        earlier->groups = {"group"};
-        earlier->position = 5;
-        earlier.reset();
-        const auto entry = Entry::copy_of(second);
-        CHECK(entry->body() == second);
-        CHECK(entry->key.empty());
-        CHECK(entry->groups.empty());
-        CHECK(entry->position == 0);
-        CHECK(entry->room() == 0);
-        const std::size_t needed = sizeof(Entry) + second.size();
-        CHECK(entry->cost_bytes() >= needed);
-        CHECK(entry->cost_bytes() <= needed + needed / 4);
-    }
-}
-
 TEST_CASE("a body that the room is too small for gets memory of its own")
 {
     const std::string body(100, 'b');
