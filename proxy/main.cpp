@@ -431,10 +431,11 @@ int run_command_line(int argc, char** argv)
 
 /// Read by jemalloc, which a release is linked with; `MALLOC_CONF` in the environment wins over it. What entries of
 /// another size have left goes back to the system within a second instead of ten: `memory` is what people size a
-/// container by.
+/// container by. Blocks of up to 512 KiB instead of 32 are kept for the next on their thread: a large body costs less
+/// so.
 extern "C" {
 extern const char* malloc_conf;
-const char* malloc_conf = "dirty_decay_ms:1000,muzzy_decay_ms:0";
+const char* malloc_conf = "dirty_decay_ms:1000,muzzy_decay_ms:0,lg_tcache_max:19";
 }
 
 int main(int argc, char** argv)
